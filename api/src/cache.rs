@@ -1,0 +1,96 @@
+//! The caches above the database: ready bodies, in tiers from the fastest to the one that is shared.
+
+mod memory;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::lists::Lists;
+use crate::topic::Topic;
+
+pub use memory::MemoryCache;
+
+/// One tier. A tier that does not answer is a miss: caches cost speed when they fail, never truth.
+#[async_trait]
+pub trait Cache: Send + Sync {
+    /// As in Cache-Status.
+    fn name(&self) -> &'static str;
+
+    /// The topic's lists, if this tier has them.
+    async fn get(&self, topic: &Topic) -> Option<Cached>;
+
+    /// Keeps the lists unless it has ones of a higher revision.
+    async fn fill(&self, lists: &Arc<Lists>);
+
+    /// Keeps the lists of a refresh that has just ended, and makes everyone who reads this tier see them.
+    async fn publish(&self, lists: &Arc<Lists>);
+
+    /// Drops the topic's lists.
+    async fn forget(&self, topic: &Topic);
+}
+
+/// What a tier found.
+#[derive(Clone, Debug)]
+pub struct Cached {
+    /// The lists.
+    pub lists: Arc<Lists>,
+    /// Not to be served without asking the tiers below, unless none of them answers.
+    pub stale: bool,
+}
+
+/// The tiers, fastest first.
+#[derive(Clone)]
+pub struct Tiers(Vec<Arc<dyn Cache>>);
+
+impl Tiers {
+    /// Tiers in the order in which they are asked.
+    #[must_use]
+    pub fn new(tiers: Vec<Arc<dyn Cache>>) -> Self {
+        Self(tiers)
+    }
+
+    /// The topic's lists from the first tier that has them fresh, with its name; tiers above it are filled.
+    pub async fn get(&self, topic: &Topic) -> Option<(Arc<Lists>, &'static str)> {
+        for (depth, tier) in self.0.iter().enumerate() {
+            if let Some(Cached { lists, stale: false }) = tier.get(topic).await {
+                for above in &self.0[..depth] {
+                    above.fill(&lists).await;
+                }
+                return Some((lists, tier.name()));
+            }
+        }
+        None
+    }
+
+    /// The topic's lists however old: for when nothing below answers.
+    pub async fn get_stale(&self, topic: &Topic) -> Option<(Arc<Lists>, &'static str)> {
+        for tier in &self.0 {
+            if let Some(Cached { lists, .. }) = tier.get(topic).await {
+                return Some((lists, tier.name()));
+            }
+        }
+        None
+    }
+
+    /// Fills every tier with lists built of the database.
+    pub async fn fill(&self, lists: &Arc<Lists>) {
+        for tier in self.0.iter().rev() {
+            tier.fill(lists).await;
+        }
+    }
+
+    /// Puts the lists of a refresh that has just ended into every tier, the shared one first.
+    pub async fn publish(&self, lists: &Arc<Lists>) {
+        for tier in self.0.iter().rev() {
+            tier.publish(lists).await;
+        }
+    }
+
+    /// Drops a topic everywhere.
+    pub async fn forget(&self, topic: &Topic) {
+        for tier in self.0.iter().rev() {
+            tier.forget(topic).await;
+        }
+    }
+}

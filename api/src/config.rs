@@ -1,0 +1,361 @@
+//! Settings: one table, read once, all faults told together.
+
+use std::ffi::OsString;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use crate::schedule::Schedule;
+use crate::topic::Topic;
+
+/// A row of the settings table.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// The environment variable; the flag is the same in lower case with hyphens.
+    pub name: &'static str,
+    /// What holds when it is unset or empty; empty where nothing does.
+    pub default: &'static str,
+    /// Never a flag and never shown; may stand in the file that NAME_FILE names.
+    pub secret: bool,
+    /// One line for `--help` and the README.
+    pub help: &'static str,
+}
+
+const fn setting(name: &'static str, default: &'static str, help: &'static str) -> Setting {
+    Setting { name, default, secret: false, help }
+}
+
+const fn secret(name: &'static str, help: &'static str) -> Setting {
+    Setting { name, default: "", secret: true, help }
+}
+
+/// Every setting there is.
+pub const SETTINGS: &[Setting] = &[
+    setting("LISTEN_ADDR", "127.0.0.1:8081", "address and port to serve on"),
+    setting("METRICS_ADDR", "", "address and port for Prometheus' /metrics; off when unset"),
+    secret("DATABASE_URL", "sqlite:PATH; an SQLite file under DATA_DIR when unset"),
+    setting("DATA_DIR", "./data", "folder of the SQLite file"),
+    setting("GITHUB_API_URL", "https://api.github.com", "GitHub's API, or a GitHub Enterprise Server's"),
+    secret("GITHUB_TOKEN", "raises GitHub's limit from 10 to 30 searches a minute; needs no permissions"),
+    setting("TOPICS", "kubernetes", "topics to keep, separated by commas"),
+    setting("ON_DEMAND_TOPICS", "true", "fetch other topics when they are first read: true or false"),
+    setting("REFRESH_SCHEDULE", "0 * * * *", "when to refresh: cron, UTC, five fields or six with seconds"),
+    setting("SCHEDULER", "internal", "internal, or external when another program rings /update_cache"),
+    secret("MAINTENANCE_TOKEN", "bearer token that maintenance wants; required when reachable from elsewhere"),
+    setting("APP_BIND_ADDR", "", "address under which the service is published; LISTEN_ADDR's own when unset"),
+    setting("LOG_FORMAT", "", "pretty or json; pretty on a terminal and json elsewhere when unset"),
+];
+
+/// The settings, parsed.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// LISTEN_ADDR.
+    pub listen_addr: SocketAddr,
+    /// METRICS_ADDR.
+    pub metrics_addr: Option<SocketAddr>,
+    /// DATABASE_URL.
+    pub database: DatabaseUrl,
+    /// What GitHub is asked, and how.
+    pub github: GitHubConfig,
+    /// TOPICS.
+    pub topics: Vec<Topic>,
+    /// ON_DEMAND_TOPICS.
+    pub on_demand_topics: bool,
+    /// REFRESH_SCHEDULE.
+    pub schedule: Schedule,
+    /// SCHEDULER.
+    pub scheduler: Scheduler,
+    /// MAINTENANCE_TOKEN.
+    pub maintenance_token: Option<SecretString>,
+    /// LOG_FORMAT.
+    pub log_format: Option<LogFormat>,
+}
+
+/// GITHUB_API_URL and GITHUB_TOKEN.
+#[derive(Clone, Debug)]
+pub struct GitHubConfig {
+    /// Without a slash at its end.
+    pub url: Url,
+    /// Sent to that origin only.
+    pub token: Option<SecretString>,
+}
+
+/// Which database; the address' scheme decides.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DatabaseUrl {
+    /// `sqlite:PATH`.
+    Sqlite(PathBuf),
+}
+
+/// Who rings for refreshes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheduler {
+    /// This process.
+    Internal,
+    /// Another program, over HTTP.
+    External,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Settings that do not parse.
+#[derive(Debug, PartialEq, thiserror::Error)]
+#[error("{} wrong:\n{}", if .0.len() == 1 { "a setting is".to_owned() } else { format!("{} settings are", .0.len()) }, .0.join("\n"))]
+pub struct InvalidConfig(Vec<String>);
+
+/// Where settings come from: flags, then the environment.
+pub trait Source {
+    /// The value of a setting by its name, `None` when unset.
+    fn get(&self, name: &str) -> Option<OsString>;
+}
+
+impl<F: Fn(&str) -> Option<OsString>> Source for F {
+    fn get(&self, name: &str) -> Option<OsString> {
+        self(name)
+    }
+}
+
+impl Config {
+    /// Reads every setting.
+    ///
+    /// # Errors
+    /// Every setting that does not parse: its name, its value unless secret, and what is accepted.
+    pub fn read(source: &dyn Source) -> Result<Self, InvalidConfig> {
+        let mut reader = Reader { source, problems: Vec::new() };
+        let listen_addr = reader.required("LISTEN_ADDR", address);
+        let metrics_addr = reader.optional("METRICS_ADDR", address);
+        let data_dir = reader.required("DATA_DIR", |text| Ok(PathBuf::from(text)));
+        let database = reader.optional("DATABASE_URL", database);
+        let url = reader.required("GITHUB_API_URL", api_url);
+        let token = reader.optional("GITHUB_TOKEN", token);
+        let topics = reader.required("TOPICS", topics);
+        let on_demand_topics = reader.required("ON_DEMAND_TOPICS", |text| text.parse().map_err(|_| "true or false".to_owned()));
+        let schedule = reader.required("REFRESH_SCHEDULE", Schedule::parse);
+        let scheduler = reader.required("SCHEDULER", |text| match text {
+            "internal" => Ok(Scheduler::Internal),
+            "external" => Ok(Scheduler::External),
+            _ => Err("internal or external".to_owned()),
+        });
+        let maintenance_token = reader.optional("MAINTENANCE_TOKEN", token_of_our_own);
+        let bind_addr = reader.optional("APP_BIND_ADDR", |text| {
+            text.parse::<IpAddr>().map_err(|_| "an IP address, such as 127.0.0.1".to_owned())
+        });
+        let log_format = reader.optional("LOG_FORMAT", |text| match text {
+            "pretty" => Ok(LogFormat::Pretty),
+            "json" => Ok(LogFormat::Json),
+            _ => Err("pretty or json".to_owned()),
+        });
+        if let Some(bind_addr) = bind_addr.or(listen_addr.map(|address: SocketAddr| address.ip()))
+            && !bind_addr.is_loopback()
+            && reader.value("MAINTENANCE_TOKEN").is_none()
+        {
+            reader.problems.push(format!(
+                "  MAINTENANCE_TOKEN is unset though APP_BIND_ADDR is {bind_addr}: where others can reach the service, \
+                 maintenance wants a token. Set one, or publish on 127.0.0.1"
+            ));
+        }
+        match (listen_addr, data_dir, url, topics, on_demand_topics, schedule, scheduler) {
+            (
+                Some(listen_addr),
+                Some(data_dir),
+                Some(url),
+                Some(topics),
+                Some(on_demand_topics),
+                Some(schedule),
+                Some(scheduler),
+            ) if reader.problems.is_empty() => Ok(Self {
+                listen_addr,
+                metrics_addr,
+                database: database.unwrap_or_else(|| DatabaseUrl::Sqlite(data_dir.join("mirror.sqlite"))),
+                github: GitHubConfig { url, token },
+                topics,
+                on_demand_topics,
+                schedule,
+                scheduler,
+                maintenance_token,
+                log_format,
+            }),
+            _ => Err(InvalidConfig(reader.problems)),
+        }
+    }
+}
+
+struct Reader<'a> {
+    source: &'a dyn Source,
+    problems: Vec<String>,
+}
+
+impl Reader<'_> {
+    /// A setting with a default; `None` when it does not parse, and that is noted.
+    fn required<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        let default = lookup(name).default;
+        let text = self.value(name).unwrap_or_else(|| default.to_owned());
+        self.parse(name, &text, parse)
+    }
+
+    fn optional<T>(&mut self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        let text = self.value(name)?;
+        self.parse(name, &text, parse)
+    }
+
+    fn parse<T>(&mut self, name: &str, text: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        let text = text.trim();
+        match parse(text) {
+            Ok(value) => Some(value),
+            Err(accepted) => {
+                let shown = if lookup(name).secret { "its value (not shown)".to_owned() } else { format!("{text:?}") };
+                self.problems.push(format!("  {name}: {shown} is not accepted; give {accepted}"));
+                None
+            }
+        }
+    }
+
+    /// The value, for secrets also from the file that NAME_FILE names. Empty means unset.
+    fn value(&mut self, name: &str) -> Option<String> {
+        let value = self.source.get(name).filter(|value| !value.is_empty());
+        if let Some(value) = value {
+            return Some(value.to_string_lossy().into_owned());
+        }
+        if !lookup(name).secret {
+            return None;
+        }
+        let file_setting = format!("{name}_FILE");
+        let file = self.source.get(&file_setting).filter(|file| !file.is_empty())?;
+        match std::fs::read_to_string(Path::new(&file)) {
+            Ok(text) => Some(text.trim_end().to_owned()).filter(|text| !text.is_empty()),
+            Err(error) => {
+                let problem = format!("  {file_setting}: {} cannot be read: {error}", file.to_string_lossy());
+                if !self.problems.contains(&problem) {
+                    self.problems.push(problem);
+                }
+                None
+            }
+        }
+    }
+}
+
+fn lookup(name: &str) -> &'static Setting {
+    SETTINGS.iter().find(|setting| setting.name == name).expect("only settings of the table are read")
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "an IP address and a port, such as 127.0.0.1:8081".to_owned())
+}
+
+fn database(text: &str) -> Result<DatabaseUrl, String> {
+    let path = text.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path));
+    match path {
+        Some(path) if !path.is_empty() => Ok(DatabaseUrl::Sqlite(PathBuf::from(path))),
+        _ => Err("sqlite:PATH".to_owned()),
+    }
+}
+
+fn api_url(text: &str) -> Result<Url, String> {
+    let accepted = || "an http or https address without user, query and fragment".to_owned();
+    let url = Url::parse(text.trim_end_matches('/')).map_err(|_| accepted())?;
+    let plain = matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
+    if plain { Ok(url) } else { Err(accepted()) }
+}
+
+/// A token that fits into a header.
+fn token(text: &str) -> Result<SecretString, String> {
+    if text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        Ok(SecretString::from(text))
+    } else {
+        Err("visible ASCII characters without spaces".to_owned())
+    }
+}
+
+fn token_of_our_own(text: &str) -> Result<SecretString, String> {
+    let token = token(text)?;
+    if token.expose_secret().len() < 8 { Err("at least 8 characters".to_owned()) } else { Ok(token) }
+}
+
+fn topics(text: &str) -> Result<Vec<Topic>, String> {
+    let mut topics = Vec::new();
+    for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        let topic: Topic = name.parse().map_err(|error| format!("topics separated by commas; {name:?} is none: {error}"))?;
+        if !topics.contains(&topic) {
+            topics.push(topic);
+        }
+    }
+    Ok(topics)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Result<Config, InvalidConfig> {
+        let pairs: Vec<(String, OsString)> = pairs.iter().map(|(name, value)| (name.to_string(), value.into())).collect();
+        let source = move |name: &str| pairs.iter().find(|(own, _)| own == name).map(|(_, value)| value.clone());
+        Config::read(&source)
+    }
+
+    #[test]
+    fn nothing_set_is_a_laptop() {
+        let config = read(&[("TOPICS", ""), ("GITHUB_TOKEN", "")]).expect("defaults are valid");
+        assert_eq!(config.listen_addr.to_string(), "127.0.0.1:8081");
+        assert_eq!(config.database, DatabaseUrl::Sqlite("./data/mirror.sqlite".into()));
+        assert_eq!(config.topics.iter().map(Topic::as_str).collect::<Vec<_>>(), ["kubernetes"]);
+        assert!(config.github.token.is_none() && config.metrics_addr.is_none() && config.on_demand_topics);
+    }
+
+    #[test]
+    fn every_fault_is_named_at_once_and_secrets_never_shown() {
+        let error = read(&[
+            ("LISTEN_ADDR", "here"),
+            ("DATABASE_URL", "mysql://root:hunter2@db/x"),
+            ("GITHUB_API_URL", "ftp://x"),
+            ("GITHUB_TOKEN", "hunter2 with spaces"),
+            ("TOPICS", "ok,not ok"),
+            ("ON_DEMAND_TOPICS", "maybe"),
+            ("REFRESH_SCHEDULE", "sometimes"),
+            ("SCHEDULER", "none"),
+            ("LOG_FORMAT", "xml"),
+            ("MAINTENANCE_TOKEN_FILE", "/nowhere"),
+        ]);
+        let text = error.expect_err("nothing of this is valid").to_string();
+        for name in [
+            "LISTEN_ADDR", "DATABASE_URL", "GITHUB_API_URL", "GITHUB_TOKEN", "TOPICS", "ON_DEMAND_TOPICS", "REFRESH_SCHEDULE",
+            "SCHEDULER", "LOG_FORMAT", "MAINTENANCE_TOKEN_FILE",
+        ] {
+            assert_eq!(text.matches(&format!("  {name}:")).count(), 1, "{name} in {text}");
+        }
+        assert!(text.starts_with("10 settings are wrong:"), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+
+    #[test]
+    fn published_beyond_loopback_it_wants_a_token() {
+        for pairs in [&[("LISTEN_ADDR", "0.0.0.0:80")][..], &[("APP_BIND_ADDR", "10.0.0.1")], &[("APP_BIND_ADDR", "::")]] {
+            let text = read(pairs).expect_err("open to everyone").to_string();
+            assert!(text.contains("MAINTENANCE_TOKEN is unset"), "{text}");
+
+            assert!(read(&[pairs, &[("MAINTENANCE_TOKEN", "longenough")]].concat()).is_ok());
+        }
+        assert!(read(&[("LISTEN_ADDR", "0.0.0.0:5000"), ("APP_BIND_ADDR", "127.0.0.1")]).is_ok());
+    }
+
+    #[test]
+    fn a_secret_may_stand_in_a_file() {
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        std::fs::write(&file, "from-a-file\n").expect("written");
+        let config = read(&[("GITHUB_TOKEN_FILE", &file.path().to_string_lossy())]).expect("valid");
+        assert_eq!(config.github.token.expect("set").expose_secret(), "from-a-file");
+    }
+}

@@ -1,0 +1,68 @@
+//! Single flight: many who want the same thing at once wait for one who gets it.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Mutex};
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use tokio_util::task::TaskTracker;
+
+type Flight<V> = Shared<BoxFuture<'static, Option<V>>>;
+
+/// What is being got, by key.
+pub struct Flights<K, V: Clone> {
+    under_way: Arc<Mutex<HashMap<K, Flight<V>>>>,
+    tasks: TaskTracker,
+}
+
+impl<K, V> Flights<K, V>
+where
+    K: Clone + Eq + Hash + Send + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    /// Flights that are tasks of `tasks`: they go on when those who wait do not.
+    #[must_use]
+    pub fn new(tasks: TaskTracker) -> Self {
+        Self { under_way: Arc::default(), tasks }
+    }
+
+    /// Joins the flight of this key, or starts it. `None` when it panicked.
+    pub async fn join<F>(&self, key: &K, start: impl FnOnce() -> F) -> Option<V>
+    where
+        F: Future<Output = V> + Send + 'static,
+    {
+        let flight = {
+            let mut under_way = self.under_way.lock().expect("no panic happens while this is held");
+            match under_way.get(key) {
+                Some(flight) => flight.clone(),
+                None => {
+                    let landing = Landing { under_way: Arc::clone(&self.under_way), key: key.clone() };
+                    let work = start();
+                    let task = self.tasks.spawn(async move {
+                        // Dropped when the work is done, and also when it panics.
+                        let _landing = landing;
+                        work.await
+                    });
+                    let flight = task.map(Result::ok).boxed().shared();
+                    under_way.insert(key.clone(), flight.clone());
+                    flight
+                }
+            }
+        };
+        flight.await
+    }
+}
+
+struct Landing<K: Eq + Hash, V: Clone> {
+    under_way: Arc<Mutex<HashMap<K, Flight<V>>>>,
+    key: K,
+}
+
+impl<K: Eq + Hash, V: Clone> Drop for Landing<K, V> {
+    fn drop(&mut self) {
+        if let Ok(mut under_way) = self.under_way.lock() {
+            under_way.remove(&self.key);
+        }
+    }
+}

@@ -1,0 +1,276 @@
+//! GitHub's REST API as a careful client: paced, bounded, never over a limit, and only ever to its own origin.
+
+mod answer;
+mod search;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use chrono::{DateTime, Utc};
+use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, LINK, USER_AGENT};
+use secrecy::ExposeSecret;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+use url::Url;
+
+use crate::clock::Clock;
+use crate::config::GitHubConfig;
+use crate::quota::{Bucket, Pace};
+use crate::refresh::report::Report;
+use crate::repository::{Repository, RepositoryId};
+use crate::store::{SharedStore, StoreError};
+use answer::{Verdict, judge};
+
+pub use search::{PER_PAGE, SearchPage, Sort};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// GitHub gives up after 10 s itself; a page is half a megabyte.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A page of 100 is some 550 KB; more than this is no search result.
+const MAX_BODY_BYTES: usize = 16 << 20;
+
+/// Further tries after a failure. Two or three help against GitHub's 5xx.
+const MAX_RETRIES: usize = 3;
+
+/// Why GitHub gave no answer that can be used.
+#[derive(Debug, thiserror::Error)]
+pub enum GitHubError {
+    /// The limits want us to wait longer than may be waited.
+    #[error("GitHub's limit allows the next request at {}", crate::repository::rfc3339(*until))]
+    Limited {
+        /// When to try again.
+        until: DateTime<Utc>,
+    },
+    /// It still failed after every retry.
+    #[error("GitHub failed {attempts} times: {reason}")]
+    Failed {
+        /// Tries.
+        attempts: usize,
+        /// What went wrong last.
+        reason: String,
+    },
+    /// Trying again would not help.
+    #[error("GitHub refused: {0}")]
+    Refused(String),
+    /// The service is stopping.
+    #[error("the service is stopping")]
+    Stopping,
+    /// The quota could not be read or stored.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What became of a single repository.
+#[derive(Debug, PartialEq)]
+pub enum Single {
+    /// Still there.
+    Found(Box<Repository>),
+    /// Deleted, made private or taken down.
+    Gone,
+}
+
+/// How long a caller can wait, and how urgent its requests are.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// How much of the quota it may use.
+    pub pace: Pace,
+    /// No request is waited for beyond this.
+    pub until: DateTime<Utc>,
+}
+
+/// The client. Cheap to clone.
+#[derive(Clone)]
+pub struct GitHub {
+    http: reqwest::Client,
+    base: Url,
+    store: SharedStore,
+    clock: Arc<dyn Clock>,
+    stopping: CancellationToken,
+}
+
+/// A good answer.
+struct Answer {
+    status: u16,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl GitHub {
+    /// A client for one origin.
+    ///
+    /// # Errors
+    /// When the system's certificates cannot be read.
+    pub fn new(
+        config: &GitHubConfig,
+        store: SharedStore,
+        clock: Arc<dyn Clock>,
+        stopping: CancellationToken,
+    ) -> anyhow::Result<Self> {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/vnd.github+json"));
+        headers.insert("x-github-api-version", HeaderValue::from_static("2022-11-28"));
+        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("github-topic-mirror/", env!("CARGO_PKG_VERSION"))));
+        if let Some(token) = &config.token {
+            let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))?;
+            value.set_sensitive(true);
+            headers.insert(reqwest::header::AUTHORIZATION, value);
+        }
+        let own = config.url.origin();
+        let redirects = reqwest::redirect::Policy::custom(move |attempt| {
+            if attempt.url().origin() != own || attempt.previous().len() > 3 { attempt.stop() } else { attempt.follow() }
+        });
+        let http = reqwest::Client::builder()
+            .default_headers(headers)
+            .redirect(redirects)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(ANSWER_TIMEOUT)
+            .build()?;
+        Ok(Self { http, base: config.url.clone(), store, clock, stopping })
+    }
+
+    /// The address of a query's first page.
+    #[must_use]
+    pub fn first_page(&self, query: &str, sort: Sort) -> Url {
+        search::first_page(&self.base, query, sort)
+    }
+
+    /// One page of a search.
+    ///
+    /// # Errors
+    /// When there is no usable answer; retries and limits are behind it then.
+    pub async fn search(&self, page: &Url, patience: Patience, report: &mut Report) -> Result<SearchPage, GitHubError> {
+        let read = |answer: Answer| {
+            let link = answer.headers.get(LINK).and_then(|link| link.to_str().ok());
+            search::read(&answer.body, link, &self.base)
+        };
+        self.ask(page, Bucket::Search, patience, report, read).await
+    }
+
+    /// One repository by its id, wherever it has moved.
+    ///
+    /// # Errors
+    /// When there is no usable answer; 404 and 451 are answers.
+    pub async fn repository(&self, id: RepositoryId, patience: Patience, report: &mut Report) -> Result<Single, GitHubError> {
+        let mut url = self.base.clone();
+        url.path_segments_mut().expect("an http address has a path").extend(["repositories", &id.to_string()]);
+        let read = |answer: Answer| match answer.status {
+            404 | 410 | 451 => Ok(Single::Gone),
+            _ => serde_json::from_slice(&answer.body)
+                .map(|repository| Single::Found(Box::new(repository)))
+                .map_err(|error| format!("a repository that cannot be read: {error}")),
+        };
+        self.ask(&url, Bucket::Core, patience, report, read).await
+    }
+
+    /// Asks until there is an answer that `read` can use: limits are waited for, failures retried with growing pauses.
+    async fn ask<T>(
+        &self,
+        url: &Url,
+        bucket: Bucket,
+        patience: Patience,
+        report: &mut Report,
+        read: impl Fn(Answer) -> Result<T, String>,
+    ) -> Result<T, GitHubError> {
+        let mut pauses = ExponentialBuilder::default().with_jitter().with_max_times(MAX_RETRIES).build();
+        let mut attempts = 0;
+        loop {
+            self.admit(bucket, patience, report).await?;
+            report.requests += 1;
+            attempts += 1;
+            let verdict = match self.send(url).await {
+                Ok(answer) => self.judge(bucket, answer).await?,
+                Err(reason) => Verdict::Failed(reason),
+            };
+            let reason = match verdict {
+                Verdict::Good(answer) => match read(answer) {
+                    Ok(value) => return Ok(value),
+                    Err(reason) => reason,
+                },
+                // The pause is stored; the next round waits for it, or finds that it is too long.
+                Verdict::Limited => {
+                    report.retries += 1;
+                    continue;
+                }
+                Verdict::Refused(reason) => return Err(GitHubError::Refused(reason)),
+                Verdict::Failed(reason) => reason,
+            };
+            warn!(%url, attempts, reason, "GitHub gave no usable answer");
+            let Some(pause) = pauses.next() else { return Err(GitHubError::Failed { attempts, reason }) };
+            report.retries += 1;
+            self.sleep_until(self.clock.now() + pause).await?;
+        }
+    }
+
+    /// Waits until the quota lets a request go, and counts it. The quota is the database's, so all replicas wait alike.
+    async fn admit(&self, bucket: Bucket, patience: Patience, report: &mut Report) -> Result<(), GitHubError> {
+        loop {
+            let now = self.clock.now();
+            let mut quota = self.store.quota(bucket).await?;
+            let earliest = quota.earliest(bucket, patience.pace, now);
+            if earliest > patience.until {
+                return Err(GitHubError::Limited { until: earliest });
+            }
+            if earliest > now {
+                debug!(until = %earliest, "waiting for GitHub's limit");
+                self.sleep_until(earliest).await?;
+                report.waited_ms += (self.clock.now() - now).num_milliseconds();
+                continue;
+            }
+            quota.take(bucket, now);
+            if self.store.save_quota(bucket, &quota).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn sleep_until(&self, time: DateTime<Utc>) -> Result<(), GitHubError> {
+        tokio::select! {
+            () = self.stopping.cancelled() => Err(GitHubError::Stopping),
+            () = self.clock.sleep_until(time) => Ok(()),
+        }
+    }
+
+    /// Sends one request and reads its whole answer, up to a bound.
+    async fn send(&self, url: &Url) -> Result<Answer, String> {
+        let plain = |error: reqwest::Error| describe(&error.without_url());
+        let mut response = self.http.get(url.clone()).send().await.map_err(plain)?;
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(plain)? {
+            if body.len() + chunk.len() > MAX_BODY_BYTES {
+                return Err(format!("the answer is longer than {} MB", MAX_BODY_BYTES >> 20));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status: response.status().as_u16(), headers: std::mem::take(response.headers_mut()), body })
+    }
+
+    /// Tells good answers from limits and failures, and stores what the answer says of the quota.
+    async fn judge(&self, bucket: Bucket, answer: Answer) -> Result<Verdict, GitHubError> {
+        loop {
+            let mut quota = self.store.quota(bucket).await?;
+            let ruling = judge(&answer, bucket, &mut quota, self.clock.now());
+            if self.store.save_quota(bucket, &quota).await? {
+                return Ok(match ruling {
+                    answer::Ruling::Good => Verdict::Good(answer),
+                    answer::Ruling::Limited => Verdict::Limited,
+                    answer::Ruling::Refused(reason) => Verdict::Refused(reason),
+                    answer::Ruling::Failed(reason) => Verdict::Failed(reason),
+                });
+            }
+        }
+    }
+}
+
+/// An error with its causes, which reqwest keeps apart.
+fn describe(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

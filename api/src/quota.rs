@@ -1,0 +1,209 @@
+//! What GitHub allows: its limits as it last reported them, a pause that everyone obeys, and when the next request may go.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use strum::IntoStaticStr;
+
+/// GitHub counts searches apart from everything else.
+#[derive(Clone, Copy, Debug, IntoStaticStr, PartialEq, Eq)]
+#[strum(serialize_all = "snake_case")]
+pub enum Bucket {
+    /// `/search`: 30 a minute with a token, 10 without.
+    Search,
+    /// Everything else: 5,000 an hour with a token, 60 without.
+    Core,
+}
+
+/// GitHub's windows for searches are one minute long.
+const SEARCH_WINDOW: TimeDelta = TimeDelta::minutes(1);
+
+/// Limits above this need no spacing: a private server's, or none to speak of.
+const SPACED_UP_TO: i64 = 1_000;
+
+/// The first wait after a secondary limit that names no time, doubled with each further one.
+/// Source: GitHub's "Rate limits for the REST API".
+const SECONDARY_WAIT: TimeDelta = TimeDelta::minutes(1);
+
+/// Secondary limits in a row after which we stop asking: going on "may result in banning".
+const MAX_STRIKES: i64 = 5;
+
+/// How urgent a request is, which decides how much of the quota it may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// The schedule's: spread over the window, down to a tenth of the limit.
+    Scheduled,
+    /// A reader's topic: spread as well, but only down to half, so that strangers cannot starve the schedule.
+    OnDemand,
+    /// A reader is waiting: like [`Pace::OnDemand`], and without spacing while there is quota.
+    Waiting,
+}
+
+/// A bucket's state, kept in the database for every replica.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Quota {
+    /// Grows with each change.
+    pub version: i64,
+    /// Requests a window; `None` when GitHub reports no limit.
+    pub limit: Option<i64>,
+    /// Requests left in the window.
+    pub remaining: Option<i64>,
+    /// The end of the window.
+    pub reset_at: Option<DateTime<Utc>>,
+    /// When the next spaced request may go.
+    pub next_at: Option<DateTime<Utc>>,
+    /// Until when GitHub said to wait.
+    pub paused_until: Option<DateTime<Utc>>,
+    /// Secondary limits since the last good answer.
+    pub strikes: i64,
+}
+
+/// What an answer's `x-ratelimit-*` headers say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reported {
+    /// `x-ratelimit-limit`.
+    pub limit: Option<i64>,
+    /// `x-ratelimit-remaining`.
+    pub remaining: Option<i64>,
+    /// `x-ratelimit-reset`.
+    pub reset_at: Option<DateTime<Utc>>,
+}
+
+impl Quota {
+    /// When a request may go: `now`, or later.
+    #[must_use]
+    pub fn earliest(&self, bucket: Bucket, pace: Pace, now: DateTime<Utc>) -> DateTime<Utc> {
+        let mut time = now.max(self.paused_until.unwrap_or(now));
+        let (Some(limit), Some(remaining), Some(reset_at)) = (self.limit, self.remaining, self.reset_at) else {
+            return time;
+        };
+        let reserve = match pace {
+            Pace::Scheduled => (limit + 9) / 10,
+            Pace::OnDemand | Pace::Waiting => limit / 2,
+        };
+        if now < reset_at && remaining <= reserve {
+            time = time.max(reset_at);
+        }
+        if pace != Pace::Waiting && self.spacing(bucket).is_some() {
+            time = time.max(self.next_at.unwrap_or(now));
+        }
+        time
+    }
+
+    /// Counts a request that goes at `now`.
+    pub fn take(&mut self, bucket: Bucket, now: DateTime<Utc>) {
+        if self.reset_at.is_some_and(|reset_at| reset_at <= now) {
+            (self.remaining, self.reset_at) = (self.limit, None);
+        }
+        self.remaining = self.remaining.map(|remaining| (remaining - 1).max(0));
+        self.next_at = self.spacing(bucket).map(|spacing| now + spacing);
+    }
+
+    /// Takes over what an answer says of the limits.
+    pub fn observe(&mut self, bucket: Bucket, reported: Reported, now: DateTime<Utc>) {
+        self.limit = reported.limit;
+        self.remaining = reported.remaining;
+        self.reset_at = reported.reset_at;
+        // The first answer is the first to tell the limit, and so how far away the next request is.
+        self.next_at = self.spacing(bucket).map(|spacing| self.next_at.unwrap_or(now + spacing));
+    }
+
+    /// A good answer ends a series of secondary limits.
+    pub fn answered(&mut self) {
+        self.strikes = 0;
+    }
+
+    /// GitHub says that the window is used up.
+    pub fn exhausted(&mut self, now: DateTime<Utc>) {
+        // The header counts whole seconds, so the window may end up to one later. Without it: a minute.
+        let until = self.reset_at.map_or(now + SECONDARY_WAIT, |reset_at| reset_at + TimeDelta::seconds(1));
+        self.pause(until.max(now + TimeDelta::seconds(1)));
+    }
+
+    /// GitHub says that we are too fast, whatever the window holds; false when it has said so too often.
+    #[must_use]
+    pub fn slowed(&mut self, retry_after: Option<TimeDelta>, now: DateTime<Utc>) -> bool {
+        let doubled = SECONDARY_WAIT * 2_i32.pow(u32::try_from(self.strikes.clamp(0, MAX_STRIKES)).unwrap_or(0));
+        self.strikes += 1;
+        self.pause(now + retry_after.unwrap_or(doubled));
+        self.strikes < MAX_STRIKES
+    }
+
+    fn pause(&mut self, until: DateTime<Utc>) {
+        self.paused_until = self.paused_until.max(Some(until));
+    }
+
+    /// The distance of two requests that spreads the limit over its window; core requests come too seldom to need one.
+    fn spacing(&self, bucket: Bucket) -> Option<TimeDelta> {
+        let limit = self.limit.filter(|limit| (1..=SPACED_UP_TO).contains(limit))?;
+        (bucket == Bucket::Search).then(|| SEARCH_WINDOW / i32::try_from(limit).unwrap_or(i32::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_790_000_000 + seconds, 0).expect("a date")
+    }
+
+    fn after_first_request(limit: i64, remaining: i64) -> Quota {
+        let mut quota = Quota::default();
+        assert_eq!(quota.earliest(Bucket::Search, Pace::Scheduled, at(0)), at(0), "the first request never waits");
+        quota.take(Bucket::Search, at(0));
+        let reported = Reported { limit: Some(limit), remaining: Some(remaining), reset_at: Some(at(60)) };
+        quota.observe(Bucket::Search, reported, at(0));
+        quota
+    }
+
+    #[test]
+    fn spreads_the_reported_limit_over_its_window() {
+        let earliest = |quota: &Quota| quota.earliest(Bucket::Search, Pace::Scheduled, at(0));
+        assert_eq!(earliest(&after_first_request(30, 29)), at(2));
+        assert_eq!(earliest(&after_first_request(10, 9)), at(6));
+        assert_eq!(earliest(&after_first_request(5_000, 4_999)), at(0), "above 1,000: no spacing");
+        let mut unlimited = Quota::default();
+        unlimited.take(Bucket::Search, at(0));
+        unlimited.observe(Bucket::Search, Reported::default(), at(0));
+        assert_eq!(earliest(&unlimited), at(0), "no limit reported: no spacing");
+    }
+
+    #[test]
+    fn keeps_a_reserve_and_half_for_the_schedule() {
+        let earliest = |remaining, pace| after_first_request(30, remaining).earliest(Bucket::Search, pace, at(10));
+        assert_eq!(earliest(4, Pace::Scheduled), at(10));
+        assert_eq!(earliest(3, Pace::Scheduled), at(60), "a tenth is the reserve");
+        assert_eq!(earliest(16, Pace::OnDemand), at(10));
+        assert_eq!(earliest(15, Pace::OnDemand), at(60), "half is the schedule's");
+        assert_eq!(after_first_request(30, 29).earliest(Bucket::Search, Pace::Waiting, at(0)), at(0), "no spacing");
+        assert_eq!(earliest(15, Pace::Waiting), at(60));
+    }
+
+    #[test]
+    fn waits_as_long_as_github_says() {
+        let mut quota = after_first_request(30, 0);
+        quota.exhausted(at(10));
+        assert_eq!(quota.earliest(Bucket::Search, Pace::Waiting, at(10)), at(61));
+
+        let mut quota = after_first_request(30, 14);
+        assert!(quota.slowed(Some(TimeDelta::seconds(7)), at(10)));
+        assert_eq!(quota.earliest(Bucket::Search, Pace::Scheduled, at(10)), at(17));
+
+        let mut quota = after_first_request(30, 14);
+        let mut now = at(100);
+        for minutes in [1, 2, 4, 8] {
+            assert!(quota.slowed(None, now));
+            let until = quota.earliest(Bucket::Search, Pace::Scheduled, now);
+            assert_eq!(until, now + TimeDelta::minutes(minutes));
+            now = until;
+        }
+        assert!(!quota.slowed(None, now), "then it gives up");
+    }
+
+    #[test]
+    fn a_window_that_has_ended_is_full_again() {
+        let mut quota = after_first_request(10, 0);
+        assert_eq!(quota.earliest(Bucket::Search, Pace::Scheduled, at(61)), at(61));
+        quota.take(Bucket::Search, at(61));
+        assert_eq!((quota.remaining, quota.reset_at), (Some(9), None));
+    }
+}

@@ -1,0 +1,266 @@
+//! Refreshes: one at a time for each topic, whoever rings, and never worse than before.
+
+pub mod plan;
+pub mod report;
+mod run;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument, error, info, info_span, warn};
+
+use crate::cache::Tiers;
+use crate::clock::Clock;
+use crate::github::GitHub;
+use crate::lists::{Lists, Ranking, UNKNOWN_TOPIC_TIME};
+use crate::schedule::Schedule;
+use crate::store::{Begun, Lease, NewRefresh, SharedStore, StoreError};
+use crate::topic::Topic;
+use report::{Cause, Outcome, Refresh, Report, State};
+use run::Run;
+
+/// On-demand topics are forgotten when nobody has read them for so long.
+const UNREAD_TIME: TimeDelta = TimeDelta::days(7);
+
+/// A holder renews its lease well before [`crate::store::LEASE_TIME`] is over.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// How often to look whether another process has finished the refresh we wait for.
+const POLL: Duration = Duration::from_millis(250);
+
+/// How often to look whether that process is dead and the refresh ours.
+const TAKE_OVER: Duration = Duration::from_secs(5);
+
+/// Starts refreshes and waits for them. Cheap to clone.
+#[derive(Clone)]
+pub struct Refresher(Arc<Parts>);
+
+/// What refreshes work with.
+pub struct Parts {
+    /// Where everything is kept.
+    pub store: SharedStore,
+    /// Where new lists go.
+    pub tiers: Tiers,
+    /// Who is asked.
+    pub github: GitHub,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// TOPICS.
+    pub topics: Vec<Topic>,
+    /// REFRESH_SCHEDULE; its period bounds waits.
+    pub schedule: Schedule,
+    /// This process, as the lease names it.
+    pub owner: String,
+    /// Refreshes that run.
+    pub tasks: TaskTracker,
+    /// Cancelled when the service stops: runs end at the next page.
+    pub stopping: CancellationToken,
+    /// Tells those who wait in this process that a list or a report is ready.
+    pub news: watch::Sender<()>,
+}
+
+/// A refresh that was started, or joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Joined {
+    /// The ledger's entry.
+    pub id: i64,
+    /// Somebody else had started it.
+    pub coalesced: bool,
+}
+
+/// The answer to whoever waited for a refresh.
+#[derive(Clone, Debug, Serialize)]
+pub struct Ended {
+    /// The report.
+    #[serde(flatten)]
+    pub refresh: Refresh,
+    /// Somebody else had started it.
+    pub coalesced: bool,
+}
+
+impl Refresher {
+    /// A refresher of these parts.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self(Arc::new(parts))
+    }
+
+    /// Starts a refresh of one topic, or of every tracked one, or joins the one that runs.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn start(&self, topic: Option<&Topic>, cause: Cause) -> Result<Joined, StoreError> {
+        self.start_below(None, topic, cause).await
+    }
+
+    /// The same, and waits for its end. The refresh goes on when the caller does not.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn refresh(&self, topic: Option<&Topic>, cause: Cause) -> Result<Ended, StoreError> {
+        self.refresh_below(None, topic, cause).await
+    }
+
+    /// Refreshes every tracked topic unless all of them are younger than the schedule's period: what a start does.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn catch_up(&self) -> Result<(), StoreError> {
+        let now = self.0.clock.now();
+        let oldest = now - self.0.schedule.period(now);
+        let due = |refreshed_at: Option<DateTime<Utc>>| refreshed_at.is_none_or(|at| at < oldest);
+        let states = self.0.store.topics().await?;
+        if states.iter().any(|state| !state.is_unknown_to_github() && due(state.refreshed_at)) {
+            self.refresh(None, Cause::Schedule).await?;
+        }
+        Ok(())
+    }
+
+    /// Returns when a list or a report has become ready in this process, or a moment later: it may be another's.
+    pub async fn news(&self) {
+        let mut news = self.0.news.subscribe();
+        let _ = tokio::time::timeout(POLL, news.changed()).await;
+    }
+
+    async fn start_below(&self, parent: Option<i64>, topic: Option<&Topic>, cause: Cause) -> Result<Joined, StoreError> {
+        let refresh = NewRefresh { topic, parent, cause, owner: &self.0.owner };
+        match self.0.store.begin(&refresh, self.0.clock.now()).await? {
+            Begun::Running(id) => Ok(Joined { id, coalesced: true }),
+            Begun::Started(lease) => {
+                let id = lease.refresh;
+                let span = info_span!("refresh", id, topic = topic.map_or("all", Topic::as_str));
+                self.0.tasks.spawn(self.clone().run(lease, topic.cloned(), cause).instrument(span));
+                Ok(Joined { id, coalesced: false })
+            }
+        }
+    }
+
+    async fn refresh_below(&self, parent: Option<i64>, topic: Option<&Topic>, cause: Cause) -> Result<Ended, StoreError> {
+        // A dead process leaves its entry running: the next round takes the refresh over when its lease has ended.
+        let mut coalesced = false;
+        loop {
+            let joined = self.start_below(parent, topic, cause).await?;
+            coalesced |= joined.coalesced;
+            let ended = tokio::time::timeout(TAKE_OVER, self.ended(joined.id));
+            let refresh = if joined.coalesced {
+                match ended.await {
+                    Ok(refresh) => refresh?,
+                    Err(_) => continue,
+                }
+            } else {
+                self.ended(joined.id).await?
+            };
+            match refresh {
+                Some(refresh) => return Ok(Ended { refresh, coalesced }),
+                // Its topic, and the entry with it, was forgotten: the next round starts anew.
+                None => {}
+            }
+        }
+    }
+
+    /// Waits until the ledger says that the refresh has ended; `None` when its entry is gone.
+    async fn ended(&self, id: i64) -> Result<Option<Refresh>, StoreError> {
+        loop {
+            let mut news = self.0.news.subscribe();
+            match self.0.store.refresh(id).await? {
+                Some(refresh) if refresh.state == State::Running => {
+                    let _ = tokio::time::timeout(POLL, news.changed()).await;
+                }
+                ended => return Ok(ended),
+            }
+        }
+    }
+
+    /// Boxed, since a run over all topics starts runs of its own.
+    fn run(self, lease: Lease, topic: Option<Topic>, cause: Cause) -> BoxFuture<'static, ()> {
+        async move {
+            let ended = match &topic {
+                Some(topic) => self.run_topic(&lease, topic, cause).await,
+                None => self.run_all(&lease, cause).await,
+            };
+            if let Err(error) = ended {
+                error!(%error, "the refresh could not be finished");
+            }
+            self.0.news.send_replace(());
+        }
+        .boxed()
+    }
+
+    /// Every tracked topic in turn, each with an entry of its own below this one.
+    async fn run_all(&self, lease: &Lease, cause: Cause) -> Result<(), StoreError> {
+        let Parts { store, tiers, clock, .. } = &*self.0;
+        let now = clock.now();
+        store.configure(&self.0.topics, now).await?;
+        for topic in store.stale(now - UNREAD_TIME, now - UNKNOWN_TOPIC_TIME).await? {
+            store.forget(&topic, now).await?;
+            tiers.forget(&topic).await;
+            info!(%topic, "forgotten: nobody asks for it");
+        }
+        let (mut sum, mut outcome) = (Report::default(), Outcome::Complete);
+        let topics = store.topics().await?;
+        for state in topics.iter().filter(|state| !state.is_unknown_to_github()) {
+            if self.0.stopping.is_cancelled() {
+                sum.because("the service is stopping");
+                outcome = Outcome::Partial;
+                break;
+            }
+            let child = self.refresh_below(Some(lease.refresh), Some(&state.topic), cause);
+            let ended = self.while_renewing(lease, child).await??;
+            sum.add(&ended.refresh.report);
+            outcome = outcome.max(ended.refresh.outcome.unwrap_or(Outcome::Failed));
+            if let Some(reason) = &ended.refresh.report.reason {
+                sum.because(format!("{}: {reason}", state.topic));
+            }
+        }
+        store.finish_all(lease, outcome, &sum, clock.now()).await
+    }
+
+    async fn run_topic(&self, lease: &Lease, topic: &Topic, cause: Cause) -> Result<(), StoreError> {
+        let run = Run::new(&self.0, lease, topic, cause);
+        let (outcome, report) = self.while_renewing(lease, run.run()).await??;
+        match outcome {
+            Outcome::Complete => info!(report = %report, "refreshed"),
+            Outcome::Partial | Outcome::Failed => warn!(report = %report, reason = report.reason, "refreshed in part"),
+        }
+        metrics::counter!("refreshes_total", "outcome" => <&str>::from(outcome)).increment(1);
+        Ok(())
+    }
+
+    /// Does `work` and keeps the lease meanwhile; gives up when the lease is lost.
+    async fn while_renewing<T>(&self, lease: &Lease, work: impl Future<Output = T>) -> Result<T, StoreError> {
+        let renewing = async {
+            loop {
+                tokio::time::sleep(HEARTBEAT).await;
+                match self.0.store.renew(lease, self.0.clock.now()).await {
+                    Err(StoreError::LeaseLost) => return StoreError::LeaseLost,
+                    Err(error) => warn!(%error, "the lease could not be renewed"),
+                    Ok(()) => {}
+                }
+            }
+        };
+        tokio::select! {
+            done = work => Ok(done),
+            lost = renewing => Err(lost),
+        }
+    }
+}
+
+impl Parts {
+    /// Builds a topic's lists of what is stored and hands them to every tier.
+    async fn publish(&self, topic: &Topic) -> Result<(), StoreError> {
+        let rows = self.store.rows(topic, &Ranking::ALL, self.clock.now()).await?;
+        let Some(rows) = rows else { return Ok(()) };
+        if let Some(lists) = Lists::build(rows).await {
+            self.tiers.publish(&lists).await;
+            self.news.send_replace(());
+        }
+        Ok(())
+    }
+}

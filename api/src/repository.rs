@@ -1,0 +1,151 @@
+//! A repository as the mirror keeps it: what people ask for of GitHub's search item.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// GitHub's id, the only name of a repository that lasts.
+pub type RepositoryId = i64;
+
+/// One row of `repositories`. Every field but the id, the names, the address and `updated_at` may be missing from an answer.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+pub struct Repository {
+    /// GitHub's id.
+    pub id: RepositoryId,
+    /// The id of GitHub's GraphQL API.
+    #[serde(default)]
+    pub node_id: Option<String>,
+    /// The part of `full_name` after the slash.
+    pub name: String,
+    /// `owner/name`; not unique in life.
+    pub full_name: String,
+    /// The owner's login.
+    #[serde(default, deserialize_with = "login")]
+    pub owner: Option<String>,
+    /// The page for people.
+    pub html_url: String,
+    /// The owner's words.
+    #[serde(default)]
+    pub description: Option<String>,
+    /// Often the empty string.
+    #[serde(default)]
+    pub homepage: Option<String>,
+    /// The main programming language.
+    #[serde(default)]
+    pub language: Option<String>,
+    /// The licence's SPDX id; `NOASSERTION` where GitHub could not tell.
+    #[serde(default, deserialize_with = "spdx_id")]
+    pub license: Option<String>,
+    /// Absent from old answers.
+    #[serde(default)]
+    pub topics: Option<Vec<String>>,
+    /// The branch shown first.
+    #[serde(default)]
+    pub default_branch: Option<String>,
+    /// A fork; searches leave these out unless told otherwise.
+    #[serde(default)]
+    pub fork: bool,
+    /// Read-only.
+    #[serde(default)]
+    pub archived: bool,
+    /// Taken down by GitHub.
+    #[serde(default)]
+    pub disabled: bool,
+    /// Offered as a template.
+    #[serde(default, deserialize_with = "null_is_false")]
+    pub is_template: bool,
+    /// In KB.
+    #[serde(default)]
+    pub size: i64,
+    /// Falls as well as rises.
+    pub stargazers_count: i64,
+    /// How often it was forked.
+    #[serde(default)]
+    pub forks_count: i64,
+    /// Issues and pull requests.
+    #[serde(default)]
+    pub open_issues_count: i64,
+    /// When it was made.
+    #[serde(default)]
+    pub created_at: Option<DateTime<Utc>>,
+    /// Changes with every star.
+    pub updated_at: DateTime<Utc>,
+    /// The last push; can go backwards.
+    #[serde(default)]
+    pub pushed_at: Option<DateTime<Utc>>,
+}
+
+impl Repository {
+    /// Whether the repository still carries the topic; an answer without topics does not deny it.
+    #[must_use]
+    pub fn has_topic(&self, topic: &str) -> bool {
+        self.topics.as_ref().is_none_or(|topics| topics.iter().any(|own| own == topic))
+    }
+}
+
+/// What a list shows of a repository: exactly these keys, in this order.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ListItem {
+    /// GitHub's id.
+    pub id: RepositoryId,
+    /// The part of `full_name` after the slash.
+    pub name: String,
+    /// `owner/name`.
+    pub full_name: String,
+    /// The page for people.
+    pub html_url: String,
+    /// May be null.
+    pub language: Option<String>,
+    /// RFC 3339, UTC, whole seconds, `Z`.
+    #[serde(serialize_with = "seconds")]
+    pub updated_at: DateTime<Utc>,
+    /// The same; may be null.
+    #[serde(serialize_with = "optional_seconds")]
+    pub pushed_at: Option<DateTime<Utc>>,
+    /// Stars at the last refresh.
+    pub stargazers_count: i64,
+}
+
+/// A time as lists and reports show it: `2018-05-01T17:01:50Z`.
+#[must_use]
+pub fn rfc3339(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+}
+
+/// For `serialize_with`: [`rfc3339`].
+///
+/// # Errors
+/// The serializer's own.
+pub fn seconds<S: serde::Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&rfc3339(*time))
+}
+
+/// For `serialize_with`: [`rfc3339`] or null.
+///
+/// # Errors
+/// The serializer's own.
+pub fn optional_seconds<S: serde::Serializer>(time: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => seconds(time, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
+fn login<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    struct Owner {
+        login: Option<String>,
+    }
+    Ok(Option::<Owner>::deserialize(deserializer)?.and_then(|owner| owner.login))
+}
+
+fn spdx_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    struct License {
+        spdx_id: Option<String>,
+    }
+    Ok(Option::<License>::deserialize(deserializer)?.and_then(|license| license.spdx_id))
+}
+
+fn null_is_false<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}

@@ -1,0 +1,228 @@
+//! Topics and their rows on SQLite.
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+
+use super::{SqliteStore, json_array, text};
+use crate::lists::Ranking;
+use crate::repository::ListItem;
+use crate::store::{OnDemandLimits, Origin, Result, Rows, TopicState, TopicStore, Tracked, first_revision, next_modified};
+use crate::topic::Topic;
+
+const STATE: &str = "SELECT name, origin, tracked_at, last_read_at, revision, modified_at, refreshed_at, complete, total_count,
+        found, shrunk_to, shrunk_at, (SELECT count(*) FROM topic_repositories WHERE topic = name) AS stored
+    FROM topics";
+
+#[async_trait]
+impl TopicStore for SqliteStore {
+    async fn configure(&self, topics: &[Topic], now: DateTime<Utc>) -> Result<()> {
+        let mut transaction = self.write().await?;
+        let names = json_array(topics);
+        sqlx::query(
+            "INSERT INTO topics (name, origin, tracked_at, last_read_at, revision)
+             SELECT value, 'configured', $2, $2, $3 FROM json_each($1) WHERE true
+             ON CONFLICT (name) DO UPDATE SET origin = 'configured' WHERE origin <> 'configured'",
+        )
+        .bind(&names)
+        .bind(now)
+        .bind(first_revision(now))
+        .execute(&mut *transaction)
+        .await?;
+        sqlx::query(
+            "UPDATE topics SET origin = 'on_demand'
+             WHERE origin = 'configured' AND name NOT IN (SELECT value FROM json_each($1))",
+        )
+        .bind(&names)
+        .execute(&mut *transaction)
+        .await?;
+        Ok(transaction.commit().await?)
+    }
+
+    async fn track(&self, topic: &Topic, origin: Origin, limits: Option<OnDemandLimits>, now: DateTime<Utc>) -> Result<Tracked> {
+        let mut transaction = self.write().await?;
+        let known: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM topics WHERE name = $1)")
+            .bind(topic.as_str())
+            .fetch_one(&mut *transaction)
+            .await?;
+        if let (false, Some(limits)) = (known, limits)
+            && let Some(refusal) = refusal(&mut transaction, limits, now).await?
+        {
+            return Ok(refusal);
+        }
+        // A topic that strangers asked for and that is then requested stays; nothing is ever demoted here.
+        sqlx::query(
+            "INSERT INTO topics (name, origin, tracked_at, last_read_at, revision) VALUES ($1, $2, $3, $3, $4)
+             ON CONFLICT (name) DO UPDATE SET origin = excluded.origin
+             WHERE origin = 'on_demand' AND excluded.origin <> 'on_demand'",
+        )
+        .bind(topic.as_str())
+        .bind(<&str>::from(origin))
+        .bind(now)
+        .bind(first_revision(now))
+        .execute(&mut *transaction)
+        .await?;
+        transaction.commit().await?;
+        Ok(Tracked::Yes)
+    }
+
+    async fn topics(&self) -> Result<Vec<TopicState>> {
+        let order = "ORDER BY origin = 'on_demand', origin = 'requested', name";
+        let rows = sqlx::query(sqlx::AssertSqlSafe(format!("{STATE} {order}"))).fetch_all(&self.readers).await?;
+        Ok(rows.iter().map(state).collect::<sqlx::Result<_>>()?)
+    }
+
+    async fn topic(&self, topic: &Topic) -> Result<Option<TopicState>> {
+        topic_state(&mut *self.readers.acquire().await?, topic).await
+    }
+
+    async fn mark_read(&self, topic: &Topic, now: DateTime<Utc>) -> Result<()> {
+        let query = sqlx::query("UPDATE topics SET last_read_at = $2 WHERE name = $1 AND last_read_at < $2");
+        query.bind(topic.as_str()).bind(now).execute(&self.writer).await?;
+        Ok(())
+    }
+
+    async fn forget(&self, topic: &Topic, now: DateTime<Utc>) -> Result<bool> {
+        let mut transaction = self.write().await?;
+        sqlx::query(
+            "UPDATE refreshes SET outcome = 'failed', finished_at = $2 WHERE finished_at IS NULL
+             AND id = (SELECT refresh_id FROM leases WHERE name = $1 AND owner IS NOT NULL)",
+        )
+        .bind(topic.as_str())
+        .bind(now)
+        .execute(&mut *transaction)
+        .await?;
+        sqlx::query("UPDATE leases SET owner = NULL, fence = fence + 1 WHERE name = $1")
+            .bind(topic.as_str())
+            .execute(&mut *transaction)
+            .await?;
+        let only_here = "SELECT repository_id FROM topic_repositories AS own WHERE topic = $1 AND NOT EXISTS
+                 (SELECT 1 FROM topic_repositories AS other WHERE other.repository_id = own.repository_id AND topic <> $1)";
+        let ids: Vec<i64> = sqlx::query_scalar(only_here).bind(topic.as_str()).fetch_all(&mut *transaction).await?;
+        let known = sqlx::query("DELETE FROM topics WHERE name = $1").bind(topic.as_str()).execute(&mut *transaction).await?;
+        sqlx::query("DELETE FROM repositories WHERE id IN (SELECT value FROM json_each($1))")
+            .bind(json_array(&ids))
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(known.rows_affected() == 1)
+    }
+
+    async fn stale(&self, unread_since: DateTime<Utc>, unknown_since: DateTime<Utc>) -> Result<Vec<Topic>> {
+        let states = self.topics().await?.into_iter().filter(|state| {
+            state.origin == Origin::OnDemand
+                && (state.last_read_at < unread_since
+                    || state.is_unknown_to_github() && state.modified_at.is_some_and(|at| at < unknown_since))
+        });
+        Ok(states.map(|state| state.topic).collect())
+    }
+
+    async fn rows(&self, topic: &Topic, rankings: &[Ranking], now: DateTime<Utc>) -> Result<Option<Rows>> {
+        let mut transaction = self.readers.begin().await?;
+        let unlisted: Option<bool> =
+            sqlx::query_scalar("SELECT revision > listed_revision FROM topics WHERE name = $1 AND modified_at IS NOT NULL")
+                .bind(topic.as_str())
+                .fetch_optional(&mut *transaction)
+                .await?;
+        let Some(unlisted) = unlisted else { return Ok(None) };
+        if unlisted {
+            transaction = self.write().await?;
+            list_revision(&mut transaction, topic, now).await?;
+        }
+        let Some(state) = topic_state(&mut transaction, topic).await? else { return Ok(None) };
+        let mut lists = Vec::with_capacity(rankings.len());
+        for ranking in rankings {
+            let rows = sqlx::query(select(*ranking)).bind(topic.as_str()).fetch_all(&mut *transaction).await?;
+            lists.push(rows.iter().map(item).collect::<sqlx::Result<_>>()?);
+        }
+        transaction.commit().await?;
+        Ok(Some(Rows { state, lists }))
+    }
+}
+
+/// Why strangers may not have one more topic, if so.
+async fn refusal(connection: &mut SqliteConnection, limits: OnDemandLimits, now: DateTime<Utc>) -> Result<Option<Tracked>> {
+    let tracked: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM topics WHERE origin = 'on_demand'").fetch_one(&mut *connection).await?;
+    if tracked >= limits.topics {
+        return Ok(Some(Tracked::Full));
+    }
+    let hour = TimeDelta::hours(1);
+    let last_hour = "SELECT tracked_at FROM topics WHERE origin = 'on_demand' AND tracked_at > $1 ORDER BY tracked_at DESC LIMIT $2";
+    let new: Vec<DateTime<Utc>> =
+        sqlx::query_scalar(last_hour).bind(now - hour).bind(limits.new_an_hour).fetch_all(&mut *connection).await?;
+    let full = i64::try_from(new.len()).is_ok_and(|new| new >= limits.new_an_hour);
+    Ok(new.last().filter(|_| full).map(|oldest| Tracked::TooManyNew(*oldest + hour)))
+}
+
+async fn topic_state(connection: &mut SqliteConnection, topic: &Topic) -> Result<Option<TopicState>> {
+    let query = sqlx::query(sqlx::AssertSqlSafe(format!("{STATE} WHERE name = $1"))).bind(topic.as_str());
+    Ok(query.fetch_optional(connection).await?.as_ref().map(state).transpose()?)
+}
+
+fn state(row: &SqliteRow) -> sqlx::Result<TopicState> {
+    let shrunk: (Option<i64>, Option<DateTime<Utc>>) = (row.try_get("shrunk_to")?, row.try_get("shrunk_at")?);
+    Ok(TopicState {
+        topic: text(row, "name")?,
+        origin: text(row, "origin")?,
+        tracked_at: row.try_get("tracked_at")?,
+        last_read_at: row.try_get("last_read_at")?,
+        revision: row.try_get("revision")?,
+        modified_at: row.try_get("modified_at")?,
+        refreshed_at: row.try_get("refreshed_at")?,
+        complete: row.try_get("complete")?,
+        total_count: row.try_get("total_count")?,
+        found: row.try_get("found")?,
+        shrunk: shrunk.0.zip(shrunk.1),
+        stored: row.try_get("stored")?,
+    })
+}
+
+/// The rows of a list, with the lowest id first where ranks are equal.
+fn select(ranking: Ranking) -> &'static str {
+    match ranking {
+        Ranking::BestMatch => {
+            "SELECT id, name, full_name, html_url, language, updated_at, pushed_at, stargazers_count
+             FROM topic_repositories JOIN repositories ON id = repository_id
+             WHERE topic = $1 AND rank IS NOT NULL ORDER BY rank, id LIMIT 500"
+        }
+        Ranking::Popularity => {
+            "SELECT id, name, full_name, html_url, language, updated_at, pushed_at, stargazers_count
+             FROM topic_repositories JOIN repositories ON id = repository_id
+             WHERE topic = $1 ORDER BY stargazers_count DESC, id LIMIT 500"
+        }
+        Ranking::Activity => {
+            "SELECT id, name, full_name, html_url, language, updated_at, pushed_at, stargazers_count
+             FROM topic_repositories JOIN repositories ON id = repository_id
+             WHERE topic = $1 ORDER BY updated_at DESC, id LIMIT 500"
+        }
+    }
+}
+
+fn item(row: &SqliteRow) -> sqlx::Result<ListItem> {
+    Ok(ListItem {
+        id: row.try_get(0)?,
+        name: row.try_get(1)?,
+        full_name: row.try_get(2)?,
+        html_url: row.try_get(3)?,
+        language: row.try_get(4)?,
+        updated_at: row.try_get(5)?,
+        pushed_at: row.try_get(6)?,
+        stargazers_count: row.try_get(7)?,
+    })
+}
+
+/// Allots the topic's present revision a Last-Modified: now, or a second later than the one before.
+pub(super) async fn list_revision(connection: &mut SqliteConnection, topic: &Topic, now: DateTime<Utc>) -> Result<()> {
+    let last: Option<DateTime<Utc>> = sqlx::query_scalar("SELECT modified_at FROM topics WHERE name = $1")
+        .bind(topic.as_str())
+        .fetch_one(&mut *connection)
+        .await?;
+    sqlx::query("UPDATE topics SET listed_revision = revision, modified_at = $2 WHERE name = $1")
+        .bind(topic.as_str())
+        .bind(next_modified(last, now))
+        .execute(connection)
+        .await?;
+    Ok(())
+}

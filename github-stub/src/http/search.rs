@@ -1,0 +1,173 @@
+//! `GET /search/repositories`: pages, the cap on the offset, `Link`.
+
+use std::collections::HashMap;
+
+use axum::extract::{Extension, Query as Parameters, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use url::form_urlencoded;
+
+use super::{Stand, Struck, fnv1a, json_answer, message, text_answer};
+use crate::faults::FaultKind;
+use crate::query::{Invalid, Query, Sort};
+use crate::world::World;
+
+/// Searches show no more than this, however many there are.
+const CAP: usize = 1_000;
+const SEARCH_DOCS: &str = "https://docs.github.com/v3/search/";
+
+/// The sort and page of a search, for faults to aim at.
+pub(super) fn asked(request: &Request) -> Option<(Sort, usize)> {
+    if request.uri().path() != "/search/repositories" {
+        return None;
+    }
+    let query = request.uri().query().unwrap_or_default();
+    let find = |name: &str| form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value);
+    let page = find("page").and_then(|page| page.parse().ok()).unwrap_or(1);
+    Some((Sort::parse(find("sort").as_deref()), page))
+}
+
+/// Which part of the results an answer shows.
+struct Window {
+    page: usize,
+    per_page: usize,
+}
+
+impl Window {
+    fn start(&self) -> usize {
+        (self.page - 1) * self.per_page
+    }
+
+    /// The number of the last page that can be asked for.
+    fn last(&self, total: usize) -> usize {
+        total.min(CAP).div_ceil(self.per_page).max(1)
+    }
+}
+
+pub(super) async fn repositories(
+    State(stand): State<Stand>,
+    Parameters(parameters): Parameters<HashMap<String, String>>,
+    Extension(Struck(struck)): Extension<Struck>,
+    headers: HeaderMap,
+) -> Response {
+    let number = |name: &str| parameters.get(name).and_then(|value| value.parse::<usize>().ok());
+    let window = Window { page: number("page").unwrap_or(1).max(1), per_page: number("per_page").unwrap_or(30).clamp(1, 100) };
+    let q = parameters.get("q").map(String::as_str).unwrap_or_default();
+    let mut world = stand.world();
+    let query = match Query::parse(q) {
+        Ok(query) => query,
+        Err(invalid) => {
+            world.counters.unexpected.push(format!("{invalid:?}: q={q}"));
+            return refused(&invalid);
+        }
+    };
+    if window.start() >= CAP {
+        world.counters.unexpected.push(format!("beyond the cap: q={q} page={}", window.page));
+        return message(StatusCode::UNPROCESSABLE_ENTITY, "Only the first 1000 search results are available", SEARCH_DOCS);
+    }
+    let ascending = parameters.get("order").is_some_and(|order| order == "asc");
+    let found = world.search(q, &query, Sort::parse(parameters.get("sort").map(String::as_str)), ascending);
+    let (text, total) = page(&world, &found, &window, struck.as_ref());
+    let etag = world.settings.search_etag.then(|| format!("W/\"{:064x}\"", fnv1a(text.as_bytes())));
+    drop(world);
+
+    let fresh = etag.as_ref().is_some_and(|etag| headers.get(header::IF_NONE_MATCH).is_some_and(|own| own == etag.as_str()));
+    let mut response = if fresh { StatusCode::NOT_MODIFIED.into_response() } else { text_answer(StatusCode::OK, text) };
+    let own = response.headers_mut();
+    if let Some(etag) = etag {
+        own.insert(header::ETAG, HeaderValue::from_str(&etag).expect("hexadecimal digits"));
+    }
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1");
+    let origin = match &struck {
+        Some(FaultKind::ForeignLink { origin }) => origin.clone(),
+        _ => format!("http://{host}"),
+    };
+    if let Some(link) = link(&origin, &parameters, &window, total) {
+        own.insert(header::LINK, HeaderValue::from_str(&link).expect("a percent-encoded address is ASCII"));
+    }
+    response
+}
+
+/// The body of a page, spoiled by `struck`, and the total that `Link` goes by.
+fn page(world: &World, found: &[u64], window: &Window, struck: Option<&FaultKind>) -> (String, usize) {
+    let shown = &found[..found.len().min(CAP)];
+    let mut start = window.start().min(shown.len());
+    match struck {
+        Some(FaultKind::Repeat { count }) => start = start.saturating_sub(*count),
+        Some(FaultKind::Hole { count }) => start = (start + count).min(shown.len()),
+        _ => {}
+    }
+    let mut ids = &shown[start..shown.len().min(start + window.per_page)];
+    let (mut total, mut incomplete) = (found.len(), false);
+    match struck {
+        Some(FaultKind::Incomplete { keep }) => (ids, incomplete) = (&ids[..ids.len().min(*keep)], true),
+        Some(FaultKind::Short { missing }) => ids = &ids[..ids.len().saturating_sub(*missing)],
+        Some(FaultKind::Empty) => (ids, total) = (&[], 0),
+        Some(FaultKind::Drift { by }) => {
+            total = total.checked_add_signed(isize::try_from(*by).expect("a small drift")).unwrap_or_default();
+        }
+        _ => {}
+    }
+    let bad = match struck {
+        Some(FaultKind::BadItems { count }) => *count,
+        _ => 0,
+    };
+    let mut text = format!("{{\"total_count\":{total},\"incomplete_results\":{incomplete},\"items\":[");
+    for (index, id) in ids.iter().enumerate() {
+        let repository = world.repository(*id).expect("found repositories exist");
+        if index > 0 {
+            text.push(',');
+        }
+        if index < bad {
+            let mut item = repository.item.clone();
+            item.insert("stargazers_count".to_owned(), json!("many"));
+            text.push_str(&serde_json::Value::Object(item).to_string());
+        } else {
+            text.push_str(&repository.text);
+        }
+    }
+    text.push_str("]}");
+    (text, total)
+}
+
+/// `prev, next, last, first` where they exist; none at all when everything fits on one page.
+fn link(origin: &str, parameters: &HashMap<String, String>, window: &Window, total: usize) -> Option<String> {
+    let last = window.last(total);
+    let address = |page: usize, rel: &str| {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        let mut names: Vec<&String> = parameters.keys().filter(|name| *name != "page").collect();
+        names.sort();
+        for name in names {
+            query.append_pair(name, &parameters[name]);
+        }
+        query.append_pair("page", &page.to_string());
+        format!("<{origin}/search/repositories?{}>; rel=\"{rel}\"", query.finish())
+    };
+    let mut links = Vec::new();
+    if window.page > 1 {
+        links.push(address(window.page - 1, "prev"));
+    }
+    if window.page < last {
+        links.push(address(window.page + 1, "next"));
+        links.push(address(last, "last"));
+    }
+    if window.page > 1 {
+        links.push(address(1, "first"));
+    }
+    (!links.is_empty()).then(|| links.join(", "))
+}
+
+fn refused(invalid: &Invalid) -> Response {
+    let error = match invalid {
+        Invalid::Missing => json!({"resource": "Search", "field": "q", "code": "missing"}),
+        Invalid::TooLong => json!({
+            "message": "The search is longer than 256 characters.", "resource": "Search", "field": "q", "code": "invalid",
+        }),
+        Invalid::Unknown(term) => json!({
+            "message": format!("This stand-in does not know `{term}`."), "resource": "Search", "field": "q", "code": "invalid",
+        }),
+    };
+    let body = json!({"message": "Validation Failed", "errors": [error], "documentation_url": SEARCH_DOCS, "status": "422"});
+    json_answer(StatusCode::UNPROCESSABLE_ENTITY, &body)
+}

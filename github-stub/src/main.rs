@@ -1,0 +1,61 @@
+//! The stand-in as a program: `github-stub --generate 2000 --seed 7`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Parser;
+use github_stub::World;
+use github_stub::limits::Limit;
+
+/// A GitHub stand-in: repository search with rate limits and faults, for tests, demos and load tests.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:8090", value_name = "HOST:PORT")]
+    listen_addr: SocketAddr,
+    /// Serve search items from this file, one JSON object a line, plain or gzip.
+    #[arg(long, value_name = "FILE", conflicts_with = "generate")]
+    data: Option<PathBuf>,
+    /// Give every record of --data this topic too (repeatable).
+    #[arg(long, value_name = "TOPIC", requires = "data")]
+    add_topic: Vec<String>,
+    /// Serve so many generated repositories a topic.
+    #[arg(long, value_name = "COUNT", default_value_t = 2_000)]
+    generate: usize,
+    /// The generator's seed: the same one gives the same repositories.
+    #[arg(long, default_value_t = 7)]
+    seed: u64,
+    /// The topics to generate (repeatable).
+    #[arg(long, value_name = "TOPIC", default_value = "kubernetes")]
+    topic: Vec<String>,
+    /// Limit searches as GitHub does: 30 a minute with a token, 10 without; other requests 5,000 and 60 an hour.
+    #[arg(long)]
+    limits: bool,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let mut world = match &arguments.data {
+        Some(file) => World::read(file, &arguments.add_topic)?,
+        None => {
+            let mut world = World::default();
+            for (seed, topic) in (arguments.seed..).zip(&arguments.topic) {
+                world.add_generated(arguments.generate, seed, topic);
+            }
+            world
+        }
+    };
+    if arguments.limits {
+        world.settings.search_limit = Some(Limit { with_token: 30, without_token: 10 });
+        world.settings.core_limit = Some(Limit { with_token: 5_000, without_token: 60 });
+    }
+    let repositories = world.repositories().count();
+    let listener = tokio::net::TcpListener::bind(arguments.listen_addr)
+        .await
+        .with_context(|| format!("cannot listen on {}: choose another --listen-addr", arguments.listen_addr))?;
+    println!("github-stub: {repositories} repositories on http://{}", listener.local_addr()?);
+    github_stub::serve(world, listener).await.context("the listener failed")
+}
