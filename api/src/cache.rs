@@ -20,6 +20,9 @@ pub trait Cache: Send + Sync {
     /// The topic's lists, if this tier has them.
     async fn get(&self, topic: &Topic) -> Option<Cached>;
 
+    /// Whether it could serve a list now.
+    async fn can_answer(&self) -> bool;
+
     /// Keeps the lists unless it has ones of a higher revision.
     async fn fill(&self, lists: &Arc<Lists>);
 
@@ -71,6 +74,15 @@ impl Tiers {
             }
         }
         None
+    }
+
+    /// Each tier's name, and whether it could serve a list now.
+    pub async fn status(&self) -> Vec<(&'static str, bool)> {
+        let mut status = Vec::with_capacity(self.0.len());
+        for tier in &self.0 {
+            status.push((tier.name(), tier.can_answer().await));
+        }
+        status
     }
 
     /// Fills every tier with lists built of the database.

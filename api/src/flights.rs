@@ -11,7 +11,7 @@ use tokio_util::task::TaskTracker;
 type Flight<V> = Shared<BoxFuture<'static, Option<V>>>;
 
 /// What is being got, by key.
-pub struct Flights<K, V: Clone> {
+pub(crate) struct Flights<K, V: Clone> {
     under_way: Arc<Mutex<HashMap<K, Flight<V>>>>,
     tasks: TaskTracker,
 }
@@ -23,12 +23,12 @@ where
 {
     /// Flights that are tasks of `tasks`: they go on when those who wait do not.
     #[must_use]
-    pub fn new(tasks: TaskTracker) -> Self {
+    pub(crate) fn new(tasks: TaskTracker) -> Self {
         Self { under_way: Arc::default(), tasks }
     }
 
     /// Joins the flight of this key, or starts it. `None` when it panicked.
-    pub async fn join<F>(&self, key: &K, start: impl FnOnce() -> F) -> Option<V>
+    pub(crate) async fn join<F>(&self, key: &K, start: impl FnOnce() -> F) -> Option<V>
     where
         F: Future<Output = V> + Send + 'static,
     {

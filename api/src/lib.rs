@@ -1,14 +1,25 @@
-//! A mirror of GitHub's repository search, one topic at a time.
+//! A mirror of GitHub's repository search, one topic at a time: ranked lists, complete, fresh and fast.
+//!
+//! A read goes [`http`] → [`read`] → [`cache`] → [`store`] → [`refresh`]; a refresh goes [`scheduler`] or [`http`] →
+//! [`refresh`] → [`github`] → [`store`] → [`lists`] → [`cache`].
 
 pub mod cache;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod error;
 mod flights;
 pub mod github;
+pub mod http;
 pub mod lists;
 pub mod quota;
+pub mod read;
 pub mod refresh;
 pub mod repository;
 pub mod schedule;
+pub mod scheduler;
+pub mod server;
+pub mod service;
 pub mod store;
+pub mod telemetry;
 pub mod topic;

@@ -117,7 +117,7 @@ impl List {
     }
 
     /// Every encoding's body.
-    pub fn bodies(&self) -> impl Iterator<Item = &Body> {
+    pub fn bodies(&self) -> impl Iterator<Item = &Body> + Clone {
         [&self.identity, &self.gzip, &self.brotli].into_iter()
     }
 }
@@ -178,6 +178,12 @@ impl Lists {
         });
         let lists = lists.await.expect("compressing does not panic");
         Some(Arc::new(Self { topic, standing, valid_until, lists }))
+    }
+
+    /// Whether it is time to ask GitHub again for a topic that it knew nothing of.
+    #[must_use]
+    pub fn has_expired(&self, now: DateTime<Utc>) -> bool {
+        self.valid_until.is_some_and(|until| until <= now)
     }
 
     /// The list in that order.

@@ -1,2 +1,86 @@
-//! x
-fn main() {}
+//! The program: settings, logging, parts, listener, serve, stop.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use api::clock::SystemClock;
+use api::config::Config;
+use api::service::Service;
+use api::topic::Topic;
+use api::{cli, server, telemetry};
+use clap::ArgMatches;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// As for every program that was called wrongly.
+const INVALID_CONFIG: u8 = 2;
+
+fn main() -> ExitCode {
+    let matches = cli::command().get_matches();
+    let (name, flags) = matches.subcommand().unwrap_or(("serve", &matches));
+    let config = match Config::read(&cli::source(flags)) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(INVALID_CONFIG);
+        }
+    };
+    telemetry::start_logging(config.log_format);
+    match run(name, flags, config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("api: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main]
+async fn run(command: &str, flags: &ArgMatches, config: Config) -> anyhow::Result<()> {
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        anyhow::bail!("TLS was set up twice");
+    }
+    match command {
+        "healthcheck" => cli::healthcheck(config.listen_addr).await,
+        "bootstrap" => cli::bootstrap(&*Service::new(config, Arc::new(SystemClock)).await?).await,
+        "refresh" => {
+            let service = Service::new(config, Arc::new(SystemClock)).await?;
+            let refresh = cli::refresh(&service, flags.get_one::<Topic>("topic"));
+            let outcome = tokio::select! {
+                outcome = refresh => outcome,
+                () = stop_signal()? => Err(anyhow::anyhow!("stopped; the next refresh goes on")),
+            };
+            service.stop().await;
+            outcome
+        }
+        _ => serve(config).await,
+    }
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    let stop = stop_signal()?;
+    if let Some(address) = config.metrics_addr {
+        let handle = telemetry::start_metrics()?;
+        let listener = bind(address, "METRICS_ADDR").await?;
+        tokio::spawn(server::serve_metrics(listener, handle));
+    }
+    let listener = bind(config.listen_addr, "LISTEN_ADDR").await?;
+    let service = Service::new(config, Arc::new(SystemClock)).await?;
+    server::serve(service, listener, stop).await.context("the listener failed")
+}
+
+async fn bind(address: std::net::SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}; set {setting} to another address"))
+}
+
+/// Resolves at the first SIGTERM or SIGINT.
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

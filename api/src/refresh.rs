@@ -7,7 +7,7 @@ mod run;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde::Serialize;
@@ -21,7 +21,7 @@ use crate::clock::Clock;
 use crate::github::GitHub;
 use crate::lists::{Lists, Ranking, UNKNOWN_TOPIC_TIME};
 use crate::schedule::Schedule;
-use crate::store::{Begun, Lease, NewRefresh, SharedStore, StoreError};
+use crate::store::{Begun, Lease, NewRefresh, SharedStore, StoreError, TopicState};
 use crate::topic::Topic;
 use report::{Cause, Outcome, Refresh, Report, State};
 use run::Run;
@@ -108,16 +108,19 @@ impl Refresher {
         self.refresh_below(None, topic, cause).await
     }
 
-    /// Refreshes every tracked topic unless all of them are younger than the schedule's period: what a start does.
+    /// Refreshes every tracked topic unless all of them are whole and younger than the schedule's period: what a start
+    /// does. A refresh that a dead process left behind is finished.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn catch_up(&self) -> Result<(), StoreError> {
         let now = self.0.clock.now();
         let oldest = now - self.0.schedule.period(now);
-        let due = |refreshed_at: Option<DateTime<Utc>>| refreshed_at.is_none_or(|at| at < oldest);
+        let due = |state: &TopicState| !state.complete || state.refreshed_at.is_none_or(|at| at < oldest);
         let states = self.0.store.topics().await?;
-        if states.iter().any(|state| !state.is_unknown_to_github() && due(state.refreshed_at)) {
+        let mut due = states.iter().any(|state| !state.is_unknown_to_github() && due(state));
+        due |= self.0.store.refreshes(1).await?.iter().any(|newest| newest.state == State::Running);
+        if due {
             self.refresh(None, Cause::Schedule).await?;
         }
         Ok(())
@@ -135,7 +138,8 @@ impl Refresher {
             Begun::Running(id) => Ok(Joined { id, coalesced: true }),
             Begun::Started(lease) => {
                 let id = lease.refresh;
-                let span = info_span!("refresh", id, topic = topic.map_or("all", Topic::as_str));
+                // Not below the request that rang: a refresh outlives it.
+                let span = info_span!(parent: None, "refresh", id, topic = topic.map_or("all", Topic::as_str));
                 self.0.tasks.spawn(self.clone().run(lease, topic.cloned(), cause).instrument(span));
                 Ok(Joined { id, coalesced: false })
             }

@@ -68,8 +68,12 @@ impl Cache for MemoryCache {
     async fn get(&self, topic: &Topic) -> Option<Cached> {
         let entry = self.entries.get(topic).await?;
         let now = self.clock.now();
-        let stale = now - entry.taken_at > FRESH || entry.lists.valid_until.is_some_and(|until| until <= now);
+        let stale = now - entry.taken_at > FRESH || entry.lists.has_expired(now);
         Some(Cached { lists: entry.lists, stale })
+    }
+
+    async fn can_answer(&self) -> bool {
+        self.entries.iter().next().is_some()
     }
 
     async fn fill(&self, lists: &Arc<Lists>) {

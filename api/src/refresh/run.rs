@@ -96,8 +96,7 @@ impl<'a> Run<'a> {
                 if self.report.total_count.is_some_and(|total| total <= LIST_LENGTH as i64) {
                     plan.best_match_suffices();
                     self.report.requests_expected = self.report.requests;
-                }
-                if state.modified_at.is_none() && self.report.total_count.is_some() {
+                } else if state.modified_at.is_none() && self.report.total_count.is_some() {
                     self.first_list().await?;
                 }
             }

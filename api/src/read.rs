@@ -1,0 +1,227 @@
+//! A read: the caches, then the database, then, for a topic that is new, GitHub.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::cache::Tiers;
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::flights::Flights;
+use crate::lists::{Lists, Ranking};
+use crate::refresh::Refresher;
+use crate::refresh::report::{Cause, Refresh, State};
+use crate::store::{OnDemandLimits, Origin, Rows, SharedStore, StoreError, Tracked};
+use crate::topic::Topic;
+
+/// A database that is slower than this counts as down.
+const DATABASE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long a reader of a new topic waits for GitHub.
+const FIRST_READ_WAIT: Duration = Duration::from_secs(3);
+
+/// A topic that GitHub just failed to give is not asked for again at once.
+const RETRY_FAILED_AFTER: TimeDelta = TimeDelta::seconds(60);
+
+/// To the hour is near enough: topics are forgotten after days.
+const MARK_READ_EVERY: TimeDelta = TimeDelta::hours(1);
+
+/// So that strangers can fill neither the disk nor the schedule.
+const ON_DEMAND_LIMITS: OnDemandLimits = OnDemandLimits { topics: 100, new_an_hour: 10 };
+
+/// Serves lists. Cheap to clone.
+#[derive(Clone)]
+pub struct Reader {
+    store: SharedStore,
+    tiers: Tiers,
+    refresher: Refresher,
+    clock: Arc<dyn Clock>,
+    on_demand: bool,
+    fills: Arc<Flights<Topic, Filled>>,
+}
+
+/// Lists, and the tier that had them.
+pub struct Read {
+    /// Ready to send.
+    pub lists: Arc<Lists>,
+    /// The tier's name; `None` for the database.
+    pub tier: Option<&'static str>,
+}
+
+/// What the database had.
+#[derive(Clone)]
+enum Filled {
+    Lists(Arc<Lists>),
+    /// No list to serve.
+    Nothing,
+    /// No answer.
+    Down,
+}
+
+impl Reader {
+    /// A reader over these parts; its fills are tasks of `tasks`.
+    #[must_use]
+    pub fn new(
+        store: SharedStore,
+        tiers: Tiers,
+        refresher: Refresher,
+        clock: Arc<dyn Clock>,
+        on_demand: bool,
+        tasks: TaskTracker,
+    ) -> Self {
+        Self { store, tiers, refresher, clock, on_demand, fills: Arc::new(Flights::new(tasks)) }
+    }
+
+    /// The topic's lists, from the fastest place that has them.
+    ///
+    /// # Errors
+    /// When there is no list, or nobody who could tell.
+    pub async fn lists(&self, topic: &Topic) -> Result<Read, Error> {
+        if let Some((lists, tier)) = self.tiers.get(topic).await {
+            return Ok(Read { lists, tier: Some(tier) });
+        }
+        match self.filled(topic).await {
+            Filled::Lists(lists) => Ok(Read { lists, tier: None }),
+            Filled::Nothing => {
+                self.fetch(topic).await.map(|lists| Read { lists, tier: None })
+            }
+            Filled::Down => match self.tiers.get_stale(topic).await {
+                Some((lists, tier)) => Ok(Read { lists, tier: Some(tier) }),
+                None => Err(Error::Unavailable),
+            },
+        }
+    }
+
+    /// One ranking's rows as they are in the database.
+    ///
+    /// # Errors
+    /// The same as [`Reader::lists`].
+    pub async fn rows(&self, topic: &Topic, ranking: Ranking) -> Result<Rows, Error> {
+        if let Some(rows) = self.stored(topic, &[ranking]).await? {
+            return Ok(rows);
+        }
+        self.fetch(topic).await?;
+        self.stored(topic, &[ranking]).await?.ok_or(Error::Unavailable)
+    }
+
+    /// What the database has, built and put into the caches by one filler however many ask.
+    async fn filled(&self, topic: &Topic) -> Filled {
+        let reader = self.clone();
+        let fill = async |reader: Self, topic: Topic| match reader.fill(&topic).await {
+            Ok(Some(lists)) => Filled::Lists(lists),
+            Ok(None) => Filled::Nothing,
+            Err(_) => Filled::Down,
+        };
+        self.fills.join(topic, || fill(reader, topic.clone())).await.unwrap_or(Filled::Down)
+    }
+
+    async fn fill(&self, topic: &Topic) -> Result<Option<Arc<Lists>>, Error> {
+        let Some(rows) = self.stored(topic, &Ranking::ALL).await? else { return Ok(None) };
+        let now = self.clock.now();
+        if now - rows.state.last_read_at >= MARK_READ_EVERY
+            && let Err(error) = self.store.mark_read(topic, now).await
+        {
+            warn!(%topic, %error, "the read could not be noted");
+        }
+        let Some(lists) = Lists::build(rows).await.filter(|lists| !lists.has_expired(now)) else { return Ok(None) };
+        self.tiers.fill(&lists).await;
+        Ok(Some(lists))
+    }
+
+    async fn stored(&self, topic: &Topic, rankings: &[Ranking]) -> Result<Option<Rows>, Error> {
+        match tokio::time::timeout(DATABASE_TIMEOUT, self.store.rows(topic, rankings, self.clock.now())).await {
+            Ok(rows) => Ok(rows?),
+            Err(_) => {
+                warn!(%topic, "the database did not answer in time");
+                Err(Error::Unavailable)
+            }
+        }
+    }
+
+    /// Has a topic without a list fetched, and waits a moment for it.
+    async fn fetch(&self, topic: &Topic) -> Result<Arc<Lists>, Error> {
+        self.track(topic).await?;
+        let now = self.clock.now();
+        if let Some(refresh) = self.store.latest(topic).await?.filter(|refresh| has_just_failed(refresh, now)) {
+            return Err(not_yet(topic, &refresh, now));
+        }
+        let started = self.refresher.start(Some(topic), Cause::OnDemand).await?;
+        if !started.coalesced {
+            info!(%topic, refresh = started.id, "a reader asked for a topic that has no list yet");
+        }
+        let ready = async {
+            loop {
+                self.refresher.news().await;
+                if let Filled::Lists(lists) = self.filled(topic).await {
+                    return Ok(Some(lists));
+                }
+                let refresh = self.store.refresh(started.id).await?;
+                if refresh.is_none_or(|refresh| refresh.state == State::Finished) {
+                    // It may have ended between the two questions.
+                    return match self.filled(topic).await {
+                        Filled::Lists(lists) => Ok(Some(lists)),
+                        Filled::Nothing | Filled::Down => Ok::<_, StoreError>(None),
+                    };
+                }
+            }
+        };
+        if let Ok(Some(lists)) = tokio::time::timeout(FIRST_READ_WAIT, ready).await.unwrap_or(Ok(None)) {
+            return Ok(lists);
+        }
+        match self.store.latest(topic).await? {
+            Some(refresh) => Err(not_yet(topic, &refresh, self.clock.now())),
+            None => Err(Error::NotTracked(topic.clone())),
+        }
+    }
+
+    /// Tracks a topic that strangers ask for, within their limits.
+    async fn track(&self, topic: &Topic) -> Result<(), Error> {
+        if self.store.topic(topic).await?.is_some() {
+            return Ok(());
+        }
+        if !self.on_demand {
+            return Err(Error::NotTracked(topic.clone()));
+        }
+        let now = self.clock.now();
+        match self.store.track(topic, Origin::OnDemand, Some(ON_DEMAND_LIMITS), now).await? {
+            Tracked::Yes => Ok(()),
+            Tracked::Full => Err(Error::NotYet {
+                detail: format!("{} topics are kept on demand already, which is the most", ON_DEMAND_LIMITS.topics),
+                retry_after: Duration::from_hours(1),
+            }),
+            Tracked::TooManyNew(until) => Err(Error::NotYet {
+                detail: format!("{} new topics an hour are fetched on demand at most", ON_DEMAND_LIMITS.new_an_hour),
+                retry_after: (until - now).to_std().unwrap_or_default(),
+            }),
+        }
+    }
+}
+
+fn has_just_failed(refresh: &Refresh, now: DateTime<Utc>) -> bool {
+    !refresh.complete && refresh.finished_at.is_some_and(|ended| now < retry_at(refresh, ended))
+}
+
+/// When a refresh that brought no list is tried again.
+fn retry_at(refresh: &Refresh, ended: DateTime<Utc>) -> DateTime<Utc> {
+    refresh.report.retry_at.unwrap_or(ended).max(ended + RETRY_FAILED_AFTER)
+}
+
+/// How far the fetching is, or why it did not come to an end.
+fn not_yet(topic: &Topic, refresh: &Refresh, now: DateTime<Utc>) -> Error {
+    match refresh.finished_at {
+        None => Error::NotYet {
+            detail: format!("{topic} is being fetched from GitHub: {}", refresh.progress()),
+            retry_after: Duration::from_secs(5),
+        },
+        Some(ended) => Error::NotYet {
+            detail: format!(
+                "{topic} could not be fetched from GitHub yet: {}",
+                refresh.report.reason.as_deref().unwrap_or("it is tried again soon")
+            ),
+            retry_after: (retry_at(refresh, ended) - now).to_std().unwrap_or_default(),
+        },
+    }
+}

@@ -1,0 +1,106 @@
+//! The service's parts, put together once and shared by the routes, the scheduler and the command line.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::warn;
+
+use crate::cache::{MemoryCache, Tiers};
+use crate::clock::Clock;
+use crate::config::{Config, DatabaseUrl};
+use crate::github::GitHub;
+use crate::read::Reader;
+use crate::refresh::{Parts, Refresher};
+use crate::store::{self, SharedStore, StoreError};
+
+/// How long a stop may take; then whatever still runs is left behind, and the next start finishes it.
+const STOP_TIME: Duration = Duration::from_secs(20);
+
+/// Everything that answers and works.
+pub struct Service {
+    /// The settings.
+    pub config: Config,
+    /// The database.
+    pub store: SharedStore,
+    /// The caches above it.
+    pub tiers: Tiers,
+    /// Serves lists.
+    pub reader: Reader,
+    /// Starts refreshes.
+    pub refresher: Refresher,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Cancelled when the service is to stop.
+    pub stopping: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Service {
+    /// Opens the database and puts the parts together. A database server that is down is no error here.
+    ///
+    /// # Errors
+    /// When the SQLite file cannot be opened, in one line that names it.
+    pub async fn new(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<Self>> {
+        let DatabaseUrl::Sqlite(path) = &config.database;
+        let store = store::open(&config.database)
+            .await
+            .with_context(|| format!("cannot open {}; DATA_DIR must name a folder that can be written", path.display()))?;
+        store.bootstrap().await.with_context(|| format!("cannot make the schema in {}", path.display()))?;
+        let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
+        let tiers = Tiers::new(vec![Arc::new(MemoryCache::new(Arc::clone(&clock)))]);
+        let github = GitHub::new(&config.github, Arc::clone(&store), Arc::clone(&clock), stopping.clone())
+            .context("cannot prepare requests to GitHub")?;
+        let refresher = Refresher::new(Parts {
+            store: Arc::clone(&store),
+            tiers: tiers.clone(),
+            github,
+            clock: Arc::clone(&clock),
+            topics: config.topics.clone(),
+            schedule: config.schedule.clone(),
+            owner: format!("{}-{:08x}", std::process::id(), fastrand::u32(..)),
+            tasks: tasks.clone(),
+            stopping: stopping.clone(),
+            news: watch::Sender::new(()),
+        });
+        let reader = Reader::new(
+            Arc::clone(&store),
+            tiers.clone(),
+            refresher.clone(),
+            Arc::clone(&clock),
+            config.on_demand_topics,
+            tasks.clone(),
+        );
+        Ok(Arc::new(Self { config, store, tiers, reader, refresher, clock, stopping, tasks }))
+    }
+
+    /// Makes the schema or finds it there, and tracks TOPICS; true when the schema had to be made or changed.
+    ///
+    /// # Errors
+    /// When the database does not answer or refuses.
+    pub async fn bootstrap(&self) -> Result<bool, StoreError> {
+        let made = self.store.bootstrap().await?;
+        self.store.configure(&self.config.topics, self.clock.now()).await?;
+        Ok(made)
+    }
+
+    /// The time until REFRESH_SCHEDULE rings next.
+    #[must_use]
+    pub fn until_next_refresh(&self) -> Duration {
+        let now = self.clock.now();
+        (self.config.schedule.next(now) - now).to_std().unwrap_or_default()
+    }
+
+    /// Waits for what runs to come to its end and closes the database.
+    pub async fn stop(&self) {
+        self.stopping.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(STOP_TIME, self.tasks.wait()).await.is_err() {
+            warn!(seconds = STOP_TIME.as_secs(), "a refresh did not stop in time; the next start finishes it");
+        }
+        self.store.close().await;
+    }
+}
