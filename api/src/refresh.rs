@@ -161,10 +161,9 @@ impl Refresher {
             } else {
                 self.ended(joined.id).await?
             };
-            match refresh {
-                Some(refresh) => return Ok(Ended { refresh, coalesced }),
-                // Its topic, and the entry with it, was forgotten: the next round starts anew.
-                None => {}
+            // Without an entry its topic was forgotten: the next round starts anew.
+            if let Some(refresh) = refresh {
+                return Ok(Ended { refresh, coalesced });
             }
         }
     }
@@ -223,7 +222,7 @@ impl Refresher {
                 sum.because(format!("{}: {reason}", state.topic));
             }
         }
-        store.finish_all(lease, outcome, &sum, clock.now()).await
+        store.end(lease, outcome, &sum, clock.now()).await
     }
 
     async fn run_topic(&self, lease: &Lease, topic: &Topic, cause: Cause) -> Result<(), StoreError> {

@@ -1,5 +1,6 @@
 //! Serving until told to stop, and stopping so that no request is cut.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,8 +17,8 @@ use crate::config::Scheduler;
 use crate::service::Service;
 use crate::{http, scheduler};
 
-/// How long answers only say `Connection: close` before idle connections are closed: a client that is just sending its
-/// next request gets an answer to it.
+/// How long answers only say `Connection: close` before idle connections are closed: a client that has just connected,
+/// or is just sending its next request, gets an answer.
 const LINGER: Duration = Duration::from_millis(250);
 
 /// How long requests in flight may take to end.
@@ -35,19 +36,24 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     info!(address = %listener.local_addr()?, "serving");
     let scheduler = (service.config.scheduler == Scheduler::Internal).then(|| tokio::spawn(scheduler::run(Arc::clone(&service))));
-    let (draining, drained) = (CancellationToken::new(), CancellationToken::new());
+    let drained = CancellationToken::new();
     let stop = {
-        let (service, draining) = (Arc::clone(&service), draining.clone());
-        async move {
+        let service = Arc::clone(&service);
+        tokio::spawn(async move {
             shutdown.await;
             info!("stopping");
             service.stopping.cancel();
-            tokio::time::sleep(LINGER).await;
-            draining.cancel();
-        }
+        })
     };
-    let stop = tokio::spawn(stop);
-    let listener = Draining { listener, draining, drained: drained.clone() }.tap_io(|stream| {
+    let address = listener.local_addr()?;
+    let listener = Draining {
+        address,
+        listener: Some(listener),
+        backlog: VecDeque::new(),
+        stopping: service.stopping.clone(),
+        drained: drained.clone(),
+    };
+    let listener = listener.tap_io(|stream| {
         if let Err(error) = stream.set_nodelay(true) {
             warn!(%error, "TCP_NODELAY could not be set");
         }
@@ -71,12 +77,29 @@ pub async fn serve(
     Ok(())
 }
 
-/// Accepts what is in the kernel's queue before it says that there is nothing more: closing a listener resets the
-/// connections that wait there.
+/// A listener that, once the service stops, hands out what waits in the kernel's queue before it closes: closing resets
+/// the connections that wait there.
 struct Draining {
-    listener: TcpListener,
-    draining: CancellationToken,
+    address: SocketAddr,
+    /// `None` once it is closed.
+    listener: Option<TcpListener>,
+    backlog: VecDeque<(TcpStream, SocketAddr)>,
+    stopping: CancellationToken,
+    /// Cancelled when everything that was accepted had time for its request.
     drained: CancellationToken,
+}
+
+impl Draining {
+    /// Closes the listener and keeps what waits in its queue.
+    fn close(&mut self, listener: TcpListener) -> std::io::Result<()> {
+        // Tokio would ask the kernel only once it has heard of a new connection.
+        let listener = listener.into_std()?;
+        while let Ok((stream, address)) = listener.accept() {
+            stream.set_nonblocking(true)?;
+            self.backlog.push_back((TcpStream::from_std(stream)?, address));
+        }
+        Ok(())
+    }
 }
 
 impl Listener for Draining {
@@ -84,18 +107,27 @@ impl Listener for Draining {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (TcpStream, SocketAddr) {
-        tokio::select! {
-            biased;
-            connection = Listener::accept(&mut self.listener) => connection,
-            () = self.draining.cancelled() => {
-                self.drained.cancel();
-                std::future::pending().await
+        if let Some(listener) = &mut self.listener {
+            tokio::select! {
+                connection = Listener::accept(listener) => return connection,
+                () = self.stopping.cancelled() => {}
             }
         }
+        if let Some(listener) = self.listener.take()
+            && let Err(error) = self.close(listener)
+        {
+            warn!(%error, "connections in the queue could not be accepted");
+        }
+        if let Some(connection) = self.backlog.pop_front() {
+            return connection;
+        }
+        tokio::time::sleep(LINGER).await;
+        self.drained.cancel();
+        std::future::pending().await
     }
 
     fn local_addr(&self) -> std::io::Result<SocketAddr> {
-        self.listener.local_addr()
+        Ok(self.address)
     }
 }
 

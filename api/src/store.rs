@@ -192,10 +192,6 @@ pub struct Floors {
 pub struct Finish<'a> {
     /// Its topic.
     pub topic: &'a Topic,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// For the ledger.
-    pub report: &'a Report,
     /// Only of a complete run: GitHub's best match, and how far down the run looked.
     pub complete: Option<Confirmed<'a>>,
     /// A much smaller result, and when it was seen, to remember until a later one agrees.
@@ -302,12 +298,13 @@ pub trait RefreshStore: Send + Sync {
     /// Takes repositories out of a topic.
     async fn remove(&self, lease: &Lease, topic: &Topic, ids: &[RepositoryId], now: DateTime<Utc>) -> Result<()>;
 
-    /// Ends a topic's refresh: removals, ranks, today's star counts, the ledger and the lease. Returns how many
-    /// repositories were overtaken.
+    /// The last transaction of a topic's data: removals, ranks, today's star counts. Returns how many repositories were
+    /// overtaken.
     async fn finish(&self, lease: &Lease, finish: &Finish<'_>, now: DateTime<Utc>) -> Result<i64>;
 
-    /// Ends a run over several topics; drops entries older than [`LEDGER_TIME`].
-    async fn finish_all(&self, lease: &Lease, outcome: Outcome, report: &Report, now: DateTime<Utc>) -> Result<()>;
+    /// Ends a refresh, whose lists are published by now: closes its entry in the ledger, gives the lease back, drops
+    /// entries older than [`LEDGER_TIME`].
+    async fn end(&self, lease: &Lease, outcome: Outcome, report: &Report, now: DateTime<Utc>) -> Result<()>;
 
     /// The ledger, newest first, without the children of runs over several topics.
     async fn refreshes(&self, limit: i64) -> Result<Vec<Refresh>>;

@@ -44,10 +44,10 @@ const LICENSES: &[(&str, &str, &str)] = &[
     ("other", "Other", "NOASSERTION"),
 ];
 
-/// `count` repositories of `topic`; the same seed gives the same ones. `now` is the newest possible `updated_at`.
-pub(crate) fn repositories(count: usize, seed: u64, topic: &str, now: DateTime<Utc>) -> Vec<Repository> {
+/// `count` repositories of `topic`; the same seed gives the same ones. `now` is the newest possible `updated_at`; ids begin
+/// above `id`.
+pub(crate) fn repositories(count: usize, seed: u64, topic: &str, now: DateTime<Utc>, mut id: u64) -> Vec<Repository> {
     let mut random = fastrand::Rng::with_seed(seed);
-    let mut id = 1_000_000;
     (0..count)
         .map(|index| {
             id += random.u64(1..5_000);

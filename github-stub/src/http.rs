@@ -104,7 +104,10 @@ async fn gate(State(stand): State<Stand>, mut request: Request, next: Next) -> R
     }
     request.extensions_mut().insert(Struck(struck.clone()));
     let mut response = next.run(request).await;
-    if let Some(quota) = quota {
+    if let Some(mut quota) = quota {
+        if response.status() == StatusCode::NOT_MODIFIED && token.is_some() {
+            quota = stand.world().windows.give_back(bucket, token, quota);
+        }
         rate_headers(response.headers_mut(), bucket, quota);
     }
     response.headers_mut().insert("x-github-request-id", HeaderValue::from_static("0000:0001:000002:000003:00000004"));
@@ -177,7 +180,11 @@ async fn spoil_body(response: Response, struck: Option<&FaultKind>) -> Response 
                 tokio::time::sleep(pause).await;
                 Some((Ok(rest), None))
             }
-            None => Some((Err(std::io::Error::other("cut on purpose")), None)),
+            None => {
+                // The server sends the first half while the body is pending; with the error it would drop it unsent.
+                tokio::task::yield_now().await;
+                Some((Err(std::io::Error::other("cut on purpose")), None))
+            }
         }
     });
     Response::from_parts(parts, Body::from_stream(body))
@@ -252,20 +259,28 @@ fn single(repository: Option<&Repository>, headers: &HeaderMap) -> Response {
     item.insert("subscribers_count".to_owned(), json!(repository.forks / 2));
     item.insert("network_count".to_owned(), json!(repository.forks));
     let text = Value::Object(item).to_string();
-    let etag = format!("W/\"{:064x}\"", fnv1a(text.as_bytes()));
-    let fresh = headers.get(header::IF_NONE_MATCH).is_some_and(|own| own.as_bytes() == etag.as_bytes());
-    let mut response = if fresh { StatusCode::NOT_MODIFIED.into_response() } else { text_answer(StatusCode::OK, text) };
+    let mut response = conditional(text, headers);
     let own = response.headers_mut();
     own.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, max-age=60, s-maxage=60"));
-    own.insert(header::ETAG, HeaderValue::from_str(&etag).expect("hexadecimal digits"));
     let modified = repository.updated.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
     own.insert(header::LAST_MODIFIED, HeaderValue::from_str(&modified).expect("a date is ASCII"));
     response
 }
 
+/// 200, or 304 for who has it. The ETag is of the body and, as GitHub's, of the token.
+fn conditional(text: String, headers: &HeaderMap) -> Response {
+    let token = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
+    let etag = format!("W/\"{:064x}\"", fnv1a(text.as_bytes().iter().chain(token)));
+    let etag = HeaderValue::from_str(&etag).expect("hexadecimal digits");
+    let fresh = headers.get(header::IF_NONE_MATCH) == Some(&etag);
+    let mut response = if fresh { StatusCode::NOT_MODIFIED.into_response() } else { text_answer(StatusCode::OK, text) };
+    response.headers_mut().insert(header::ETAG, etag);
+    response
+}
+
 /// FNV-1a, 64 bits: enough to tell bodies apart in a test.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+fn fnv1a<'a>(bytes: impl Iterator<Item = &'a u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 async fn rate_limit(State(stand): State<Stand>, headers: HeaderMap) -> Response {

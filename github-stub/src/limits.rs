@@ -85,4 +85,14 @@ impl Windows {
         quota.used += 1;
         Ok(*quota)
     }
+
+    /// Takes back the request that `taken` counted: a 304 to a caller with a token is free. Returns what the headers say.
+    pub fn give_back(&mut self, bucket: Bucket, token: Option<String>, taken: Quota) -> Quota {
+        if let Some(quota) = self.0.get_mut(&(bucket, token))
+            && quota.reset == taken.reset
+        {
+            quota.used -= 1;
+        }
+        Quota { used: taken.used - 1, ..taken }
+    }
 }

@@ -43,7 +43,13 @@ impl Repository {
         let id = item.get("id").and_then(Value::as_u64).ok_or("no numeric `id`")?;
         let full_name = item.get("full_name").and_then(Value::as_str).ok_or("no `full_name`")?.to_owned();
         let mut whole = template(id, &full_name);
+        let template_owner = whole["owner"].take();
         whole.extend(item);
+        fill(&mut whole["owner"], template_owner);
+        // Null on the route of a single repository, where some recordings are from; searches leave it out.
+        if whole.get("temp_clone_token").is_some_and(Value::is_null) {
+            whole.remove("temp_clone_token");
+        }
         let date = |key: &str| match whole.get(key) {
             None | Some(Value::Null) => Ok(None),
             Some(value) => value
@@ -116,7 +122,7 @@ fn template(id: u64, full_name: &str) -> Map<String, Value> {
             "received_events_url": format!("{user}/received_events"),
         }),
     );
-    for key in ["private", "fork", "has_pages", "archived", "disabled"] {
+    for key in ["private", "fork", "has_discussions", "has_pages", "archived", "disabled"] {
         set(key, json!(false));
     }
     for key in ["has_issues", "has_projects", "has_wiki", "has_downloads"] {

@@ -85,14 +85,16 @@ impl World {
     /// `count` generated repositories of `topic`; the same seed gives the same ones.
     #[must_use]
     pub fn generate(count: usize, seed: u64, topic: &str) -> Self {
-        let newest = DateTime::from_timestamp(1_790_000_000, 0).expect("a date in 2026");
-        Self::new(crate::generate::repositories(count, seed, topic, newest))
+        let mut world = Self::default();
+        world.add_generated(count, seed, topic);
+        world
     }
 
-    /// Adds generated repositories of another topic.
+    /// Adds generated repositories of another topic; their ids follow those that are there.
     pub fn add_generated(&mut self, count: usize, seed: u64, topic: &str) {
         let newest = DateTime::from_timestamp(1_790_000_000, 0).expect("a date in 2026");
-        for repository in crate::generate::repositories(count, seed, topic, newest) {
+        let after = self.repositories.last_key_value().map_or(1_000_000, |(id, _)| *id);
+        for repository in crate::generate::repositories(count, seed, topic, newest, after) {
             self.insert(repository);
         }
     }
@@ -114,10 +116,13 @@ impl World {
                 continue;
             }
             let mut item: Map<String, Value> = serde_json::from_str(&line).with_context(at)?;
-            let own = item.entry("topics").or_insert_with(|| Value::Array(Vec::new()));
-            if let Value::Array(own) = own {
-                own.extend(topics.iter().map(|topic| Value::String(topic.clone())));
+            let mut own = item.get("topics").and_then(Value::as_array).cloned().unwrap_or_default();
+            for topic in topics.iter().map(|topic| Value::String(topic.clone())) {
+                if !own.contains(&topic) {
+                    own.push(topic);
+                }
             }
+            item.insert("topics".to_owned(), Value::Array(own));
             world.insert(Repository::new(item).map_err(anyhow::Error::msg).with_context(at)?);
         }
         Ok(world)

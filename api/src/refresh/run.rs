@@ -70,13 +70,16 @@ impl<'a> Run<'a> {
         if let Err(error) = self.search(&state).await {
             self.stop(error)?;
         }
+        let shrunk = self.judge(&state);
         if self.report.reason.is_none() {
             self.settle_doubts().await?;
         }
-        let outcome = self.finish(&state).await?;
+        let outcome = self.finish(shrunk).await?;
         for topic in &self.touched {
             self.parts.publish(topic).await?;
         }
+        // Last, so that whoever waits for the refresh finds its lists.
+        self.parts.store.end(self.lease, outcome, &self.report, self.parts.clock.now()).await?;
         Ok((outcome, self.report))
     }
 
@@ -251,13 +254,8 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    async fn finish(&mut self, state: &TopicState) -> Result<Outcome, StoreError> {
-        let now = self.parts.clock.now();
+    async fn finish(&mut self, shrunk: Option<(i64, DateTime<Utc>)>) -> Result<Outcome, StoreError> {
         self.report.quota_remaining = self.parts.store.quota(Bucket::Search).await?.remaining;
-        if self.report.skipped * SKIPPED_PER_FOUND > self.report.found {
-            self.report.because(format!("{} of {} items could not be read", self.report.skipped, self.report.found));
-        }
-        let shrunk = self.shrunk(state, now);
         let complete = self.report.reason.is_none();
         let outcome = match complete {
             true => Outcome::Complete,
@@ -270,22 +268,20 @@ impl<'a> Run<'a> {
             found: self.report.found,
             floors: self.floors,
         };
-        let finish = Finish {
-            topic: self.topic,
-            outcome,
-            report: &self.report,
-            complete: complete.then_some(confirmed),
-            shrunk,
-        };
-        let overtaken = self.parts.store.finish(self.lease, &finish, now).await?;
+        let finish = Finish { topic: self.topic, complete: complete.then_some(confirmed), shrunk };
+        let overtaken = self.parts.store.finish(self.lease, &finish, self.parts.clock.now()).await?;
         self.report.removed += overtaken;
         Ok(outcome)
     }
 
-    /// Compares the result with the last complete one. One less than half as large makes the run partial and is
-    /// remembered, until a later one agrees with it.
-    fn shrunk(&mut self, state: &TopicState, now: DateTime<Utc>) -> Option<(i64, DateTime<Utc>)> {
+    /// Whether what was found can be whole, compared with the last complete run. A result less than half as large makes
+    /// the run partial and is remembered, until a later one agrees with it.
+    fn judge(&mut self, state: &TopicState) -> Option<(i64, DateTime<Utc>)> {
+        let now = self.parts.clock.now();
         let (found, before) = (self.report.found, state.found.unwrap_or(0));
+        if self.report.skipped * SKIPPED_PER_FOUND > found {
+            self.report.because(format!("{} of {found} items could not be read", self.report.skipped));
+        }
         if self.report.reason.is_some() {
             return state.shrunk;
         }

@@ -4,16 +4,16 @@ use std::collections::HashMap;
 
 use axum::extract::{Extension, Query as Parameters, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use serde_json::json;
 use url::form_urlencoded;
 
-use super::{Stand, Struck, fnv1a, json_answer, message, text_answer};
+use super::{Stand, Struck, conditional, json_answer, message, text_answer};
 use crate::faults::FaultKind;
 use crate::query::{Invalid, Query, Sort};
 use crate::world::World;
 
-/// Searches show no more than this, however many there are.
+/// Pages that would begin at this offset or later are refused, and `Link` names none of them, however many there are.
 const CAP: usize = 1_000;
 const SEARCH_DOCS: &str = "https://docs.github.com/v3/search/";
 
@@ -36,7 +36,7 @@ struct Window {
 
 impl Window {
     fn start(&self) -> usize {
-        (self.page - 1) * self.per_page
+        (self.page - 1).saturating_mul(self.per_page)
     }
 
     /// The number of the last page that can be asked for.
@@ -69,36 +69,30 @@ pub(super) async fn repositories(
     let ascending = parameters.get("order").is_some_and(|order| order == "asc");
     let found = world.search(q, &query, Sort::parse(parameters.get("sort").map(String::as_str)), ascending);
     let (text, total) = page(&world, &found, &window, struck.as_ref());
-    let etag = world.settings.search_etag.then(|| format!("W/\"{:064x}\"", fnv1a(text.as_bytes())));
+    let etag = world.settings.search_etag;
     drop(world);
 
-    let fresh = etag.as_ref().is_some_and(|etag| headers.get(header::IF_NONE_MATCH).is_some_and(|own| own == etag.as_str()));
-    let mut response = if fresh { StatusCode::NOT_MODIFIED.into_response() } else { text_answer(StatusCode::OK, text) };
-    let own = response.headers_mut();
-    if let Some(etag) = etag {
-        own.insert(header::ETAG, HeaderValue::from_str(&etag).expect("hexadecimal digits"));
-    }
+    let mut response = if etag { conditional(text, &headers) } else { text_answer(StatusCode::OK, text) };
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1");
     let origin = match &struck {
         Some(FaultKind::ForeignLink { origin }) => origin.clone(),
         _ => format!("http://{host}"),
     };
     if let Some(link) = link(&origin, &parameters, &window, total) {
-        own.insert(header::LINK, HeaderValue::from_str(&link).expect("a percent-encoded address is ASCII"));
+        response.headers_mut().insert(header::LINK, HeaderValue::from_str(&link).expect("a percent-encoded address is ASCII"));
     }
     response
 }
 
 /// The body of a page, spoiled by `struck`, and the total that `Link` goes by.
 fn page(world: &World, found: &[u64], window: &Window, struck: Option<&FaultKind>) -> (String, usize) {
-    let shown = &found[..found.len().min(CAP)];
-    let mut start = window.start().min(shown.len());
+    let mut start = window.start().min(found.len());
     match struck {
         Some(FaultKind::Repeat { count }) => start = start.saturating_sub(*count),
-        Some(FaultKind::Hole { count }) => start = (start + count).min(shown.len()),
+        Some(FaultKind::Hole { count }) => start = (start + count).min(found.len()),
         _ => {}
     }
-    let mut ids = &shown[start..shown.len().min(start + window.per_page)];
+    let mut ids = &found[start..found.len().min(start + window.per_page)];
     let (mut total, mut incomplete) = (found.len(), false);
     match struck {
         Some(FaultKind::Incomplete { keep }) => (ids, incomplete) = (&ids[..ids.len().min(*keep)], true),

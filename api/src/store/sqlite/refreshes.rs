@@ -193,17 +193,14 @@ impl RefreshStore for SqliteStore {
             .execute(&mut *transaction)
             .await?;
         }
-        let report = Report { removed: finish.report.removed + overtaken, ..finish.report.clone() };
-        close_entry(&mut transaction, lease.refresh, finish.outcome, &report, now).await?;
-        release(&mut transaction, lease).await?;
         transaction.commit().await?;
         Ok(overtaken)
     }
 
-    async fn finish_all(&self, lease: &Lease, outcome: Outcome, report: &Report, now: DateTime<Utc>) -> Result<()> {
+    async fn end(&self, lease: &Lease, outcome: Outcome, report: &Report, now: DateTime<Utc>) -> Result<()> {
         let mut transaction = self.write_as(lease, now).await?;
         close_entry(&mut transaction, lease.refresh, outcome, report, now).await?;
-        release(&mut transaction, lease).await?;
+        sqlx::query("UPDATE leases SET owner = NULL WHERE name = $1").bind(&lease.name).execute(&mut *transaction).await?;
         sqlx::query("DELETE FROM refreshes WHERE finished_at < $1")
             .bind(now - LEDGER_TIME)
             .execute(&mut *transaction)
@@ -246,11 +243,6 @@ impl SqliteStore {
             .await?;
         if kept.rows_affected() == 1 { Ok(transaction) } else { Err(StoreError::LeaseLost) }
     }
-}
-
-async fn release(connection: &mut SqliteConnection, lease: &Lease) -> Result<()> {
-    sqlx::query("UPDATE leases SET owner = NULL WHERE name = $1").bind(&lease.name).execute(connection).await?;
-    Ok(())
 }
 
 /// Stores the repositories that are new or differ, and returns their ids.

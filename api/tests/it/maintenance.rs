@@ -1,0 +1,135 @@
+//! Maintenance: who may, and what it answers.
+
+use github_stub::{FaultKind, World};
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+
+use crate::support::Mirror;
+
+#[tokio::test]
+async fn wants_the_token_under_every_spelling() {
+    let settings = [("MAINTENANCE_TOKEN", "correct-horse"), ("TOPICS", "kubernetes")];
+    let mirror = Mirror::start_with(World::generate(10, 7, "kubernetes"), &settings).await;
+    for (method, path) in [
+        (Method::GET, "/update_cache"),
+        (Method::POST, "//update_cache"),
+        (Method::POST, "/update_cache/"),
+        (Method::GET, "/update_cache?topic=kubernetes"),
+        (Method::GET, "/bootstrap_db"),
+        (Method::DELETE, "/topics/kubernetes"),
+    ] {
+        for authorization in ["", "Bearer", "Bearer ", "Bearer wrong-horse!!", "Bearer correct-horse2", "Basic correct-horse"] {
+            let answer = mirror.request(method.clone(), path, &[("authorization", authorization)]).await;
+            assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{method} {path} {authorization:?}");
+            assert_eq!(answer.header("www-authenticate"), "Bearer");
+        }
+        let answer = mirror.request(method.clone(), path, &[("authorization", "bearer correct-horse")]).await;
+        assert!(answer.status.is_success(), "{method} {path}: {}", answer.text());
+    }
+    assert_eq!(mirror.get("/topics").await.status, StatusCode::OK, "reads are for everyone");
+}
+
+#[tokio::test]
+async fn refuses_browsers_that_other_sites_sent() {
+    let mirror = Mirror::start(World::generate(10, 7, "kubernetes")).await;
+    for path in ["/update_cache", "/bootstrap_db"] {
+        let answer = mirror.get_with(path, &[("sec-fetch-site", "cross-site")]).await;
+        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path}");
+        assert_eq!(mirror.get_with(path, &[("sec-fetch-site", "none")]).await.status, StatusCode::OK, "{path}");
+    }
+    assert_eq!(mirror.stub.world().counters.searches, 1, "what was refused asked nobody");
+}
+
+#[tokio::test]
+async fn bootstrap_finds_what_is_there() {
+    let mirror = Mirror::start(World::default()).await;
+    for method in [Method::GET, Method::POST] {
+        let answer = mirror.request(method, "/bootstrap_db", &[]).await;
+        assert_eq!((answer.status, &answer.json()["created"]), (StatusCode::OK, &false.into()));
+    }
+    assert_eq!(mirror.get("/topics").await.json()[0]["topic"], "kubernetes");
+}
+
+#[tokio::test]
+async fn an_update_answers_with_its_report() {
+    let mirror = Mirror::start(World::generate(700, 7, "kubernetes")).await;
+    let report = mirror.get("/update_cache").await.json();
+    for (key, expected) in [
+        ("complete", json!(true)),
+        ("outcome", "complete".into()),
+        ("state", "finished".into()),
+        ("coalesced", false.into()),
+        ("requests", 15.into()),
+        ("removed", 0.into()),
+        ("cause", "request".into()),
+    ] {
+        assert_eq!(report[key], expected, "{key}");
+    }
+    assert_eq!(report["topics"][0]["topic"], "kubernetes");
+    let one = mirror.refresh("kubernetes").await;
+    assert_eq!(one["topics"][0]["id"], one["id"], "a run of one topic has itself as its only one");
+    assert_eq!((&one["inserted"], &one["updated"]), (&0.into(), &0.into()));
+    assert_eq!(one["found"], one["topics"][0]["found"]);
+}
+
+#[tokio::test]
+async fn many_updates_at_once_are_one() {
+    let mirror = Mirror::start(World::generate(700, 7, "kubernetes")).await;
+    mirror.stub.world().settings.latency_millis = 20;
+    for path in ["/update_cache?topic=kubernetes", "/update_cache"] {
+        mirror.stub.world().counters.searches = 0;
+        let reports = futures_util::future::join_all((0..8).map(|_| mirror.get(path))).await;
+        let reports: Vec<_> = reports.iter().map(super::support::Answer::json).collect();
+        assert_eq!(reports.iter().filter(|report| report["coalesced"] == false).count(), 1);
+        assert!(reports.iter().all(|report| report["id"] == reports[0]["id"] && report["complete"] == true));
+        assert_eq!(mirror.stub.world().counters.searches, 15, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_update_can_be_left_alone_and_polled() {
+    let mirror = Mirror::start(World::generate(700, 7, "kubernetes")).await;
+    let prefer = [("prefer", "wait=5, Respond-Async")];
+    let answer = mirror.request(Method::POST, "/update_cache", &prefer).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED);
+    let location = answer.header("location").to_owned();
+    assert_eq!(answer.header("preference-applied"), "respond-async");
+    assert_eq!(location, format!("/refreshes/{}", answer.json()["id"]));
+    // A second caller joins it, and so waits for its end.
+    assert_eq!(mirror.get("/update_cache").await.json()["coalesced"], true);
+    let entry = mirror.get(&location).await.json();
+    assert_eq!((&entry["state"], &entry["complete"]), (&"finished".into(), &true.into()));
+}
+
+#[tokio::test]
+async fn a_new_topic_wants_post_and_is_kept() {
+    let mut world = World::generate(10, 7, "kubernetes");
+    world.add_generated(20, 8, "mcp");
+    let mirror = Mirror::start(world).await;
+    assert_eq!(mirror.get("/update_cache?topic=mcp").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(mirror.refresh("mcp").await["complete"], true);
+    assert_eq!(mirror.get("/topics/mcp").await.json()["origin"], "requested");
+    let all = mirror.get("/update_cache").await.json();
+    let topics: Vec<_> = all["topics"].as_array().expect("topics").iter().map(|topic| topic["topic"].clone()).collect();
+    assert_eq!(topics, ["kubernetes", "mcp"]);
+    assert_eq!(mirror.request(Method::DELETE, "/topics/mcp", &[]).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(mirror.get("/topics/mcp").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(mirror.query("SELECT count(*) || '' FROM repositories").await, ["10"], "what only it kept is gone");
+}
+
+#[tokio::test]
+async fn without_any_list_an_update_says_why() {
+    let mirror = Mirror::start(World::generate(10, 7, "kubernetes")).await;
+    mirror.stub.world().faults.push(FaultKind::Unauthorized.into());
+    let answer = mirror.get("/update_cache").await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(!answer.header("retry-after").is_empty());
+    let detail = answer.json()["detail"].to_string();
+    assert!(detail.contains("kubernetes has no list") && detail.contains("GITHUB_TOKEN"), "{detail}");
+    // With a list, a run that fails is told by its report.
+    assert_eq!(mirror.get("/update_cache").await.status, StatusCode::OK);
+    mirror.stub.world().faults.push(FaultKind::Unauthorized.into());
+    let report = mirror.get("/update_cache").await.json();
+    assert_eq!((&report["complete"], &report["outcome"]), (&false.into(), &"failed".into()));
+    assert_eq!(mirror.get("/api/kubernetes").await.ids().len(), 10);
+}

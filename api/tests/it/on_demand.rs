@@ -1,0 +1,107 @@
+//! Topics that nobody configured: fetched once, within limits.
+
+use chrono::TimeDelta;
+use github_stub::{FaultKind, World};
+use reqwest::StatusCode;
+
+use crate::support::Mirror;
+
+#[tokio::test]
+async fn are_fetched_once_however_many_ask() {
+    let mirror = Mirror::start(World::generate(450, 7, "mcp")).await;
+    mirror.stub.world().settings.latency_millis = 30;
+    let paths = ["/api/mcp", "/api/popularity/mcp", "/api/activity/mcp"];
+    let answers = futures_util::future::join_all((0..30).map(|index| mirror.get(paths[index % 3]))).await;
+    let expected = mirror.expected("mcp");
+    for (index, answer) in answers.iter().enumerate() {
+        assert_eq!(answer.ids(), expected[index % 3]);
+        assert_eq!(answer.header("x-complete"), "true");
+    }
+    assert_eq!(mirror.stub.world().counters.searches, 5, "one query of five pages fills all three lists");
+}
+
+#[tokio::test]
+async fn large_ones_have_a_list_as_soon_as_best_match_is_read() {
+    let mirror = Mirror::start(World::generate(2_000, 7, "mcp")).await;
+    let slow = github_stub::Fault::from(FaultKind::Slow { millis: 60_000 }).on("stars", 1);
+    mirror.stub.world().faults.push(slow);
+    let answer = mirror.get("/api/mcp").await;
+    assert_eq!(answer.ids(), mirror.expected("mcp")[0]);
+    assert_eq!((answer.header("x-complete"), answer.header("x-refreshed-at")), ("false", ""), "the rest is being read");
+}
+
+#[tokio::test]
+async fn unknown_ones_are_an_empty_list_for_an_hour() {
+    let mirror = Mirror::start(World::default()).await;
+    for _ in 0..3 {
+        let answer = mirror.get("/api/no-such-topic").await;
+        assert_eq!((answer.ids().len(), answer.header("x-total-count")), (0, "0"));
+    }
+    assert_eq!(mirror.stub.world().counters.searches, 1);
+    mirror.stub.world().add_generated(3, 7, "no-such-topic");
+    mirror.clock.advance(TimeDelta::minutes(59));
+    assert_eq!(mirror.get("/api/no-such-topic").await.ids().len(), 0);
+    mirror.clock.advance(TimeDelta::minutes(2));
+    assert_eq!(mirror.get("/api/no-such-topic").await.ids().len(), 3);
+    assert_eq!(mirror.get("/db/no-such-topic").await.ids().len(), 3);
+}
+
+#[tokio::test]
+async fn are_ten_new_ones_an_hour_at_most() {
+    let mirror = Mirror::start(World::default()).await;
+    for index in 0..10 {
+        assert_eq!(mirror.get(&format!("/api/topic-{index}")).await.status, StatusCode::OK);
+    }
+    let refused = mirror.get("/api/topic-10").await;
+    assert_eq!((refused.status, refused.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, "3600"));
+    assert!(refused.text().contains("10 new topics an hour"), "{}", refused.text());
+    assert_eq!(mirror.get("/api/topic-3").await.status, StatusCode::OK, "known ones are served");
+    mirror.clock.advance(TimeDelta::minutes(61));
+    assert_eq!(mirror.get("/api/topic-10").await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn are_forgotten_when_nobody_reads_them() {
+    let mut world = World::generate(10, 7, "kubernetes");
+    world.add_generated(10, 8, "read");
+    world.add_generated(10, 9, "unread");
+    let mirror = Mirror::start(world).await;
+    for topic in ["read", "unread"] {
+        assert_eq!(mirror.get(&format!("/api/{topic}")).await.status, StatusCode::OK);
+    }
+    for _ in 0..8 {
+        mirror.clock.advance(TimeDelta::days(1));
+        assert_eq!(mirror.get("/api/read").await.status, StatusCode::OK);
+        assert_eq!(mirror.get("/update_cache").await.status, StatusCode::OK);
+    }
+    let topics = mirror.get("/topics").await.json();
+    let topics: Vec<_> = topics.as_array().expect("topics").iter().map(|topic| topic["topic"].clone()).collect();
+    assert_eq!(topics, ["kubernetes", "read"]);
+}
+
+#[tokio::test]
+async fn that_github_refuses_say_why_and_are_not_asked_for_at_once_again() {
+    let mirror = Mirror::start(World::generate(10, 7, "mcp")).await;
+    let wait = FaultKind::PrimaryLimit { status: 403, reset_in: 7_200 };
+    mirror.stub.world().faults.push(wait.into());
+    for _ in 0..3 {
+        let answer = mirror.get("/api/mcp").await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+        let seconds: i64 = answer.header("retry-after").parse().expect("seconds");
+        assert!((7_190..=7_201).contains(&seconds), "{seconds}");
+    }
+    assert_eq!(mirror.stub.world().counters.searches, 1);
+    mirror.clock.advance(TimeDelta::seconds(7_202));
+    assert_eq!(mirror.get("/api/mcp").await.ids().len(), 10);
+}
+
+#[tokio::test]
+async fn still_being_fetched_say_how_far() {
+    let mirror = Mirror::start(World::generate(700, 7, "mcp")).await;
+    mirror.stub.world().faults.push(github_stub::Fault::from(FaultKind::Slow { millis: 60_000 }).on("best-match", 3));
+    let answer = mirror.get("/api/mcp").await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(!answer.header("retry-after").is_empty());
+    let detail = answer.json()["detail"].to_string();
+    assert!(detail.contains("mcp is being fetched from GitHub: 2 of about 15 requests done"), "{detail}");
+}

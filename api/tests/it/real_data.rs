@@ -1,0 +1,53 @@
+//! Repositories as GitHub really sent them.
+
+use std::path::PathBuf;
+
+use github_stub::{Repository, World};
+use serde_json::{Value, json};
+
+use crate::support::Mirror;
+
+/// Topics of at most so many, so that a list shows each of them.
+const PER_TOPIC: usize = 450;
+
+/// Where the recordings are; without them the test has nothing to say.
+fn real_data() -> Option<PathBuf> {
+    let folder = std::env::var_os("REAL_DATA_DIR").map(PathBuf::from);
+    if folder.is_none() {
+        assert!(std::env::var_os("REQUIRE_ALL_BACKENDS").is_none(), "REAL_DATA_DIR is not set");
+        eprintln!("not run: REAL_DATA_DIR names no recordings");
+    }
+    folder
+}
+
+#[tokio::test]
+async fn every_recorded_repository_survives_the_trip() {
+    let Some(folder) = real_data() else { return };
+    let recorded = World::read(&folder.join("repositories.jsonl.gz"), &[]).expect("the recordings");
+    let recorded: Vec<Repository> = recorded.repositories().cloned().collect();
+    assert_eq!(recorded.len(), 4_253);
+    let mut world = World::default();
+    for (index, repository) in recorded.iter().enumerate() {
+        let mut item = repository.item.clone();
+        // Searches leave forks out, which is not what is tried here.
+        item.extend([("fork".to_owned(), json!(false)), ("topics".to_owned(), json!([format!("part-{}", index / PER_TOPIC)]))]);
+        world.insert(Repository::new(item).expect("still a repository"));
+    }
+    let mirror = Mirror::start(world).await;
+    for (index, part) in recorded.chunks(PER_TOPIC).enumerate() {
+        let topic = format!("part-{index}");
+        let report = mirror.refresh(&topic).await;
+        assert_eq!((&report["complete"], &report["skipped"]), (&true.into(), &0.into()), "{report}");
+        let list = mirror.get(&format!("/api/{topic}")).await.json();
+        let list = list.as_array().expect("a list");
+        assert_eq!(list.len(), part.len());
+        for repository in part {
+            let shown = list.iter().find(|shown| shown["id"] == repository.id).expect("on the list");
+            for (key, value) in shown.as_object().expect("an object") {
+                assert_eq!(value, repository.item.get(key).unwrap_or(&Value::Null), "{key} of {}", repository.path);
+            }
+        }
+    }
+    let stored = mirror.query("SELECT count(*) || '' FROM repositories").await;
+    assert_eq!(stored, [recorded.len().to_string()]);
+}

@@ -1,0 +1,128 @@
+//! Everything around the lists: plain routes, errors, path spellings, request ids.
+
+use github_stub::World;
+use reqwest::{Method, StatusCode};
+use serde_json::json;
+
+use crate::support::Mirror;
+
+#[tokio::test]
+async fn plain_routes_answer() {
+    let mirror = Mirror::refreshed(World::generate(150, 7, "kubernetes")).await;
+    assert_eq!(mirror.get("/test").await.text(), "Oh, Hello World");
+    assert_eq!(mirror.get("/health").await.text(), "ok");
+    assert!(mirror.get("/").await.text().contains("/api/popularity/{topic}"));
+
+    let ready = mirror.get("/ready").await;
+    let ready = (ready.status, ready.json());
+    assert_eq!(ready.0, StatusCode::OK);
+    assert_eq!((&ready.1["ready"], &ready.1["database"]), (&true.into(), &"up".into()));
+    assert_eq!(ready.1["topics"][0]["age_seconds"], 0);
+
+    let topic = mirror.get("/topics/kubernetes").await.json();
+    for (key, expected) in [
+        ("topic", json!("kubernetes")),
+        ("refreshed_at", "2026-09-21T14:13:20Z".into()),
+        ("age_seconds", 0.into()),
+        ("complete", true.into()),
+        ("total_count", 150.into()),
+        ("stored", 150.into()),
+        ("next_refresh_at", "2026-09-21T15:00:00Z".into()),
+    ] {
+        assert_eq!(topic[key], expected, "{key}");
+    }
+    assert_eq!(mirror.get("/topics").await.json()[0], topic);
+}
+
+#[tokio::test]
+async fn the_ledger_tells_of_every_refresh() {
+    let mirror = Mirror::refreshed(World::generate(150, 7, "kubernetes")).await;
+    let all = mirror.request(Method::POST, "/update_cache", &[]).await.json();
+    let ledger = mirror.get("/refreshes").await.json();
+    assert_eq!(ledger.as_array().map(Vec::len), Some(2), "children stand below their run");
+    assert_eq!(ledger[0]["id"], all["id"]);
+    let entry = mirror.get(&format!("/refreshes/{}", all["id"])).await.json();
+    assert_eq!(entry["topics"][0]["topic"], "kubernetes");
+    assert_eq!(entry["topics"][0]["found"], 150);
+    assert_eq!(mirror.get("/refreshes/999").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(mirror.get("/refreshes/abc").await.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn every_error_is_a_problem_document() {
+    let mirror = Mirror::start_with(World::default(), &[("ON_DEMAND_TOPICS", "false")]).await;
+    for (method, path, status) in [
+        (Method::GET, "/nothing", 404),
+        (Method::GET, "/api", 404),
+        (Method::GET, "/api/other", 404),
+        (Method::GET, "/topics/other", 404),
+        (Method::GET, "/api/not_a_topic", 400),
+        (Method::GET, "/api/-a", 400),
+        (Method::GET, "/db/popularity/%ff", 400),
+        (Method::GET, "/update_cache?topic=c%2B%2B", 400),
+        (Method::GET, "/update_cache?topic=a&topic=b", 400),
+        (Method::GET, "/update_cache?topic=other", 404),
+        (Method::POST, "/api/kubernetes", 405),
+        (Method::DELETE, "/bootstrap_db", 405),
+        (Method::DELETE, "/topics/other", 404),
+    ] {
+        let answer = mirror.request(method.clone(), path, &[("x-request-id", "my-id-1")]).await;
+        assert_eq!(answer.status.as_u16(), status, "{method} {path}");
+        assert_eq!(answer.header("content-type"), "application/problem+json", "{method} {path}");
+        let problem = answer.json();
+        assert_eq!(problem["status"], status);
+        assert_eq!(problem["instance"], path.split('?').next().expect("a path"));
+        assert_eq!(problem["request_id"], "my-id-1");
+        assert!(problem["type"].is_string() && problem["title"].is_string());
+        assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty() && !detail.contains('\n')));
+    }
+}
+
+#[tokio::test]
+async fn methods_that_are_not_answered_are_named_ones() {
+    let mirror = Mirror::refreshed(World::generate(10, 7, "kubernetes")).await;
+    for (method, path, allow) in [
+        (Method::HEAD, "/update_cache", "GET, POST"),
+        (Method::PUT, "/update_cache", "GET, POST"),
+        (Method::HEAD, "/bootstrap_db", "GET, POST"),
+        (Method::POST, "/api/kubernetes", "GET,HEAD"),
+        (Method::DELETE, "/health", "GET,HEAD"),
+    ] {
+        let answer = mirror.request(method.clone(), path, &[]).await;
+        assert_eq!((answer.status, answer.header("allow")), (StatusCode::METHOD_NOT_ALLOWED, allow), "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn a_slash_too_many_is_the_same_path() {
+    let mirror = Mirror::refreshed(World::generate(10, 7, "kubernetes")).await;
+    for path in ["//api/kubernetes", "/api/kubernetes/", "//api/kubernetes//", "/api/KuberNetes"] {
+        assert_eq!(mirror.get(path).await.ids().len(), 10, "{path}");
+    }
+    assert_eq!(mirror.get("//update_cache").await.status, StatusCode::OK);
+    assert_eq!(mirror.get("/update_cache/?topic=kubernetes").await.status, StatusCode::OK);
+    assert_eq!(mirror.get("//bootstrap_db/").await.json()["created"], false);
+}
+
+#[tokio::test]
+async fn the_words_of_other_routes_are_topics_too() {
+    let mut world = World::generate(10, 7, "popularity");
+    world.add_generated(20, 8, "activity");
+    let mirror = Mirror::start(world).await;
+    assert_eq!(mirror.get("/api/popularity").await.ids(), mirror.expected("popularity")[0]);
+    assert_eq!(mirror.get("/api/activity").await.ids(), mirror.expected("activity")[0]);
+    assert_eq!(mirror.get("/api/popularity/activity").await.ids(), mirror.expected("activity")[1]);
+}
+
+#[tokio::test]
+async fn a_request_id_is_taken_over_only_if_it_is_harmless() {
+    let mirror = Mirror::start(World::default()).await;
+    let id = async |sent: &str| mirror.get_with("/test", &[("x-request-id", sent)]).await.header("x-request-id").to_owned();
+    assert_eq!(id("Abc-123").await, "Abc-123");
+    assert_eq!(id(&"a".repeat(64)).await, "a".repeat(64));
+    for harmful in ["a b", "a\"b", "../x", &"a".repeat(65)] {
+        let given = id(harmful).await;
+        assert!(given != harmful && given.len() == 32, "{harmful} became {given}");
+    }
+    assert_ne!(mirror.get("/test").await.header("x-request-id"), mirror.get("/test").await.header("x-request-id"));
+}

@@ -1,0 +1,199 @@
+//! A service under test, its stand-in for GitHub, and a clock that tests set.
+
+use std::ffi::OsString;
+use std::sync::{Arc, Once};
+
+use api::clock::Clock;
+use api::config::Config;
+use api::server;
+use api::service::Service;
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use github_stub::{Stub, World};
+use reqwest::header::HeaderMap;
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::sync::{oneshot, watch};
+
+/// 2026-09-21T14:13:20Z, a whole second.
+pub(crate) const START: i64 = 1_790_000_000;
+
+/// Time that stands still until somebody sleeps: then it jumps.
+pub(crate) struct TestClock(watch::Sender<DateTime<Utc>>);
+
+impl TestClock {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self(watch::Sender::new(DateTime::from_timestamp(START, 0).expect("a date"))))
+    }
+
+    pub(crate) fn advance(&self, by: TimeDelta) {
+        self.0.send_modify(|now| *now += by);
+    }
+}
+
+#[async_trait]
+impl Clock for TestClock {
+    fn now(&self) -> DateTime<Utc> {
+        *self.0.borrow()
+    }
+
+    async fn sleep_until(&self, time: DateTime<Utc>) {
+        self.0.send_modify(|now| *now = (*now).max(time));
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Once for the whole process, as `main` does.
+pub(crate) fn set_up_tls() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| rustls::crypto::ring::default_provider().install_default().expect("the first to set up TLS"));
+}
+
+/// A service over HTTP and everything around it.
+pub(crate) struct Mirror {
+    pub(crate) stub: Stub,
+    pub(crate) clock: Arc<TestClock>,
+    pub(crate) service: Arc<Service>,
+    pub(crate) url: String,
+    http: reqwest::Client,
+    folder: TempDir,
+    /// Dropped, it stops the service.
+    _stop: oneshot::Sender<()>,
+}
+
+/// An answer, read whole.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The ids of a list.
+    pub(crate) fn ids(&self) -> Vec<u64> {
+        assert_eq!(self.status, StatusCode::OK, "{}", self.text());
+        let list = self.json();
+        list.as_array().expect("an array").iter().map(|item| item["id"].as_u64().expect("an id")).collect()
+    }
+}
+
+impl Mirror {
+    /// A service that nobody rings, over `world`.
+    pub(crate) async fn start(world: World) -> Self {
+        Self::start_with(world, &[]).await
+    }
+
+    pub(crate) async fn start_with(world: World, settings: &[(&str, &str)]) -> Self {
+        set_up_tls();
+        let clock = TestClock::new();
+        let stub_clock = Arc::clone(&clock);
+        let stub = Stub::start_with_clock(world, Arc::new(move || stub_clock.now())).await.expect("a free port");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let config = config(&stub, &folder, settings);
+        let service = Service::new(config, Arc::<TestClock>::clone(&clock)).await.expect("a service");
+        service.bootstrap().await.expect("a schema");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let (stop, stopped) = oneshot::channel();
+        let serving = server::serve(Arc::clone(&service), listener, async {
+            let _ = stopped.await;
+        });
+        tokio::spawn(async move { serving.await.expect("the listener works") });
+        let http = reqwest::Client::builder().no_gzip().no_proxy().build().expect("a client");
+        Self { stub, clock, service, url, http, folder, _stop: stop }
+    }
+
+    /// A service whose TOPICS, only `kubernetes`, are refreshed.
+    pub(crate) async fn refreshed(world: World) -> Self {
+        let mirror = Self::start(world).await;
+        let report = mirror.refresh("kubernetes").await;
+        assert_eq!(report["outcome"], "complete", "{report}");
+        mirror
+    }
+
+    /// Refreshes a topic and returns the report.
+    pub(crate) async fn refresh(&self, topic: &str) -> Value {
+        let answer = self.request(Method::POST, &format!("/update_cache?topic={topic}"), &[]).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        answer.json()
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.request(Method::GET, path, &[]).await
+    }
+
+    pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        self.request(Method::GET, path, headers).await
+    }
+
+    pub(crate) async fn request(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = self.http.request(method, format!("{}{path}", self.url));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = request.send().await.expect("an answer");
+        let (status, headers) = (response.status(), response.headers().clone());
+        Answer { status, headers, body: response.bytes().await.expect("a body").to_vec() }
+    }
+
+    /// The three lists of a topic, which must be there.
+    pub(crate) async fn lists(&self, topic: &str) -> [Vec<u64>; 3] {
+        [
+            self.get(&format!("/api/{topic}")).await.ids(),
+            self.get(&format!("/api/popularity/{topic}")).await.ids(),
+            self.get(&format!("/api/activity/{topic}")).await.ids(),
+        ]
+    }
+
+    /// The same as the stand-in has them.
+    pub(crate) fn expected(&self, topic: &str) -> [Vec<u64>; 3] {
+        ["best-match", "stars", "updated"].map(|sort| {
+            let mut ids = self.stub.world().ranked(topic, sort);
+            ids.truncate(500);
+            ids
+        })
+    }
+
+    /// Rows of a query of the tests' own, as text.
+    pub(crate) async fn query(&self, sql: &str) -> Vec<String> {
+        let path = self.folder.path().join("mirror.sqlite");
+        let pool = sqlx::SqlitePool::connect(&format!("sqlite:{}", path.display())).await.expect("the file");
+        let rows = sqlx::query_scalar(sqlx::AssertSqlSafe(sql.to_owned())).fetch_all(&pool).await.expect("a valid query");
+        pool.close().await;
+        rows
+    }
+}
+
+/// Compares the three lists of a topic and tells where they differ first, rather than all of them.
+#[track_caller]
+pub(crate) fn assert_lists(actual: &[Vec<u64>; 3], expected: &[Vec<u64>; 3], context: impl std::fmt::Display) {
+    for (name, (actual, expected)) in ["best match", "popularity", "activity"].iter().zip(actual.iter().zip(expected)) {
+        assert_eq!(actual.len(), expected.len(), "{name}: {context}");
+        let differing = actual.iter().zip(expected).enumerate().find(|(_, (actual, expected))| actual != expected);
+        assert_eq!(differing, None, "{name}: {context}");
+    }
+}
+
+/// The settings of a service over this stand-in; later ones win.
+pub(crate) fn config(stub: &Stub, folder: &TempDir, settings: &[(&str, &str)]) -> Config {
+    let (url, data_dir) = (stub.url(), folder.path().to_string_lossy().into_owned());
+    let mut all = vec![("GITHUB_API_URL", url.as_str()), ("DATA_DIR", &data_dir), ("SCHEDULER", "external")];
+    all.extend(settings);
+    Config::read(&|name: &str| all.iter().rev().find(|(own, _)| *own == name).map(|(_, value)| OsString::from(value)))
+        .expect("valid settings")
+}

@@ -1,0 +1,210 @@
+//! Every kind of fault, set from the library and over the control route, and which requests it strikes.
+
+use std::time::Duration;
+
+use github_stub::{Fault, FaultKind, Stub};
+use serde_json::{Value, json};
+
+use crate::{Answer, SEARCH, client, get, send, serve_generated, try_send};
+
+const PAGE: &str = "/search/repositories?q=topic:kubernetes&sort=stars&per_page=100&page=2";
+
+fn every_kind() -> Vec<FaultKind> {
+    vec![
+        FaultKind::PrimaryLimit { status: 403, reset_in: 60 },
+        FaultKind::PrimaryLimit { status: 429, reset_in: 60 },
+        FaultKind::SecondaryLimit { status: 403, retry_after: None },
+        FaultKind::SecondaryLimit { status: 429, retry_after: Some(7) },
+        FaultKind::Forbidden,
+        FaultKind::Unauthorized,
+        FaultKind::Unavailable,
+        FaultKind::NotFound,
+        FaultKind::HtmlError { status: 502 },
+        FaultKind::JsonError { status: 503 },
+        FaultKind::NotJson,
+        FaultKind::Slow { millis: 20 },
+        FaultKind::Cut,
+        FaultKind::Reset,
+        FaultKind::Redirect { to: "http://127.0.0.1:9/elsewhere".to_owned() },
+        FaultKind::Incomplete { keep: 3 },
+        FaultKind::Short { missing: 2 },
+        FaultKind::Empty,
+        FaultKind::Drift { by: -60 },
+        FaultKind::Repeat { count: 5 },
+        FaultKind::Hole { count: 5 },
+        FaultKind::BadItems { count: 2 },
+        FaultKind::ForeignLink { origin: "http://127.0.0.1:9".to_owned() },
+    ]
+}
+
+/// Asserts that the second page of 250, asked for a hundred at a time, shows the fault.
+fn check(kind: &FaultKind, answer: reqwest::Result<Answer>, ranked: &[u64]) {
+    let failed = answer.as_ref().err().map(|error| error.is_body() || error.is_decode());
+    match kind {
+        FaultKind::Cut => return assert_eq!(failed, Some(true), "the head came, the body broke"),
+        FaultKind::Reset => return assert_eq!(failed, Some(false), "not even the head came"),
+        _ => {}
+    }
+    let answer = answer.unwrap_or_else(|error| panic!("{kind:?}: {error}"));
+    let refused = |status: u16, text: &str| {
+        assert_eq!((answer.status, answer.header("content-type")), (status, Some("application/json; charset=utf-8")), "{kind:?}");
+        let body = answer.json();
+        assert!(body["message"].as_str().is_some_and(|message| message.contains(text)), "{kind:?}: {body}");
+        assert_eq!(body["status"], json!(status.to_string()), "{kind:?}");
+    };
+    let html = |status: u16, text: &str| {
+        assert_eq!((answer.status, answer.header("content-type")), (status, Some("text/html; charset=utf-8")), "{kind:?}");
+        assert!(answer.text.contains(text) && answer.header("x-ratelimit-limit").is_none(), "{kind:?}");
+    };
+    let page = |ids: &[u64], total: usize, incomplete: bool| {
+        assert_eq!((answer.status, answer.ids().as_slice()), (200, ids), "{kind:?}");
+        let body = answer.json();
+        assert_eq!((&body["total_count"], &body["incomplete_results"]), (&json!(total), &json!(incomplete)), "{kind:?}");
+    };
+    match kind {
+        FaultKind::PrimaryLimit { status, .. } => {
+            refused(*status, "API rate limit exceeded");
+            assert_eq!((answer.header("x-ratelimit-remaining"), answer.header("retry-after")), (Some("0"), None));
+        }
+        FaultKind::SecondaryLimit { status, retry_after } => {
+            refused(*status, "You have exceeded a secondary rate limit");
+            assert_eq!(answer.header("retry-after"), retry_after.map(|_| "7"));
+            assert_eq!(answer.header("x-ratelimit-remaining"), Some("14"));
+            let docs = answer.json()["documentation_url"].as_str().map(|url| url.ends_with("#about-secondary-rate-limits"));
+            assert_eq!(docs, Some(true));
+        }
+        FaultKind::Forbidden => {
+            refused(403, "Resource not accessible");
+            assert_eq!((answer.header("x-ratelimit-remaining"), answer.header("retry-after")), (None, None));
+        }
+        FaultKind::Unauthorized => refused(401, "Bad credentials"),
+        FaultKind::Unavailable => refused(451, "access blocked"),
+        FaultKind::NotFound => refused(404, "Not Found"),
+        FaultKind::JsonError { status } => refused(*status, "Server Error"),
+        FaultKind::HtmlError { status } => html(*status, "<title>Unicorn! &middot; GitHub</title>"),
+        FaultKind::NotJson => html(200, "<html>"),
+        FaultKind::Redirect { to } => assert_eq!((answer.status, answer.header("location")), (301, Some(to.as_str()))),
+        FaultKind::Slow { .. } | FaultKind::Cut | FaultKind::Reset => page(&ranked[100..200], 250, false),
+        FaultKind::Incomplete { keep } => page(&ranked[100..100 + keep], 250, true),
+        FaultKind::Short { missing } => page(&ranked[100..200 - missing], 250, false),
+        FaultKind::Empty => page(&[], 0, false),
+        FaultKind::Drift { .. } => {
+            page(&ranked[100..200], 190, false);
+            assert_eq!(answer.links().get("next"), None, "the pages are of the total that is told");
+        }
+        FaultKind::Repeat { count } => page(&ranked[100 - count..200 - count], 250, false),
+        FaultKind::Hole { count } => page(&ranked[100 + count..200 + count], 250, false),
+        FaultKind::BadItems { count } => {
+            page(&ranked[100..200], 250, false);
+            let body = answer.json();
+            let items = body["items"].as_array().expect("items");
+            let bad: Vec<bool> = items.iter().map(|item| !item["stargazers_count"].is_u64()).collect();
+            assert!(bad[..*count].iter().all(|bad| *bad) && !bad[*count..].contains(&true), "{bad:?}");
+        }
+        FaultKind::ForeignLink { origin } => {
+            page(&ranked[100..200], 250, false);
+            assert!(answer.header("link").is_some_and(|link| link.starts_with(&format!("<{origin}/search/repositories?"))));
+        }
+    }
+}
+
+async fn post(stub: &Stub, faults: &Value) -> Answer {
+    send(client().post(stub.url() + "/_stub/faults").json(faults)).await
+}
+
+#[tokio::test]
+async fn every_kind_shows_once_from_the_library_and_over_the_control_route() {
+    let stub = serve_generated(250).await;
+    let ranked = stub.world().ranked("kubernetes", "stars");
+    for kind in every_kind() {
+        for over_http in [false, true] {
+            let fault = Fault::from(kind.clone()).on("stars", 2);
+            if over_http {
+                assert_eq!(post(&stub, &json!([fault])).await.status, 200, "{kind:?}");
+                assert_eq!(get(&stub, "/_stub/faults").await.json()[0]["kind"], kind.name());
+                assert_eq!(stub.world().faults, [fault]);
+            } else {
+                stub.world().faults.push(fault);
+            }
+            assert_eq!(get(&stub, &PAGE.replace("page=2", "page=1")).await.ids(), ranked[..100], "{kind:?} waits for its page");
+            check(&kind, try_send(client().get(stub.url() + PAGE)).await, &ranked);
+            assert_eq!(get(&stub, PAGE).await.ids(), ranked[100..200], "{kind:?} strikes once");
+        }
+    }
+    let world = stub.world();
+    assert!(every_kind().iter().all(|kind| world.counters.faults[kind.name()] >= 2) && world.faults.is_empty());
+    assert!(world.counters.unexpected.is_empty(), "{:?}", world.counters.unexpected);
+}
+
+#[tokio::test]
+async fn a_slow_body_makes_an_impatient_client_give_up() {
+    let stub = serve_generated(5).await;
+    stub.world().faults.push(FaultKind::Slow { millis: 600_000 }.into());
+    let answer = try_send(client().get(stub.url() + SEARCH).timeout(Duration::from_millis(200))).await;
+    assert!(answer.is_err_and(|error| error.is_timeout()));
+}
+
+/// The statuses of requests for these paths, in order.
+async fn statuses(stub: &Stub, paths: &[&str]) -> Vec<u16> {
+    let mut statuses = Vec::new();
+    for path in paths {
+        statuses.push(get(stub, path).await.status);
+    }
+    statuses
+}
+
+#[tokio::test]
+async fn a_fault_lets_pass_what_it_skips_and_strikes_as_often_as_told() {
+    let stub = serve_generated(5).await;
+    stub.world().faults.push(Fault::from(FaultKind::JsonError { status: 500 }).skip(1).times(2));
+    assert_eq!(statuses(&stub, &[SEARCH; 5]).await, [200, 500, 500, 200, 200]);
+    assert!(stub.world().faults.is_empty(), "a spent fault goes");
+}
+
+#[tokio::test]
+async fn faults_strike_in_order() {
+    let stub = serve_generated(5).await;
+    stub.world().faults.extend([FaultKind::JsonError { status: 500 }.into(), FaultKind::NotFound.into()]);
+    assert_eq!(statuses(&stub, &[SEARCH; 3]).await, [500, 404, 200]);
+}
+
+#[tokio::test]
+async fn a_fault_strikes_only_the_path_the_sort_and_the_page_it_names() {
+    let stub = serve_generated(5).await;
+    let stars = format!("{SEARCH}&sort=stars");
+    let paths = ["/rate_limit", SEARCH, &stars, &format!("{stars}&page=2")];
+    for (fault, expected) in [
+        (json!({}), [500, 500, 500, 500]),
+        (json!({"path": "/search/"}), [200, 500, 500, 500]),
+        (json!({"path": "/rate"}), [500, 200, 200, 200]),
+        (json!({"sort": "best-match"}), [200, 500, 200, 200]),
+        (json!({"sort": "stars"}), [200, 200, 500, 500]),
+        (json!({"page": 1}), [200, 500, 500, 200]),
+        (json!({"sort": "stars", "page": 2}), [200, 200, 200, 500]),
+        (json!({"sort": "stars", "skip": 1}), [200, 200, 200, 500]),
+    ] {
+        let mut whole = json!({"kind": "json_error", "status": 500, "times": 9});
+        whole.as_object_mut().expect("an object").extend(fault.as_object().expect("an object").clone());
+        assert_eq!(post(&stub, &json!([whole])).await.status, 200);
+        assert_eq!(statuses(&stub, &paths).await, expected, "{fault}");
+        send(client().delete(stub.url() + "/_stub/faults")).await;
+        assert!(stub.world().faults.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn the_control_route_refuses_what_it_does_not_know() {
+    let stub = serve_generated(5).await;
+    for fault in [json!({"kind": "earthquake"}), json!({"kind": "html_error"}), json!({})] {
+        assert_eq!(post(&stub, &json!([fault])).await.status, 422, "{fault}");
+    }
+    let settings = stub.url() + "/_stub/settings";
+    assert_eq!(send(client().post(&settings).json(&json!({"search_limits": 1}))).await.status, 422);
+    assert_eq!(send(client().post(&settings).json(&json!({"drop": [1], "search_etag": true}))).await.status, 200);
+    assert!(stub.world().settings.search_etag && stub.world().settings.drop.contains(&1));
+    assert_eq!(get(&stub, "/_stub/settings").await.json()["drop"], json!([1]));
+    get(&stub, SEARCH).await;
+    assert_eq!(get(&stub, "/_stub/counters").await.json()["searches"], 1, "control requests are not GitHub's");
+    send(client().delete(stub.url() + "/_stub/counters")).await;
+    assert_eq!(stub.world().counters, github_stub::Counters::default());
+}

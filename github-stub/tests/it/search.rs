@@ -1,0 +1,200 @@
+//! `GET /search/repositories`: pages, the cap, `Link`, orders, qualifiers and refusals.
+
+use github_stub::World;
+use serde_json::json;
+
+use crate::{SEARCH, get, get_with, repository, send, serve, serve_generated};
+
+fn links(expected: &[(&str, &str)]) -> std::collections::BTreeMap<String, String> {
+    expected.iter().map(|(rel, page)| ((*rel).to_owned(), (*page).to_owned())).collect()
+}
+
+#[tokio::test]
+async fn there_is_no_link_when_everything_fits_on_one_page() {
+    let stub = serve_generated(100).await;
+    let answer = get(&stub, &format!("{SEARCH}&per_page=100")).await;
+    assert_eq!((answer.status, answer.header("link")), (200, None));
+    assert_eq!((answer.json()["total_count"].as_u64(), answer.ids().len()), (Some(100), 100));
+    assert_eq!(answer.json()["incomplete_results"], false);
+}
+
+#[tokio::test]
+async fn two_pages_are_linked_both_ways() {
+    let stub = serve_generated(200).await;
+    let first = get(&stub, &format!("{SEARCH}&per_page=100")).await;
+    assert_eq!(first.links(), links(&[("next", "2"), ("last", "2")]));
+    let next = format!("<{}/search/repositories?per_page=100&q=topic%3Akubernetes&page=2>; rel=\"next\"", stub.url());
+    assert!(first.header("link").is_some_and(|link| link.starts_with(&next)), "{:?}", first.header("link"));
+    let second = get(&stub, &format!("{SEARCH}&per_page=100&page=2")).await;
+    assert_eq!(second.links(), links(&[("prev", "1"), ("first", "1")]));
+}
+
+#[tokio::test]
+async fn ten_pages_are_the_last_that_link_names() {
+    let stub = serve_generated(1_500).await;
+    let page = async |page: usize| get(&stub, &format!("{SEARCH}&per_page=100&page={page}")).await;
+    assert_eq!(page(1).await.links(), links(&[("next", "2"), ("last", "10")]));
+    assert_eq!(page(5).await.links(), links(&[("prev", "4"), ("next", "6"), ("last", "10"), ("first", "1")]));
+    let last = page(10).await;
+    assert_eq!(last.links(), links(&[("prev", "9"), ("first", "1")]));
+    assert_eq!((last.json()["total_count"].as_u64(), last.ids().len()), (Some(1_500), 100));
+}
+
+#[tokio::test]
+async fn only_the_first_thousand_results_can_be_asked_for() {
+    let stub = serve_generated(1_500).await;
+    for page in ["11", "18446744073709551615"] {
+        let refused = get(&stub, &format!("{SEARCH}&per_page=100&page={page}")).await;
+        assert_eq!(refused.status, 422, "page {page}");
+        assert_eq!(refused.json()["message"], "Only the first 1000 search results are available");
+        assert_eq!(refused.json()["status"], "422");
+    }
+    assert_eq!(stub.world().counters.unexpected.len(), 2);
+}
+
+#[tokio::test]
+async fn the_cap_is_on_the_offset() {
+    let stub = serve_generated(1_500).await;
+    let ranked = stub.world().ranked("kubernetes", "stars");
+    let last = get(&stub, &format!("{SEARCH}&sort=stars&page=34")).await;
+    assert_eq!(last.ids(), ranked[990..1_020]);
+    assert_eq!(last.links(), links(&[("prev", "33"), ("first", "1")]));
+    assert_eq!(get(&stub, &format!("{SEARCH}&sort=stars&page=35")).await.status, 422);
+}
+
+#[tokio::test]
+async fn a_bad_query_is_refused_with_its_reason() {
+    let stub = serve_generated(1).await;
+    let long = format!("?q={}", "x".repeat(257));
+    for (query, code, text) in [("", "missing", None), ("?q=+", "missing", None), (&long, "invalid", Some("longer than 256"))] {
+        let refused = get(&stub, &format!("/search/repositories{query}")).await;
+        let (body, error) = (refused.json(), &refused.json()["errors"][0]);
+        assert_eq!((refused.status, &body["message"]), (422, &json!("Validation Failed")), "{query}");
+        assert_eq!((&error["resource"], &error["field"], &error["code"]), (&json!("Search"), &json!("q"), &json!(code)));
+        assert!(text.is_none_or(|text| error["message"].as_str().is_some_and(|message| message.contains(text))), "{error}");
+    }
+    let foreign = get(&stub, "/search/repositories?q=topic:kubernetes+user:someone").await;
+    assert_eq!(foreign.status, 422, "a qualifier that is not modelled is not passed over");
+}
+
+#[tokio::test]
+async fn best_match_is_neither_by_stars_nor_by_id() {
+    let stub = serve_generated(200).await;
+    let best = get(&stub, &format!("{SEARCH}&per_page=100")).await.ids();
+    let stars = stub.world().ranked("kubernetes", "stars");
+    let mut by_id = best.clone();
+    by_id.sort_unstable();
+    assert!(best != by_id && best != stars[..100], "{best:?}");
+    assert_eq!(best, stub.world().ranked("kubernetes", "best-match")[..100]);
+    assert_eq!(best, get(&stub, &format!("{SEARCH}&per_page=100&order=asc")).await.ids(), "it knows no direction");
+}
+
+#[tokio::test]
+async fn equal_ranks_come_lowest_id_first_unless_shuffled() {
+    let fields = |stars: i64, forks: i64, day: u32, push: u32| {
+        json!({"stargazers_count": stars, "forks_count": forks, "updated_at": format!("2024-01-0{day}T00:00:00Z"),
+               "pushed_at": format!("2023-01-0{push}T00:00:00Z")})
+    };
+    let ranks = [(5, fields(7, 1, 1, 3)), (3, fields(7, 2, 2, 2)), (4, fields(9, 2, 2, 1)), (1, fields(7, 1, 3, 1))];
+    let stub = serve(World::new(ranks.into_iter().map(|(id, fields)| repository(id, fields)).collect())).await;
+    let ids = async |sort: &str| get(&stub, &format!("{SEARCH}&sort={sort}")).await.ids();
+    assert_eq!(ids("stars").await, [4, 1, 3, 5]);
+    assert_eq!(ids("stars&order=asc").await, [1, 3, 5, 4]);
+    assert_eq!(ids("forks").await, [3, 4, 1, 5]);
+    assert_eq!(ids("updated").await, [1, 3, 4, 5]);
+    stub.world().settings.updated_by_push = true;
+    assert_eq!(ids("updated").await, [5, 3, 1, 4]);
+    let mut orders = std::collections::BTreeSet::new();
+    for seed in 0..20 {
+        stub.world().settings.shuffle = Some(seed);
+        orders.insert(ids("stars").await);
+    }
+    assert!(orders.len() > 1 && orders.iter().all(|order| order[0] == 4), "only equal ranks are shuffled: {orders:?}");
+}
+
+#[tokio::test]
+async fn qualifiers_narrow_a_search() {
+    let world = World::new(vec![
+        repository(1, json!({"topics": ["kubernetes", "cli"], "stargazers_count": 5, "language": "Go"})),
+        repository(2, json!({"stargazers_count": 10, "archived": true, "pushed_at": "2021-03-01T12:00:00Z"})),
+        repository(3, json!({"stargazers_count": 20, "fork": true, "language": "Rust"})),
+        repository(4, json!({"stargazers_count": 30, "created_at": "2019-05-05T05:05:05Z"})),
+    ]);
+    let stub = serve(world).await;
+    for (q, expected) in [
+        ("topic:kubernetes", &[1, 2, 4][..]),
+        ("topic:kubernetes+topic:cli", &[1]),
+        ("topic:kubernete", &[]),
+        ("topic:kubernetes+stars:5..10", &[1, 2]),
+        ("topic:kubernetes+stars:<10+stars:>20", &[1, 4]),
+        ("topic:kubernetes+fork:true", &[1, 2, 3, 4]),
+        ("topic:kubernetes+fork:only", &[3]),
+        ("topic:kubernetes+archived:false+is:public", &[1, 4]),
+        ("topic:kubernetes+language:go", &[1]),
+        ("topic:kubernetes+created:2019-05-05..2019-05-05T05:05:05%2B00:00", &[4]),
+        ("topic:kubernetes+created:<2019-05-05T05:05:05Z", &[]),
+        ("topic:kubernetes+pushed:2021-03-01", &[2]),
+        ("name-4", &[4]),
+    ] {
+        let answer = get(&stub, &format!("/search/repositories?q={q}&sort=stars&order=asc")).await;
+        assert_eq!((answer.status, answer.ids()), (200, expected.to_vec()), "{q}");
+    }
+}
+
+#[tokio::test]
+async fn dropped_repositories_are_missing_without_notice() {
+    let stub = serve_generated(50).await;
+    let top = stub.world().ranked("kubernetes", "stars")[0];
+    assert_eq!(get(&stub, &format!("{SEARCH}&sort=stars")).await.ids()[0], top);
+    stub.world().settings.drop.insert(top);
+    let answer = get(&stub, &format!("{SEARCH}&sort=stars&per_page=100")).await;
+    assert!(!answer.ids().contains(&top));
+    assert_eq!((answer.json()["total_count"].as_u64(), &answer.json()["incomplete_results"]), (Some(49), &json!(false)));
+}
+
+#[tokio::test]
+async fn a_search_sees_edits_between_its_pages() {
+    let stub = serve_generated(50).await;
+    let last = *stub.world().ranked("kubernetes", "stars").last().expect("fifty repositories");
+    get(&stub, &format!("{SEARCH}&sort=stars")).await;
+    let now = "2027-01-01T00:00:00Z".parse().expect("a date");
+    stub.world().star(last, 1_000_000, now);
+    let item = get(&stub, &format!("{SEARCH}&sort=stars")).await.json()["items"][0].clone();
+    assert_eq!((item["id"].as_u64(), &item["updated_at"]), (Some(last), &json!("2027-01-01T00:00:00Z")));
+    stub.world().remove(last);
+    assert_ne!(get(&stub, &format!("{SEARCH}&sort=stars")).await.ids()[0], last);
+}
+
+#[tokio::test]
+async fn a_request_without_user_agent_is_refused_in_plain_text() {
+    let stub = serve_generated(1).await;
+    crate::install_tls();
+    let refused = send(reqwest::Client::new().get(stub.url() + SEARCH)).await;
+    assert_eq!((refused.status, refused.header("content-type")), (403, Some("text/plain")));
+    assert!(refused.text.starts_with("Request forbidden by administrative rules."), "{}", refused.text);
+    assert_eq!(stub.world().counters.unexpected.len(), 1);
+}
+
+#[tokio::test]
+async fn a_search_has_no_etag_unless_told_to() {
+    let stub = serve_generated(5).await;
+    let plain = get_with(&stub, SEARCH, "if-none-match", "*").await;
+    assert_eq!((plain.status, plain.header("etag"), plain.header("last-modified")), (200, None, None));
+    assert_eq!(plain.header("cache-control"), Some("no-cache"));
+    stub.world().settings.search_etag = true;
+    let etag = get(&stub, SEARCH).await.header("etag").expect("switched on").to_owned();
+    let fresh = get_with(&stub, SEARCH, "if-none-match", &etag).await;
+    assert_eq!((fresh.status, fresh.text.as_str()), (304, ""));
+}
+
+#[tokio::test]
+async fn what_was_asked_is_recorded() {
+    let stub = serve_generated(5).await;
+    get(&stub, SEARCH).await;
+    let slash = get(&stub, "/search/repositories/?q=topic:kubernetes").await;
+    assert_eq!((slash.status, &slash.json()["message"]), (404, &json!("Not Found")));
+    let world = stub.world();
+    let requests: Vec<&str> = world.counters.requests.iter().map(|(_, request)| request.as_str()).collect();
+    assert_eq!(requests, [format!("GET {SEARCH}").as_str(), "GET /search/repositories/?q=topic:kubernetes"]);
+    assert_eq!(world.counters.unexpected, ["GET /search/repositories/?q=topic:kubernetes"]);
+}
