@@ -146,9 +146,8 @@ impl Config {
             _ => Err("internal or external".to_owned()),
         });
         let maintenance_token = reader.optional("MAINTENANCE_TOKEN", token_of_our_own);
-        let bind_addr = reader.optional("APP_BIND_ADDR", |text| {
-            text.parse::<IpAddr>().map_err(|_| "an IP address, such as 127.0.0.1".to_owned())
-        });
+        let bind_addr = reader
+            .optional("APP_BIND_ADDR", |text| text.parse::<IpAddr>().map_err(|_| "an IP address, such as 127.0.0.1".to_owned()));
         let log_format = reader.optional("LOG_FORMAT", |text| match text {
             "pretty" => Ok(LogFormat::Pretty),
             "json" => Ok(LogFormat::Json),
@@ -243,6 +242,7 @@ impl Reader<'_> {
     }
 }
 
+#[expect(clippy::expect_used, reason = "every name is written in this file; a wrong one fails the first test")]
 fn lookup(name: &str) -> &'static Setting {
     SETTINGS.iter().find(|setting| setting.name == name).expect("only settings of the table are read")
 }
@@ -331,8 +331,16 @@ mod tests {
         ]);
         let text = error.expect_err("nothing of this is valid").to_string();
         for name in [
-            "LISTEN_ADDR", "DATABASE_URL", "GITHUB_API_URL", "GITHUB_TOKEN", "TOPICS", "ON_DEMAND_TOPICS", "REFRESH_SCHEDULE",
-            "SCHEDULER", "LOG_FORMAT", "MAINTENANCE_TOKEN_FILE",
+            "LISTEN_ADDR",
+            "DATABASE_URL",
+            "GITHUB_API_URL",
+            "GITHUB_TOKEN",
+            "TOPICS",
+            "ON_DEMAND_TOPICS",
+            "REFRESH_SCHEDULE",
+            "SCHEDULER",
+            "LOG_FORMAT",
+            "MAINTENANCE_TOKEN_FILE",
         ] {
             assert_eq!(text.matches(&format!("  {name}:")).count(), 1, "{name} in {text}");
         }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
@@ -33,7 +33,7 @@ where
         F: Future<Output = V> + Send + 'static,
     {
         let flight = {
-            let mut under_way = self.under_way.lock().expect("no panic happens while this is held");
+            let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
             match under_way.get(key) {
                 Some(flight) => flight.clone(),
                 None => {
@@ -61,8 +61,6 @@ struct Landing<K: Eq + Hash, V: Clone> {
 
 impl<K: Eq + Hash, V: Clone> Drop for Landing<K, V> {
     fn drop(&mut self) {
-        if let Ok(mut under_way) = self.under_way.lock() {
-            under_way.remove(&self.key);
-        }
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
     }
 }

@@ -154,8 +154,7 @@ impl GitHub {
     /// # Errors
     /// When there is no usable answer; 404 and 451 are answers.
     pub async fn repository(&self, id: RepositoryId, patience: Patience, report: &mut Report) -> Result<Single, GitHubError> {
-        let mut url = self.base.clone();
-        url.path_segments_mut().expect("an http address has a path").extend(["repositories", &id.to_string()]);
+        let url = search::endpoint(&self.base, &format!("repositories/{id}"));
         let read = |answer: Answer| match answer.status {
             404 | 410 | 451 => Ok(Single::Gone),
             _ => serde_json::from_slice(&answer.body)

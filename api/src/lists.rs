@@ -1,5 +1,7 @@
 //! A topic's three lists as bodies ready to send: made once per refresh, never per request.
 
+#![expect(clippy::expect_used, reason = "writing to memory and serializing plain data cannot fail")]
+
 use std::io::Write;
 use std::sync::Arc;
 

@@ -85,9 +85,7 @@ impl Reader {
         }
         match self.filled(topic).await {
             Filled::Lists(lists) => Ok(Read { lists, tier: None }),
-            Filled::Nothing => {
-                self.fetch(topic).await.map(|lists| Read { lists, tier: None })
-            }
+            Filled::Nothing => self.fetch(topic).await.map(|lists| Read { lists, tier: None }),
             Filled::Down => match self.tiers.get_stale(topic).await {
                 Some((lists, tier)) => Ok(Read { lists, tier: Some(tier) }),
                 None => Err(Error::Unavailable),

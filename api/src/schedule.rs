@@ -24,8 +24,9 @@ impl Schedule {
 
     /// The first time after `now`.
     #[must_use]
+    #[expect(clippy::expect_used, reason = "parse() has seen that the expression comes to pass")]
     pub fn next(&self, now: DateTime<Utc>) -> DateTime<Utc> {
-        self.0.find_next_occurrence(&now, false).expect("checked when parsed: the expression comes to pass")
+        self.0.find_next_occurrence(&now, false).expect("it comes to pass")
     }
 
     /// The time between the next two refreshes: how old data may be, and how long a refresh may wait.

@@ -57,10 +57,7 @@ async fn next_ring(service: &Service, pause: &mut TimeDelta) -> DateTime<Utc> {
     };
     let next = next.min(now + *pause);
     *pause = (*pause * 2).min(RETRY_LONGEST);
-    error!(
-        "{topic} has no list yet: {reason}; next try at {}. `make demo` shows the service without GitHub",
-        rfc3339(next)
-    );
+    error!("{topic} has no list yet: {reason}; next try at {}. `make demo` shows the service without GitHub", rfc3339(next));
     next
 }
 

@@ -58,6 +58,9 @@ struct Struck(Option<FaultKind>);
 
 /// What GitHub does before it looks at a request: User-Agent, credentials, limits; and the faults of the wire.
 async fn gate(State(stand): State<Stand>, mut request: Request, next: Next) -> Response {
+    if stand.world().stopped {
+        break_connection();
+    }
     let now = (stand.now)();
     let path = request.uri().path().to_owned();
     let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
@@ -153,10 +156,14 @@ fn refusal(fault: &FaultKind, with_token: bool, bucket: Bucket, quota: Option<Qu
             ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], "<html>a proxy's page</html>").into_response()
         }
         FaultKind::Redirect { to } => (StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, to.clone())]).into_response(),
-        // The connection's task ends without an answer; unwinding without a panic keeps the output quiet.
-        FaultKind::Reset => std::panic::resume_unwind(Box::new("the connection is reset on purpose")),
+        FaultKind::Reset => break_connection(),
         _ => return None,
     })
+}
+
+/// The connection's task ends without an answer; unwinding without a panic keeps the output quiet.
+fn break_connection() -> ! {
+    std::panic::resume_unwind(Box::new("the connection is broken on purpose"))
 }
 
 /// Sends the body in two halves, late or broken.

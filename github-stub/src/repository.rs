@@ -43,12 +43,14 @@ impl Repository {
         let id = item.get("id").and_then(Value::as_u64).ok_or("no numeric `id`")?;
         let full_name = item.get("full_name").and_then(Value::as_str).ok_or("no `full_name`")?.to_owned();
         let mut whole = template(id, &full_name);
-        let template_owner = whole["owner"].take();
-        whole.extend(item);
-        fill(&mut whole["owner"], template_owner);
-        // Null on the route of a single repository, where some recordings are from; searches leave it out.
-        if whole.get("temp_clone_token").is_some_and(Value::is_null) {
-            whole.remove("temp_clone_token");
+        for (key, value) in item {
+            match (whole.get_mut(&key), value) {
+                // An owner of an old recording lacks fields as well.
+                (Some(Value::Object(filled)), Value::Object(own)) => filled.extend(own),
+                // Null on the route of a single repository, where some recordings are from; searches leave it out.
+                (None, Value::Null) if key == "temp_clone_token" => {}
+                (_, value) => drop(whole.insert(key, value)),
+            }
         }
         let date = |key: &str| match whole.get(key) {
             None | Some(Value::Null) => Ok(None),

@@ -25,6 +25,8 @@ pub struct World {
     /// What was asked.
     pub counters: Counters,
     pub(crate) windows: Windows,
+    /// The stand-in was dropped: no request is answered any more.
+    pub(crate) stopped: bool,
     repositories: BTreeMap<u64, Arc<Repository>>,
     by_path: HashMap<String, u64>,
     /// Answers to searches, until the world or its settings change: pages of one query need not sort 35,000 rows each.

@@ -122,9 +122,9 @@ mod tests {
     }
 
     fn judged(status: u16, headers: &[(&'static str, &str)], body: &str) -> (Ruling, Option<DateTime<Utc>>) {
-        let headers = headers.iter().map(|(name, value)| {
-            (reqwest::header::HeaderName::from_static(name), value.parse().expect("a header's value"))
-        });
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (reqwest::header::HeaderName::from_static(name), value.parse().expect("a header's value")));
         let answer = Answer { status, headers: headers.collect(), body: body.as_bytes().to_vec() };
         let mut quota = Quota::default();
         let ruling = judge(&answer, Bucket::Search, &mut quota, at(0));

@@ -55,8 +55,7 @@ impl SearchPage {
 }
 
 pub(super) fn first_page(base: &Url, query: &str, sort: Sort) -> Url {
-    let mut url = base.clone();
-    url.path_segments_mut().expect("an http address has a path").extend(["search", "repositories"]);
+    let mut url = endpoint(base, "search/repositories");
     let mut parameters = url.query_pairs_mut();
     parameters.append_pair("q", query);
     if let Some(sort) = sort.parameter() {
@@ -64,6 +63,13 @@ pub(super) fn first_page(base: &Url, query: &str, sort: Sort) -> Url {
     }
     parameters.append_pair("per_page", &PER_PAGE.to_string());
     drop(parameters);
+    url
+}
+
+/// The address of a route below the base, which may have a path of its own (GitHub Enterprise Server's has).
+pub(super) fn endpoint(base: &Url, path: &str) -> Url {
+    let mut url = base.clone();
+    url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
     url
 }
 
@@ -146,7 +152,8 @@ mod tests {
     #[test]
     fn a_bad_item_is_named_and_costs_nothing_else() {
         let base = Url::parse("https://api.github.com").expect("an address");
-        let good = r#"{"id":2,"name":"b","full_name":"a/b","html_url":"x","stargazers_count":1,"updated_at":"2018-05-01T17:01:50Z"}"#;
+        let good =
+            r#"{"id":2,"name":"b","full_name":"a/b","html_url":"x","stargazers_count":1,"updated_at":"2018-05-01T17:01:50Z"}"#;
         let body = format!(r#"{{"total_count":3,"incomplete_results":false,"items":[{{"id":1,"name":3}},{good},7]}}"#);
         let page = read(body.as_bytes(), None, &base).expect("a page");
         assert_eq!(page.repositories.iter().map(|repository| repository.id).collect::<Vec<_>>(), [2]);

@@ -60,8 +60,9 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     };
     match headers.get(&X_REQUEST_ID).filter(harmless) {
         Some(id) => id.clone(),
-        None => HeaderValue::try_from(format!("{:032x}", fastrand::u128(..)))
-            .unwrap_or_else(|_| HeaderValue::from_static("none")),
+        None => {
+            HeaderValue::try_from(format!("{:032x}", fastrand::u128(..))).unwrap_or_else(|_| HeaderValue::from_static("none"))
+        }
     }
 }
 
@@ -73,7 +74,9 @@ fn problem(response: Response, path: &str, id: &HeaderValue) -> Response {
         Some(Detail(detail)) => detail,
         None => match parts.status {
             StatusCode::NOT_FOUND => "there is nothing here; GET / lists what there is".to_owned(),
-            StatusCode::METHOD_NOT_ALLOWED => "this method is not answered here; the header Allow lists those that are".to_owned(),
+            StatusCode::METHOD_NOT_ALLOWED => {
+                "this method is not answered here; the header Allow lists those that are".to_owned()
+            }
             StatusCode::BAD_REQUEST => "the path or the query cannot be read".to_owned(),
             _ => title.to_owned(),
         },

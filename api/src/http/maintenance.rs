@@ -89,7 +89,10 @@ async fn update(service: &Service, topic: Option<&Topic>, headers: &HeaderMap) -
         let joined = service.refresher.start(topic, Cause::Request).await?;
         let location = format!("/refreshes/{}", joined.id);
         let body = Json(json!({ "id": joined.id, "state": "running", "coalesced": joined.coalesced, "location": location }));
-        let headers = [(header::LOCATION, location), ("preference-applied".parse().map_err(|_| Error::Internal)?, "respond-async".to_owned())];
+        let headers = [
+            (header::LOCATION, location),
+            ("preference-applied".parse().map_err(|_| Error::Internal)?, "respond-async".to_owned()),
+        ];
         return Ok((StatusCode::ACCEPTED, headers, body).into_response());
     }
     let ended = service.refresher.refresh(topic, Cause::Request).await?;
@@ -116,9 +119,9 @@ fn with_topics(mut ended: Ended) -> Ended {
 /// RFC 7240: preferences are separated by commas, over any number of headers.
 fn prefers_async(headers: &HeaderMap) -> bool {
     let values = headers.get_all("prefer").into_iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|preference| {
-        preference.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case("respond-async"))
-    })
+    values
+        .flat_map(|value| value.split(','))
+        .any(|preference| preference.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case("respond-async")))
 }
 
 pub(super) async fn forget(_: Maintainer, State(service): State<Arc<Service>>, topic: Topic) -> Result<StatusCode, Error> {

@@ -292,7 +292,8 @@ impl<'a> Run<'a> {
         if agreeing.is_some_and(|(_, at)| now - at >= SHRINK_CONFIRMED_AFTER) {
             return None;
         }
-        self.report.because(format!("GitHub showed {found} repositories where it showed {before} before; a later run must agree"));
+        self.report
+            .because(format!("GitHub showed {found} repositories where it showed {before} before; a later run must agree"));
         Some(agreeing.unwrap_or((found, now)))
     }
 }

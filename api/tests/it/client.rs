@@ -10,7 +10,9 @@ use crate::support::{Mirror, assert_lists};
 
 #[tokio::test]
 async fn reads_topics_of_every_size_whole() {
-    for (size, requests) in [(0, 1), (1, 1), (100, 1), (101, 2), (200, 2), (201, 3), (500, 5), (501, 15), (1_000, 15), (1_234, 15)] {
+    for (size, requests) in
+        [(0, 1), (1, 1), (100, 1), (101, 2), (200, 2), (201, 3), (500, 5), (501, 15), (1_000, 15), (1_234, 15)]
+    {
         let mirror = Mirror::start(World::generate(size, 7, "kubernetes")).await;
         let report = mirror.refresh("kubernetes").await;
         assert_eq!(report["complete"], true, "{size}: {report}");

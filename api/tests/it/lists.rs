@@ -20,8 +20,7 @@ async fn are_the_stand_ins_own_order_from_cache_and_database_alike() {
         assert_eq!(cached.ids().len(), 500);
         assert_eq!(cached.body, stored.body);
         let keys: Vec<String> = cached.json()[0].as_object().expect("an object").keys().cloned().collect();
-        let mut expected =
-            ["id", "name", "full_name", "html_url", "language", "updated_at", "pushed_at", "stargazers_count"];
+        let mut expected = ["id", "name", "full_name", "html_url", "language", "updated_at", "pushed_at", "stargazers_count"];
         expected.sort_unstable();
         assert_eq!(keys, expected);
     }

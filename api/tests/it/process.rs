@@ -191,7 +191,8 @@ async fn without_github_it_lives_and_says_why() {
     running.signal("-TERM");
     let (status, log) = running.ended().await;
     assert_eq!(status.code(), Some(0));
-    let told = |line: &&str| line.contains("kubernetes has no list yet") && line.contains("next try at") && line.contains("make demo");
+    let told =
+        |line: &&str| line.contains("kubernetes has no list yet") && line.contains("next try at") && line.contains("make demo");
     assert_eq!(log.lines().filter(told).count(), 1, "{log}");
 }
 
@@ -238,7 +239,8 @@ async fn told_to_stop_under_load_it_cuts_no_request() {
     let (answered, stopping) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
     let clients: Vec<_> = (0..16)
         .map(|_| {
-            let (url, answered, stopping) = (format!("{}/api/kubernetes", running.url), Arc::clone(&answered), Arc::clone(&stopping));
+            let (url, answered, stopping) =
+                (format!("{}/api/kubernetes", running.url), Arc::clone(&answered), Arc::clone(&stopping));
             tokio::spawn(async move {
                 let client = reqwest::Client::new();
                 loop {

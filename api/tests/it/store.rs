@@ -265,8 +265,7 @@ async fn counts_changes_of_shared_repositories_for_every_topic(store: SharedStor
     let lease = start(&*store, "mcp", at(1)).await;
     let touched = async |repositories: &[Repository]| {
         let page = Page { repositories, unreadable: &[] };
-        let (_, mut touched) =
-            store.store_page(&lease, &topic("mcp"), &page, &Report::default(), at(1)).await.expect("stored");
+        let (_, mut touched) = store.store_page(&lease, &topic("mcp"), &page, &Report::default(), at(1)).await.expect("stored");
         touched.sort();
         touched
     };
@@ -287,7 +286,10 @@ async fn keeps_a_ledger(store: SharedStore) {
     let page = Page { repositories: &[repository(1, 1)], unreadable: &[] };
     store.store_page(&child, &name, &page, &report, at(0)).await.expect("stored");
     let running = store.latest(&name).await.expect("the ledger").expect("an entry");
-    assert_eq!((running.id, running.state, running.report.requests, running.report.inserted), (child.refresh, State::Running, 3, 1));
+    assert_eq!(
+        (running.id, running.state, running.report.requests, running.report.inserted),
+        (child.refresh, State::Running, 3, 1)
+    );
     finish(&*store, &child, Some(&[1]), Floors::default(), at(5)).await;
     store.end(&all, Outcome::Complete, &report, at(6)).await.expect("finished");
 

@@ -11,8 +11,7 @@ use super::{SqliteStore, json_array, text};
 use crate::refresh::report::{Outcome, Refresh, Report, State};
 use crate::repository::{Repository, RepositoryId};
 use crate::store::{
-    ALL_TOPICS, Begun, Finish, Floors, LEASE_TIME, LEDGER_TIME, Lease, NewRefresh, Page, RefreshStore, Result, StoreError,
-    Stored,
+    ALL_TOPICS, Begun, Finish, Floors, LEASE_TIME, LEDGER_TIME, Lease, NewRefresh, Page, RefreshStore, Result, StoreError, Stored,
 };
 use crate::topic::Topic;
 
@@ -201,10 +200,7 @@ impl RefreshStore for SqliteStore {
         let mut transaction = self.write_as(lease, now).await?;
         close_entry(&mut transaction, lease.refresh, outcome, report, now).await?;
         sqlx::query("UPDATE leases SET owner = NULL WHERE name = $1").bind(&lease.name).execute(&mut *transaction).await?;
-        sqlx::query("DELETE FROM refreshes WHERE finished_at < $1")
-            .bind(now - LEDGER_TIME)
-            .execute(&mut *transaction)
-            .await?;
+        sqlx::query("DELETE FROM refreshes WHERE finished_at < $1").bind(now - LEDGER_TIME).execute(&mut *transaction).await?;
         Ok(transaction.commit().await?)
     }
 
@@ -350,12 +346,7 @@ async fn join(
 }
 
 /// Counts up the revision of every topic whose lists may differ now, and returns those topics.
-async fn touch(
-    connection: &mut SqliteConnection,
-    topic: &Topic,
-    written: &[RepositoryId],
-    joined: i64,
-) -> Result<Vec<Topic>> {
+async fn touch(connection: &mut SqliteConnection, topic: &Topic, written: &[RepositoryId], joined: i64) -> Result<Vec<Topic>> {
     let rows = sqlx::query(
         "UPDATE topics SET revision = revision + 1
          WHERE name = $1 AND $2 > 0

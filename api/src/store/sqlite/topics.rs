@@ -149,7 +149,8 @@ async fn refusal(connection: &mut SqliteConnection, limits: OnDemandLimits, now:
         return Ok(Some(Tracked::Full));
     }
     let hour = TimeDelta::hours(1);
-    let last_hour = "SELECT tracked_at FROM topics WHERE origin = 'on_demand' AND tracked_at > $1 ORDER BY tracked_at DESC LIMIT $2";
+    let last_hour =
+        "SELECT tracked_at FROM topics WHERE origin = 'on_demand' AND tracked_at > $1 ORDER BY tracked_at DESC LIMIT $2";
     let new: Vec<DateTime<Utc>> =
         sqlx::query_scalar(last_hour).bind(now - hour).bind(limits.new_an_hour).fetch_all(&mut *connection).await?;
     let full = i64::try_from(new.len()).is_ok_and(|new| new >= limits.new_an_hour);
