@@ -22,7 +22,7 @@ run: | prerequisites
 demo: | prerequisites
 	cargo build --release --locked -p api -p github-stub
 	@data=$$(mktemp -d); \
-	target/release/github-stub --generate 2000 --seed 7 & stub=$$!; \
+	target/release/github-stub --generate 2000 --seed 7 --topic kubernetes --topic mcp & stub=$$!; \
 	trap 'kill $$stub 2>/dev/null; rm -rf "$$data"' EXIT; \
 	echo; echo "Serving on http://127.0.0.1:8081:  curl http://127.0.0.1:8081/api/popularity/kubernetes"; echo; \
 	GITHUB_API_URL=$(STUB) DATA_DIR=$$data target/release/api

@@ -360,6 +360,16 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_has_a_row_for_each() {
+        let readme = include_str!("../../README.md");
+        for Setting { name, default, secret, help } in SETTINGS {
+            let default = if default.is_empty() { "unset".to_owned() } else { format!("`{default}`") };
+            let row = format!("| `{name}` | {default} | {help}{} |", if *secret { " (secret)" } else { "" });
+            assert!(readme.contains(&row), "README.md lacks the row {row}");
+        }
+    }
+
+    #[test]
     fn a_secret_may_stand_in_a_file() {
         let file = tempfile::NamedTempFile::new().expect("a temporary file");
         std::fs::write(&file, "from-a-file\n").expect("written");

@@ -96,7 +96,9 @@ impl<'a> Run<'a> {
                 Err(error) => return Err(error),
             }
             if index == 0 {
-                if self.report.total_count.is_some_and(|total| total <= LIST_LENGTH as i64) {
+                // A count that fell far below the last one is not believed without the other queries.
+                let believed = |total: i64| total <= LIST_LENGTH as i64 && total * 2 >= state.found.unwrap_or(0);
+                if self.report.total_count.is_some_and(believed) {
                     plan.best_match_suffices();
                     self.report.requests_expected = self.report.requests;
                 } else if state.modified_at.is_none() && self.report.total_count.is_some() {
@@ -122,9 +124,10 @@ impl<'a> Run<'a> {
         let (mut offset, mut first_total, mut last) = (0, None, None);
         while let Some(url) = next.take().filter(|_| offset < query.depth) {
             let page = self.whole_page(&url, offset, query).await?;
-            let first_total = *first_total.get_or_insert(page.total_count);
-            if page.total_count * 2 < first_total {
-                self.report.because(format!("GitHub's count fell from {first_total} to {} within a query", page.total_count));
+            first_total.get_or_insert(page.total_count);
+            let before = self.report.total_count.unwrap_or(page.total_count);
+            if page.total_count.min(before) * 2 < page.total_count.max(before) {
+                self.report.because(format!("GitHub counted {before} repositories and then {}", page.total_count));
             }
             if query.sort == Sort::BestMatch {
                 self.report.total_count = Some(page.total_count);

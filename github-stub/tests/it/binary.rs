@@ -46,12 +46,6 @@ async fn the_program_serves_what_it_generates() {
 }
 
 #[tokio::test]
-async fn each_topic_has_as_many_repositories_as_asked_for() {
-    let program = Program::start(&["--generate", "2000", "--topic", "kubernetes", "--topic", "mcp"]);
-    assert!(program.line.starts_with("github-stub: 4000 repositories"), "{}", program.line);
-}
-
-#[tokio::test]
 async fn the_program_serves_a_file_under_added_topics() {
     let mut file = tempfile::NamedTempFile::new().expect("a file");
     writeln!(file, "{}", json!({"id": 1, "full_name": "a/b", "updated_at": "2024-01-01T00:00:00Z"})).expect("written");

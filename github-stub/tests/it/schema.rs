@@ -27,7 +27,8 @@ fn description(directory: &Path) -> Value {
 
 /// A validator of the schema at this JSON pointer of an OpenAPI 3.0 description.
 fn validator(description: &Value, pointer: &str) -> Validator {
-    let mut schema = json!({"$ref": format!("#{}", pointer.replace('{', "%7B").replace('}', "%7D")), "paths": description["paths"], "components": description["components"]});
+    let reference = format!("#{}", pointer.replace('{', "%7B").replace('}', "%7D"));
+    let mut schema = json!({"$ref": reference, "paths": description["paths"], "components": description["components"]});
     to_json_schema(&mut schema);
     jsonschema::draft202012::options().should_validate_formats(true).build(&schema).expect("a schema")
 }
