@@ -30,7 +30,7 @@ demo: | prerequisites
 ## test: every test; installs what is missing through apt
 .PHONY: test
 test: | prerequisites
-	cargo test --workspace --locked --no-fail-fast
+	api/tests/with-servers cargo test --workspace --locked --no-fail-fast
 
 ## verify-lists: compares the three lists with what a script outside the code sorts from DATA=repositories.jsonl.gz
 .PHONY: verify-lists

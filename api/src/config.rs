@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
+use sqlx::postgres::PgConnectOptions;
 use url::Url;
 
 use crate::schedule::Schedule;
@@ -35,7 +36,10 @@ const fn secret(name: &'static str, help: &'static str) -> Setting {
 pub const SETTINGS: &[Setting] = &[
     setting("LISTEN_ADDR", "127.0.0.1:8081", "address and port to serve on"),
     setting("METRICS_ADDR", "", "address and port for Prometheus' /metrics; off when unset"),
-    secret("DATABASE_URL", "sqlite:PATH; an SQLite file under DATA_DIR when unset"),
+    secret("DATABASE_URL", "postgres://HOST:PORT/NAME or sqlite:PATH; an SQLite file under DATA_DIR when unset"),
+    setting("POSTGRES_USER", "", "PostgreSQL's role; DATABASE_URL's own when unset"),
+    secret("POSTGRES_PASSWORD", "its password, any characters; DATABASE_URL's own when unset"),
+    setting("POSTGRES_DB", "", "PostgreSQL's database; DATABASE_URL's own when unset"),
     setting("DATA_DIR", "./data", "folder of the SQLite file"),
     setting("GITHUB_API_URL", "https://api.github.com", "GitHub's API, or a GitHub Enterprise Server's"),
     secret("GITHUB_TOKEN", "raises GitHub's limit from 10 to 30 searches a minute; needs no permissions"),
@@ -83,8 +87,10 @@ pub struct GitHubConfig {
 }
 
 /// Which database; the address' scheme decides.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub enum DatabaseUrl {
+    /// `postgres://HOST:PORT/NAME`, with role, password and name from POSTGRES_USER, POSTGRES_PASSWORD and POSTGRES_DB.
+    Postgres(Box<PgConnectOptions>),
     /// `sqlite:PATH`.
     Sqlite(PathBuf),
 }
@@ -135,6 +141,9 @@ impl Config {
         let metrics_addr = reader.optional("METRICS_ADDR", address);
         let data_dir = reader.required("DATA_DIR", |text| Ok(PathBuf::from(text)));
         let database = reader.optional("DATABASE_URL", database);
+        let user = reader.optional("POSTGRES_USER", |text| Ok(text.to_owned()));
+        let password = reader.value("POSTGRES_PASSWORD");
+        let name = reader.optional("POSTGRES_DB", |text| Ok(text.to_owned()));
         let url = reader.required("GITHUB_API_URL", api_url);
         let token = reader.optional("GITHUB_TOKEN", token);
         let topics = reader.required("TOPICS", topics);
@@ -174,7 +183,11 @@ impl Config {
             ) if reader.problems.is_empty() => Ok(Self {
                 listen_addr,
                 metrics_addr,
-                database: database.unwrap_or_else(|| DatabaseUrl::Sqlite(data_dir.join("mirror.sqlite"))),
+                database: match database {
+                    Some(DatabaseUrl::Postgres(options)) => DatabaseUrl::Postgres(Box::new(with_role(*options, user, password, name))),
+                    Some(DatabaseUrl::Sqlite(path)) => DatabaseUrl::Sqlite(path),
+                    None => DatabaseUrl::Sqlite(data_dir.join("mirror.sqlite")),
+                },
                 github: GitHubConfig { url, token },
                 topics,
                 on_demand_topics,
@@ -252,11 +265,31 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 }
 
 fn database(text: &str) -> Result<DatabaseUrl, String> {
-    let path = text.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path));
-    match path {
-        Some(path) if !path.is_empty() => Ok(DatabaseUrl::Sqlite(PathBuf::from(path))),
-        _ => Err("sqlite:PATH".to_owned()),
+    let accepted = || "postgres://HOST:PORT/NAME or sqlite:PATH".to_owned();
+    if text.starts_with("postgres:") || text.starts_with("postgresql:") {
+        return text.parse().map(|options| DatabaseUrl::Postgres(Box::new(options))).map_err(|_| accepted());
     }
+    let path = text.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path));
+    path.filter(|path| !path.is_empty()).map(|path| DatabaseUrl::Sqlite(PathBuf::from(path))).ok_or_else(accepted)
+}
+
+/// An address cannot hold every password as it is; settings of their own can.
+fn with_role(
+    mut options: PgConnectOptions,
+    user: Option<String>,
+    password: Option<String>,
+    name: Option<String>,
+) -> PgConnectOptions {
+    if let Some(user) = user {
+        options = options.username(&user);
+    }
+    if let Some(password) = password {
+        options = options.password(&password);
+    }
+    if let Some(name) = name {
+        options = options.database(&name);
+    }
+    options
 }
 
 fn api_url(text: &str) -> Result<Url, String> {
@@ -310,7 +343,7 @@ mod tests {
     fn nothing_set_is_a_laptop() {
         let config = read(&[("TOPICS", ""), ("GITHUB_TOKEN", "")]).expect("defaults are valid");
         assert_eq!(config.listen_addr.to_string(), "127.0.0.1:8081");
-        assert_eq!(config.database, DatabaseUrl::Sqlite("./data/mirror.sqlite".into()));
+        assert!(matches!(config.database, DatabaseUrl::Sqlite(path) if path == Path::new("./data/mirror.sqlite")));
         assert_eq!(config.topics.iter().map(Topic::as_str).collect::<Vec<_>>(), ["kubernetes"]);
         assert!(config.github.token.is_none() && config.metrics_addr.is_none() && config.on_demand_topics);
     }
@@ -357,6 +390,19 @@ mod tests {
             assert!(read(&[pairs, &[("MAINTENANCE_TOKEN", "longenough")]].concat()).is_ok());
         }
         assert!(read(&[("LISTEN_ADDR", "0.0.0.0:5000"), ("APP_BIND_ADDR", "127.0.0.1")]).is_ok());
+    }
+
+    #[test]
+    fn postgres_takes_any_password() {
+        let pairs = [
+            ("DATABASE_URL", "postgres://database:5432/ignored"),
+            ("POSTGRES_USER", "mirror"),
+            ("POSTGRES_PASSWORD", "p@ss:w/rd?# %41 "),
+            ("POSTGRES_DB", "git/hub"),
+        ];
+        let DatabaseUrl::Postgres(options) = read(&pairs).expect("valid").database else { panic!("PostgreSQL") };
+        assert_eq!((options.get_host(), options.get_port(), options.get_username()), ("database", 5432, "mirror"));
+        assert_eq!(options.get_database(), Some("git/hub"));
     }
 
     #[test]

@@ -45,11 +45,17 @@ impl Service {
     /// # Errors
     /// When the SQLite file cannot be opened, in one line that names it.
     pub async fn new(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<Self>> {
-        let DatabaseUrl::Sqlite(path) = &config.database;
-        let store = store::open(&config.database)
-            .await
-            .with_context(|| format!("cannot open {}; DATA_DIR must name a folder that can be written", path.display()))?;
-        store.bootstrap().await.with_context(|| format!("cannot make the schema in {}", path.display()))?;
+        let store = match &config.database {
+            DatabaseUrl::Sqlite(path) => {
+                let store = store::open(&config.database).await;
+                let advice = || format!("cannot open {}; DATA_DIR must name a folder that can be written", path.display());
+                let store = store.with_context(advice)?;
+                store.bootstrap().await.with_context(|| format!("cannot make the schema in {}", path.display()))?;
+                store
+            }
+            // Its schema is made by /bootstrap_db.
+            DatabaseUrl::Postgres(_) => store::open(&config.database).await?,
+        };
         let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
         let tiers = Tiers::new(vec![Arc::new(MemoryCache::new(Arc::clone(&clock)))]);
         let github = GitHub::new(&config.github, Arc::clone(&store), Arc::clone(&clock), stopping.clone())

@@ -2,13 +2,17 @@
 //!
 //! Every method is one transaction. Times come in as parameters, so that both databases behave alike and tests set them.
 
+mod postgres;
 mod sqlite;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use serde::Serialize;
+use sqlx::SqlSafeStr;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
 use strum::{EnumString, IntoStaticStr};
 
 use crate::config::DatabaseUrl;
@@ -213,18 +217,12 @@ pub struct Confirmed<'a> {
 
 /// The database behind the service.
 #[async_trait]
-pub trait Store: TopicStore + RefreshStore {
+pub trait Store: TopicStore + RefreshStore + QuotaStore {
     /// Makes the schema, or finds it there; true when it had to be made or brought up to date.
     async fn bootstrap(&self) -> Result<bool>;
 
     /// Whether the schema is there and up to date. An error when the database does not answer.
     async fn has_schema(&self) -> Result<bool>;
-
-    /// What is known of a limit of GitHub's.
-    async fn quota(&self, bucket: Bucket) -> Result<Quota>;
-
-    /// Stores what is known now; false when somebody else has since stored something newer.
-    async fn save_quota(&self, bucket: Bucket, quota: &Quota) -> Result<bool>;
 
     /// Ends the connections.
     async fn close(&self);
@@ -232,6 +230,16 @@ pub trait Store: TopicStore + RefreshStore {
 
 /// A store that everyone who needs it holds.
 pub type SharedStore = Arc<dyn Store>;
+
+/// GitHub's limits, for every process.
+#[async_trait]
+pub trait QuotaStore: Send + Sync {
+    /// What is known of a limit of GitHub's.
+    async fn quota(&self, bucket: Bucket) -> Result<Quota>;
+
+    /// Stores what is known now; false when somebody else has since stored something newer.
+    async fn save_quota(&self, bucket: Bucket, quota: &Quota) -> Result<bool>;
+}
 
 /// Which topics are tracked, and their lists.
 #[async_trait]
@@ -316,6 +324,50 @@ pub trait RefreshStore: Send + Sync {
     async fn latest(&self, topic: &Topic) -> Result<Option<Refresh>>;
 }
 
+/// A migration's version, name and statements.
+type MigrationText = (i64, &'static str, &'static str);
+
+fn migrator(migrations: &[MigrationText]) -> Migrator {
+    let migration = |&(version, description, sql): &MigrationText| {
+        Migration::new(version, Cow::Borrowed(description), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    Migrator::with_migrations(migrations.iter().map(migration).collect())
+}
+
+/// A row of `repositories` that was written.
+struct Written {
+    id: RepositoryId,
+    is_new: bool,
+}
+
+/// The head of the statement that stores repositories; the rows follow.
+const UPSERT_INTO: &str = "INSERT INTO repositories (id, node_id, name, full_name, owner, html_url, description, homepage, language, license,
+        topics, default_branch, fork, archived, disabled, is_template, size, stargazers_count, forks_count,
+        open_issues_count, created_at, updated_at, pushed_at, stored_at)";
+
+/// Its end: a row that did not change is not written, and not returned. The first version is a new row's.
+const UPSERT_CHANGED: &str = "ON CONFLICT (id) DO UPDATE SET node_id = excluded.node_id, name = excluded.name, full_name = excluded.full_name,
+        owner = excluded.owner, html_url = excluded.html_url, description = excluded.description,
+        homepage = excluded.homepage, language = excluded.language, license = excluded.license,
+        topics = excluded.topics, default_branch = excluded.default_branch, fork = excluded.fork,
+        archived = excluded.archived, disabled = excluded.disabled, is_template = excluded.is_template,
+        size = excluded.size, stargazers_count = excluded.stargazers_count, forks_count = excluded.forks_count,
+        open_issues_count = excluded.open_issues_count, created_at = excluded.created_at,
+        updated_at = excluded.updated_at, pushed_at = excluded.pushed_at, stored_at = excluded.stored_at,
+        version = repositories.version + 1
+    WHERE (repositories.node_id, repositories.name, repositories.full_name, repositories.owner, repositories.html_url,
+        repositories.description, repositories.homepage, repositories.language, repositories.license,
+        repositories.topics, repositories.default_branch, repositories.fork, repositories.archived,
+        repositories.disabled, repositories.is_template, repositories.size, repositories.stargazers_count,
+        repositories.forks_count, repositories.open_issues_count, repositories.created_at, repositories.updated_at,
+        repositories.pushed_at)
+      IS DISTINCT FROM (excluded.node_id, excluded.name, excluded.full_name, excluded.owner, excluded.html_url,
+        excluded.description, excluded.homepage, excluded.language, excluded.license, excluded.topics,
+        excluded.default_branch, excluded.fork, excluded.archived, excluded.disabled, excluded.is_template,
+        excluded.size, excluded.stargazers_count, excluded.forks_count, excluded.open_issues_count,
+        excluded.created_at, excluded.updated_at, excluded.pushed_at)
+    RETURNING id, version";
+
 /// Grows from one tracking to the next, so that a topic forgotten and tracked anew never counts lower than before.
 fn first_revision(now: DateTime<Utc>) -> i64 {
     now.timestamp_millis()
@@ -333,6 +385,7 @@ fn next_modified(last: Option<DateTime<Utc>>, now: DateTime<Utc>) -> DateTime<Ut
 /// When it cannot be opened; a server that is merely down is no error here.
 pub async fn open(url: &DatabaseUrl) -> Result<SharedStore> {
     match url {
-        DatabaseUrl::Sqlite(path) => Ok(Arc::new(sqlite::SqliteStore::open(path).await?)),
+        DatabaseUrl::Postgres(options) => Ok(Arc::new(postgres::SqlStore::open(options))),
+        DatabaseUrl::Sqlite(path) => Ok(Arc::new(sqlite::SqlStore::open(path).await?)),
     }
 }

@@ -46,7 +46,9 @@ CREATE TABLE repositories (
     created_at TEXT,
     updated_at TEXT NOT NULL,
     pushed_at TEXT,
-    stored_at TEXT NOT NULL
+    stored_at TEXT NOT NULL,
+    -- Counts the times that the row was written.
+    version INTEGER NOT NULL DEFAULT 1
 );
 
 CREATE TABLE topic_repositories (
@@ -54,7 +56,8 @@ CREATE TABLE topic_repositories (
     repository_id INTEGER NOT NULL REFERENCES repositories (id),
     -- The place in GitHub's best match, from 0; null where best match does not show it.
     rank INTEGER,
-    -- The refresh that last saw it, and when.
+    -- The refresh that first saw it here, the one that last did, and when.
+    added_in INTEGER NOT NULL,
     confirmed_in INTEGER NOT NULL,
     confirmed_at TEXT NOT NULL,
     PRIMARY KEY (topic, repository_id)

@@ -1,23 +1,45 @@
 //! The store on SQLite: one file, one writer, several readers (WAL).
 
+// Each database compiles the same statements with its own names.
+#[path = "sql/quotas.rs"]
+mod quotas;
+#[path = "sql/refreshes.rs"]
 mod refreshes;
+#[path = "sql/topics.rs"]
 mod topics;
 
-use std::borrow::Cow;
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sqlx::migrate::{Migration, MigrationType, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
-use sqlx::{Row, SqlSafeStr, Sqlite, Transaction};
+use chrono::{DateTime, Utc};
+use serde_json::json;
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, Row as _, Transaction};
 
-use super::{Result, Store};
-use crate::quota::{Bucket, Quota};
+use super::{MigrationText, Result, Store, UPSERT_CHANGED, UPSERT_INTO, Written, migrator};
+use crate::repository::{Repository, RepositoryId};
+use crate::topic::Topic;
+
+use sqlx::sqlite::{SqliteConnection as Connection, SqliteRow as Row};
+use sqlx::Sqlite as Database;
 
 /// The migrations, by version; the same numbers as PostgreSQL's.
-const MIGRATIONS: &[(i64, &str, &str)] = &[(1, "initial", include_str!("../../migrations/sqlite/0001_initial.sql"))];
+const MIGRATIONS: &[MigrationText] = &[(1, "initial", include_str!("../../migrations/sqlite/0001_initial.sql"))];
+
+/// The rows of a batch of ids, which is always the first parameter.
+const EACH_ID: &str = "json_each($1)";
+
+/// The rows of a batch of names, likewise.
+const EACH_NAME: &str = "json_each($1)";
+
+/// The rows of a batch of ids with their places in it, from 0.
+const PLACES: &str = "(SELECT value, key AS place FROM json_each($1)) AS best";
+
+/// A transaction that writes has the only write lock from its begin.
+const WITH_LOCK: &str = "";
 
 /// Reads are short; more connections than this only queue for the same two cores.
 const READERS: u32 = 8;
@@ -29,12 +51,12 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// SQLite behind the seam.
-pub(super) struct SqliteStore {
+pub(super) struct SqlStore {
     readers: SqlitePool,
     writer: SqlitePool,
 }
 
-impl SqliteStore {
+impl SqlStore {
     /// Opens the file, which is made if it is missing.
     pub(super) async fn open(path: &Path) -> Result<Self> {
         if let Some(folder) = path.parent() {
@@ -53,16 +75,31 @@ impl SqliteStore {
         Ok(Self { readers, writer })
     }
 
+    fn reader(&self) -> &SqlitePool {
+        &self.readers
+    }
+
+    fn writer(&self) -> &SqlitePool {
+        &self.writer
+    }
+
+    /// A transaction that sees the data of one instant.
+    async fn read(&self) -> Result<Transaction<'static, Database>> {
+        Ok(self.readers.begin().await?)
+    }
+
     /// A transaction that may write. It takes the write lock at once: a read lock that grows can fail half-way.
-    async fn write(&self) -> Result<Transaction<'static, Sqlite>> {
+    async fn write(&self) -> Result<Transaction<'static, Database>> {
         Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
     }
 
+    /// The beginning of a transaction whose first statement carries [`WITH_LOCK`].
+    async fn begin(&self) -> Result<Transaction<'static, Database>> {
+        self.write().await
+    }
+
     fn migrator() -> Migrator {
-        let migration = |&(version, description, sql): &(i64, &'static str, &'static str)| {
-            Migration::new(version, Cow::Borrowed(description), MigrationType::Simple, sql.into_sql_str(), false)
-        };
-        Migrator::with_migrations(MIGRATIONS.iter().map(migration).collect())
+        migrator(MIGRATIONS)
     }
 }
 
@@ -72,14 +109,73 @@ fn json_array<T: serde::Serialize>(values: &[T]) -> String {
     serde_json::to_string(values).expect("plain data")
 }
 
+fn ids(ids: &[RepositoryId]) -> String {
+    json_array(ids)
+}
+
+fn names(topics: &[Topic]) -> String {
+    json_array(topics)
+}
+
 /// A column of text that has a type of its own.
-fn text<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(row: &SqliteRow, column: &str) -> sqlx::Result<T> {
+fn text<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(row: &Row, column: &str) -> sqlx::Result<T> {
     let text: &str = row.try_get(column)?;
     text.parse().map_err(|error| sqlx::Error::ColumnDecode { index: column.to_owned(), source: Box::new(error) })
 }
 
+/// Stores the repositories that are new or differ, and returns those.
+async fn upsert(connection: &mut Connection, repositories: &[Repository], now: DateTime<Utc>) -> Result<Vec<Written>> {
+    let batch: Vec<_> = repositories
+        .iter()
+        .map(|repository| {
+            json!([
+                repository.id,
+                repository.node_id,
+                repository.name,
+                repository.full_name,
+                repository.owner,
+                repository.html_url,
+                repository.description,
+                repository.homepage,
+                repository.language,
+                repository.license,
+                json!(repository.topics).to_string(),
+                repository.default_branch,
+                repository.fork,
+                repository.archived,
+                repository.disabled,
+                repository.is_template,
+                repository.size,
+                repository.stargazers_count,
+                repository.forks_count,
+                repository.open_issues_count,
+                repository.created_at.map(|time| time.to_rfc3339()),
+                repository.updated_at.to_rfc3339(),
+                repository.pushed_at.map(|time| time.to_rfc3339()),
+            ])
+        })
+        .collect();
+    let rows = sqlx::query(AssertSqlSafe(format!(
+        "{UPSERT_INTO}
+         SELECT value->>0, value->>1, value->>2, value->>3, value->>4, value->>5, value->>6, value->>7, value->>8, value->>9,
+             value->>10, value->>11, value->>12, value->>13, value->>14, value->>15, value->>16, value->>17, value->>18,
+             value->>19, value->>20, value->>21, value->>22, $2
+         FROM json_each($1) WHERE true
+         {UPSERT_CHANGED}"
+    )))
+    .bind(json_array(&batch))
+    .bind(now)
+    .fetch_all(connection)
+    .await?;
+    Ok(rows.iter().map(|row| written(row)).collect::<sqlx::Result<_>>()?)
+}
+
+fn written(row: &Row) -> sqlx::Result<Written> {
+    Ok(Written { id: row.try_get("id")?, is_new: row.try_get::<i64, _>("version")? == 1 })
+}
+
 #[async_trait]
-impl Store for SqliteStore {
+impl Store for SqlStore {
     async fn bootstrap(&self) -> Result<bool> {
         let new = !self.has_schema().await?;
         Self::migrator().run(&self.writer).await?;
@@ -96,47 +192,6 @@ impl Store for SqliteStore {
         let version: Option<i64> =
             sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success").fetch_one(&self.readers).await?;
         Ok(version >= MIGRATIONS.last().map(|(version, ..)| *version))
-    }
-
-    async fn quota(&self, bucket: Bucket) -> Result<Quota> {
-        let row = sqlx::query(
-            "SELECT version, limit_, remaining, reset_at, next_at, paused_until, strikes FROM quotas WHERE bucket = $1",
-        )
-        .bind(<&str>::from(bucket))
-        .fetch_optional(&self.readers)
-        .await?;
-        let Some(row) = row else { return Ok(Quota::default()) };
-        Ok(Quota {
-            version: row.try_get("version")?,
-            limit: row.try_get("limit_")?,
-            remaining: row.try_get("remaining")?,
-            reset_at: row.try_get("reset_at")?,
-            next_at: row.try_get("next_at")?,
-            paused_until: row.try_get("paused_until")?,
-            strikes: row.try_get("strikes")?,
-        })
-    }
-
-    async fn save_quota(&self, bucket: Bucket, quota: &Quota) -> Result<bool> {
-        let saved = sqlx::query(
-            "INSERT INTO quotas (bucket, version, limit_, remaining, reset_at, next_at, paused_until, strikes)
-             VALUES ($1, $2 + 1, $3, $4, $5, $6, $7, $8)
-             ON CONFLICT (bucket) DO UPDATE SET version = excluded.version, limit_ = excluded.limit_,
-                 remaining = excluded.remaining, reset_at = excluded.reset_at, next_at = excluded.next_at,
-                 paused_until = excluded.paused_until, strikes = excluded.strikes
-             WHERE quotas.version = $2",
-        )
-        .bind(<&str>::from(bucket))
-        .bind(quota.version)
-        .bind(quota.limit)
-        .bind(quota.remaining)
-        .bind(quota.reset_at)
-        .bind(quota.next_at)
-        .bind(quota.paused_until)
-        .bind(quota.strikes)
-        .execute(&self.writer)
-        .await?;
-        Ok(saved.rows_affected() == 1)
     }
 
     async fn close(&self) {

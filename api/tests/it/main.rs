@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on should stop where it is")]
 
 mod client;
+mod databases;
 mod lists;
 mod maintenance;
 mod on_demand;

@@ -1,6 +1,5 @@
 //! The store's contract: one suite, run on every database.
 
-use api::config::DatabaseUrl;
 use api::lists::Ranking;
 use api::quota::Bucket;
 use api::refresh::report::{Cause, Outcome, Report, State};
@@ -12,6 +11,8 @@ use api::store::{
 use api::topic::Topic;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
+
+use crate::databases::Database;
 
 fn at(seconds: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(crate::support::START + seconds, 0).expect("a date")
@@ -326,17 +327,29 @@ macro_rules! contract {
             $(
                 #[tokio::test]
                 async fn $rule() {
-                    let folder = tempfile::tempdir().expect("a temporary folder");
-                    let url = super::DatabaseUrl::Sqlite(folder.path().join("mirror.sqlite"));
-                    let store = api::store::open(&url).await.expect("a database");
-                    assert!(!store.has_schema().await.expect("a database"));
-                    assert!(store.bootstrap().await.expect("a schema"));
-                    super::$rule(std::sync::Arc::clone(&store)).await;
-                    store.close().await;
+                    super::check(crate::databases::sqlite(), super::$rule).await;
+                }
+            )*
+        }
+
+        mod postgres {
+            $(
+                #[tokio::test]
+                async fn $rule() {
+                    let Some(database) = crate::databases::postgres() else { return };
+                    super::check(database, super::$rule).await;
                 }
             )*
         }
     };
+}
+
+/// Tries a rule on a database of its own.
+async fn check<F: Future<Output = ()>>(database: Database, rule: impl FnOnce(SharedStore) -> F) {
+    let store = api::store::open(&database.url()).await.expect("a database");
+    assert!(store.bootstrap().await.expect("a schema"), "made now");
+    rule(SharedStore::clone(&store)).await;
+    store.close().await;
 }
 
 contract![

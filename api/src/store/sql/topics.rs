@@ -1,11 +1,10 @@
-//! Topics and their rows on SQLite.
+//! Topics and their rows. Compiled for each database with the names that its own module gives.
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
+use sqlx::{AssertSqlSafe, Row as _};
 
-use super::{SqliteStore, json_array, text};
+use super::{Connection, EACH_ID, EACH_NAME, Row, SqlStore, ids, names, text};
 use crate::lists::Ranking;
 use crate::repository::ListItem;
 use crate::store::{OnDemandLimits, Origin, Result, Rows, TopicState, TopicStore, Tracked, first_revision, next_modified};
@@ -16,25 +15,24 @@ const STATE: &str = "SELECT name, origin, tracked_at, last_read_at, revision, mo
     FROM topics";
 
 #[async_trait]
-impl TopicStore for SqliteStore {
+impl TopicStore for SqlStore {
     async fn configure(&self, topics: &[Topic], now: DateTime<Utc>) -> Result<()> {
         let mut transaction = self.write().await?;
-        let names = json_array(topics);
-        sqlx::query(
+        sqlx::query(AssertSqlSafe(format!(
             "INSERT INTO topics (name, origin, tracked_at, last_read_at, revision)
-             SELECT value, 'configured', $2, $2, $3 FROM json_each($1) WHERE true
-             ON CONFLICT (name) DO UPDATE SET origin = 'configured' WHERE origin <> 'configured'",
-        )
-        .bind(&names)
+             SELECT value, 'configured', $2, $2, $3 FROM {EACH_NAME} WHERE true
+             ON CONFLICT (name) DO UPDATE SET origin = 'configured' WHERE topics.origin <> 'configured'"
+        )))
+        .bind(names(topics))
         .bind(now)
         .bind(first_revision(now))
         .execute(&mut *transaction)
         .await?;
-        sqlx::query(
+        sqlx::query(AssertSqlSafe(format!(
             "UPDATE topics SET origin = 'on_demand'
-             WHERE origin = 'configured' AND name NOT IN (SELECT value FROM json_each($1))",
-        )
-        .bind(&names)
+             WHERE origin = 'configured' AND name NOT IN (SELECT value FROM {EACH_NAME})"
+        )))
+        .bind(names(topics))
         .execute(&mut *transaction)
         .await?;
         Ok(transaction.commit().await?)
@@ -55,7 +53,7 @@ impl TopicStore for SqliteStore {
         sqlx::query(
             "INSERT INTO topics (name, origin, tracked_at, last_read_at, revision) VALUES ($1, $2, $3, $3, $4)
              ON CONFLICT (name) DO UPDATE SET origin = excluded.origin
-             WHERE origin = 'on_demand' AND excluded.origin <> 'on_demand'",
+             WHERE topics.origin = 'on_demand' AND excluded.origin <> 'on_demand'",
         )
         .bind(topic.as_str())
         .bind(<&str>::from(origin))
@@ -69,17 +67,17 @@ impl TopicStore for SqliteStore {
 
     async fn topics(&self) -> Result<Vec<TopicState>> {
         let order = "ORDER BY origin = 'on_demand', origin = 'requested', name";
-        let rows = sqlx::query(sqlx::AssertSqlSafe(format!("{STATE} {order}"))).fetch_all(&self.readers).await?;
+        let rows = sqlx::query(AssertSqlSafe(format!("{STATE} {order}"))).fetch_all(self.reader()).await?;
         Ok(rows.iter().map(state).collect::<sqlx::Result<_>>()?)
     }
 
     async fn topic(&self, topic: &Topic) -> Result<Option<TopicState>> {
-        topic_state(&mut *self.readers.acquire().await?, topic).await
+        topic_state(&mut *self.read().await?, topic).await
     }
 
     async fn mark_read(&self, topic: &Topic, now: DateTime<Utc>) -> Result<()> {
         let query = sqlx::query("UPDATE topics SET last_read_at = $2 WHERE name = $1 AND last_read_at < $2");
-        query.bind(topic.as_str()).bind(now).execute(&self.writer).await?;
+        query.bind(topic.as_str()).bind(now).execute(self.writer()).await?;
         Ok(())
     }
 
@@ -99,10 +97,10 @@ impl TopicStore for SqliteStore {
             .await?;
         let only_here = "SELECT repository_id FROM topic_repositories AS own WHERE topic = $1 AND NOT EXISTS
                  (SELECT 1 FROM topic_repositories AS other WHERE other.repository_id = own.repository_id AND topic <> $1)";
-        let ids: Vec<i64> = sqlx::query_scalar(only_here).bind(topic.as_str()).fetch_all(&mut *transaction).await?;
+        let own: Vec<i64> = sqlx::query_scalar(only_here).bind(topic.as_str()).fetch_all(&mut *transaction).await?;
         let known = sqlx::query("DELETE FROM topics WHERE name = $1").bind(topic.as_str()).execute(&mut *transaction).await?;
-        sqlx::query("DELETE FROM repositories WHERE id IN (SELECT value FROM json_each($1))")
-            .bind(json_array(&ids))
+        sqlx::query(AssertSqlSafe(format!("DELETE FROM repositories WHERE id IN (SELECT value FROM {EACH_ID})")))
+            .bind(ids(&own))
             .execute(&mut *transaction)
             .await?;
         transaction.commit().await?;
@@ -119,7 +117,7 @@ impl TopicStore for SqliteStore {
     }
 
     async fn rows(&self, topic: &Topic, rankings: &[Ranking], now: DateTime<Utc>) -> Result<Option<Rows>> {
-        let mut transaction = self.readers.begin().await?;
+        let mut transaction = self.read().await?;
         let unlisted: Option<bool> =
             sqlx::query_scalar("SELECT revision > listed_revision FROM topics WHERE name = $1 AND modified_at IS NOT NULL")
                 .bind(topic.as_str())
@@ -142,7 +140,7 @@ impl TopicStore for SqliteStore {
 }
 
 /// Why strangers may not have one more topic, if so.
-async fn refusal(connection: &mut SqliteConnection, limits: OnDemandLimits, now: DateTime<Utc>) -> Result<Option<Tracked>> {
+async fn refusal(connection: &mut Connection, limits: OnDemandLimits, now: DateTime<Utc>) -> Result<Option<Tracked>> {
     let tracked: i64 =
         sqlx::query_scalar("SELECT count(*) FROM topics WHERE origin = 'on_demand'").fetch_one(&mut *connection).await?;
     if tracked >= limits.topics {
@@ -157,12 +155,12 @@ async fn refusal(connection: &mut SqliteConnection, limits: OnDemandLimits, now:
     Ok(new.last().filter(|_| full).map(|oldest| Tracked::TooManyNew(*oldest + hour)))
 }
 
-async fn topic_state(connection: &mut SqliteConnection, topic: &Topic) -> Result<Option<TopicState>> {
-    let query = sqlx::query(sqlx::AssertSqlSafe(format!("{STATE} WHERE name = $1"))).bind(topic.as_str());
+async fn topic_state(connection: &mut Connection, topic: &Topic) -> Result<Option<TopicState>> {
+    let query = sqlx::query(AssertSqlSafe(format!("{STATE} WHERE name = $1"))).bind(topic.as_str());
     Ok(query.fetch_optional(connection).await?.as_ref().map(state).transpose()?)
 }
 
-fn state(row: &SqliteRow) -> sqlx::Result<TopicState> {
+fn state(row: &Row) -> sqlx::Result<TopicState> {
     let shrunk: (Option<i64>, Option<DateTime<Utc>>) = (row.try_get("shrunk_to")?, row.try_get("shrunk_at")?);
     Ok(TopicState {
         topic: text(row, "name")?,
@@ -201,7 +199,7 @@ fn select(ranking: Ranking) -> &'static str {
     }
 }
 
-fn item(row: &SqliteRow) -> sqlx::Result<ListItem> {
+fn item(row: &Row) -> sqlx::Result<ListItem> {
     Ok(ListItem {
         id: row.try_get(0)?,
         name: row.try_get(1)?,
@@ -215,7 +213,7 @@ fn item(row: &SqliteRow) -> sqlx::Result<ListItem> {
 }
 
 /// Allots the topic's present revision a Last-Modified: now, or a second later than the one before.
-pub(super) async fn list_revision(connection: &mut SqliteConnection, topic: &Topic, now: DateTime<Utc>) -> Result<()> {
+pub(super) async fn list_revision(connection: &mut Connection, topic: &Topic, now: DateTime<Utc>) -> Result<()> {
     let last: Option<DateTime<Utc>> = sqlx::query_scalar("SELECT modified_at FROM topics WHERE name = $1")
         .bind(topic.as_str())
         .fetch_one(&mut *connection)

@@ -1,0 +1,52 @@
+//! What is known of GitHub's limits. Compiled for each database with the names that its own module gives.
+
+use async_trait::async_trait;
+use sqlx::Row as _;
+
+use super::SqlStore;
+use crate::quota::{Bucket, Quota};
+use crate::store::{QuotaStore, Result};
+
+#[async_trait]
+impl QuotaStore for SqlStore {
+    async fn quota(&self, bucket: Bucket) -> Result<Quota> {
+        let row = sqlx::query(
+            "SELECT version, limit_, remaining, reset_at, next_at, paused_until, strikes FROM quotas WHERE bucket = $1",
+        )
+        .bind(<&str>::from(bucket))
+        .fetch_optional(self.reader())
+        .await?;
+        let Some(row) = row else { return Ok(Quota::default()) };
+        Ok(Quota {
+            version: row.try_get("version")?,
+            limit: row.try_get("limit_")?,
+            remaining: row.try_get("remaining")?,
+            reset_at: row.try_get("reset_at")?,
+            next_at: row.try_get("next_at")?,
+            paused_until: row.try_get("paused_until")?,
+            strikes: row.try_get("strikes")?,
+        })
+    }
+
+    async fn save_quota(&self, bucket: Bucket, quota: &Quota) -> Result<bool> {
+        let saved = sqlx::query(
+            "INSERT INTO quotas (bucket, version, limit_, remaining, reset_at, next_at, paused_until, strikes)
+             VALUES ($1, $2 + 1, $3, $4, $5, $6, $7, $8)
+             ON CONFLICT (bucket) DO UPDATE SET version = excluded.version, limit_ = excluded.limit_,
+                 remaining = excluded.remaining, reset_at = excluded.reset_at, next_at = excluded.next_at,
+                 paused_until = excluded.paused_until, strikes = excluded.strikes
+             WHERE quotas.version = $2",
+        )
+        .bind(<&str>::from(bucket))
+        .bind(quota.version)
+        .bind(quota.limit)
+        .bind(quota.remaining)
+        .bind(quota.reset_at)
+        .bind(quota.next_at)
+        .bind(quota.paused_until)
+        .bind(quota.strikes)
+        .execute(self.writer())
+        .await?;
+        Ok(saved.rows_affected() == 1)
+    }
+}
