@@ -1,6 +1,7 @@
 //! The caches above the database: ready bodies, in tiers from the fastest to the one that is shared.
 
 mod memory;
+mod redis;
 
 use std::sync::Arc;
 
@@ -10,6 +11,7 @@ use crate::lists::Lists;
 use crate::topic::Topic;
 
 pub use memory::MemoryCache;
+pub use redis::{Pushes, RedisCache};
 
 /// One tier. A tier that does not answer is a miss: caches cost speed when they fail, never truth.
 #[async_trait]
@@ -23,14 +25,15 @@ pub trait Cache: Send + Sync {
     /// Whether it could serve a list now.
     async fn can_answer(&self) -> bool;
 
-    /// Keeps the lists unless it has ones of a higher revision.
-    async fn fill(&self, lists: &Arc<Lists>);
+    /// Keeps lists built of the database, unless it has ones of a higher revision. False when it could not.
+    async fn fill(&self, lists: &Arc<Lists>) -> bool;
 
-    /// Keeps the lists of a refresh that has just ended, and makes everyone who reads this tier see them.
-    async fn publish(&self, lists: &Arc<Lists>);
+    /// Keeps the lists of a refresh that has just ended, and makes everyone who reads this tier see them. False when it
+    /// could not: then it is to be tried again.
+    async fn publish(&self, lists: &Arc<Lists>) -> bool;
 
-    /// Drops the topic's lists.
-    async fn forget(&self, topic: &Topic);
+    /// Drops the topic's lists of lower revisions, for everyone.
+    async fn forget(&self, topic: &Topic, below: i64);
 }
 
 /// What a tier found.
@@ -92,17 +95,20 @@ impl Tiers {
         }
     }
 
-    /// Puts the lists of a refresh that has just ended into every tier, the shared one first.
-    pub async fn publish(&self, lists: &Arc<Lists>) {
+    /// Puts the lists of a refresh that has just ended into every tier, the shared one first. False when one of them has
+    /// not got them.
+    pub async fn publish(&self, lists: &Arc<Lists>) -> bool {
+        let mut everywhere = true;
         for tier in self.0.iter().rev() {
-            tier.publish(lists).await;
+            everywhere &= tier.publish(lists).await;
         }
+        everywhere
     }
 
-    /// Drops a topic everywhere.
-    pub async fn forget(&self, topic: &Topic) {
+    /// Drops the topic's lists of lower revisions everywhere.
+    pub async fn forget(&self, topic: &Topic, below: i64) {
         for tier in self.0.iter().rev() {
-            tier.forget(topic).await;
+            tier.forget(topic, below).await;
         }
     }
 }

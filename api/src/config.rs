@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use redis::{ConnectionInfo, IntoConnectionInfo};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::PgConnectOptions;
 use url::Url;
@@ -40,6 +41,7 @@ pub const SETTINGS: &[Setting] = &[
     setting("POSTGRES_USER", "", "PostgreSQL's role; DATABASE_URL's own when unset"),
     secret("POSTGRES_PASSWORD", "its password, any characters; DATABASE_URL's own when unset"),
     setting("POSTGRES_DB", "", "PostgreSQL's database; DATABASE_URL's own when unset"),
+    secret("REDIS_URL", "redis://HOST:PORT/0 or unix:PATH; the cache is in the process alone when unset"),
     setting("DATA_DIR", "./data", "folder of the SQLite file"),
     setting("GITHUB_API_URL", "https://api.github.com", "GitHub's API, or a GitHub Enterprise Server's"),
     secret("GITHUB_TOKEN", "raises GitHub's limit from 10 to 30 searches a minute; needs no permissions"),
@@ -61,6 +63,8 @@ pub struct Config {
     pub metrics_addr: Option<SocketAddr>,
     /// DATABASE_URL.
     pub database: DatabaseUrl,
+    /// REDIS_URL.
+    pub redis: Option<ConnectionInfo>,
     /// What GitHub is asked, and how.
     pub github: GitHubConfig,
     /// TOPICS.
@@ -144,6 +148,8 @@ impl Config {
         let user = reader.optional("POSTGRES_USER", |text| Ok(text.to_owned()));
         let password = reader.value("POSTGRES_PASSWORD");
         let name = reader.optional("POSTGRES_DB", |text| Ok(text.to_owned()));
+        let redis = reader
+            .optional("REDIS_URL", |text| text.into_connection_info().map_err(|_| "redis://HOST:PORT/0 or unix:PATH".to_owned()));
         let url = reader.required("GITHUB_API_URL", api_url);
         let token = reader.optional("GITHUB_TOKEN", token);
         let topics = reader.required("TOPICS", topics);
@@ -184,10 +190,13 @@ impl Config {
                 listen_addr,
                 metrics_addr,
                 database: match database {
-                    Some(DatabaseUrl::Postgres(options)) => DatabaseUrl::Postgres(Box::new(with_role(*options, user, password, name))),
+                    Some(DatabaseUrl::Postgres(options)) => {
+                        DatabaseUrl::Postgres(Box::new(with_role(*options, user, password, name)))
+                    }
                     Some(DatabaseUrl::Sqlite(path)) => DatabaseUrl::Sqlite(path),
                     None => DatabaseUrl::Sqlite(data_dir.join("mirror.sqlite")),
                 },
+                redis,
                 github: GitHubConfig { url, token },
                 topics,
                 on_demand_topics,

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::repository::ListItem;
@@ -125,7 +126,7 @@ impl List {
 }
 
 /// What a list's headers say of it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Standing {
     /// Grows with every change of the topic: memory never takes a lower one.
     pub revision: i64,
@@ -162,7 +163,8 @@ pub struct Lists {
     pub standing: Standing,
     /// A topic that GitHub knows nothing of is asked for again at this time.
     pub valid_until: Option<DateTime<Utc>>,
-    lists: [List; 3],
+    /// In the order of [`Ranking::ALL`].
+    pub lists: [List; 3],
 }
 
 /// How long it is remembered that GitHub knows nothing of a topic.

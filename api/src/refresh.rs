@@ -4,7 +4,8 @@ pub mod plan;
 pub mod report;
 mod run;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -21,7 +22,7 @@ use crate::clock::Clock;
 use crate::github::GitHub;
 use crate::lists::{Lists, Ranking, UNKNOWN_TOPIC_TIME};
 use crate::schedule::Schedule;
-use crate::store::{Begun, Lease, NewRefresh, SharedStore, StoreError, TopicState};
+use crate::store::{Begun, Lease, NewRefresh, SharedStore, StoreError, TopicState, first_revision};
 use crate::topic::Topic;
 use report::{Cause, Outcome, Refresh, Report, State};
 use run::Run;
@@ -31,6 +32,9 @@ const UNREAD_TIME: TimeDelta = TimeDelta::days(7);
 
 /// A holder renews its lease well before [`crate::store::LEASE_TIME`] is over.
 const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// How soon lists that a cache did not take are offered again.
+const PUBLISH_AGAIN: Duration = Duration::from_secs(1);
 
 /// How often to look whether another process has finished the refresh we wait for.
 const POLL: Duration = Duration::from_millis(250);
@@ -62,6 +66,8 @@ pub struct Parts {
     pub tasks: TaskTracker,
     /// Cancelled when the service stops: runs end at the next page.
     pub stopping: CancellationToken,
+    /// Topics whose lists have not reached every tier.
+    pub unpublished: Mutex<BTreeSet<Topic>>,
     /// Tells those who wait in this process that a list or a report is ready.
     pub news: watch::Sender<()>,
 }
@@ -124,6 +130,20 @@ impl Refresher {
             self.refresh(None, Cause::Schedule).await?;
         }
         Ok(())
+    }
+
+    /// Publishes again what has not reached every tier, until the service stops. Always as the database has it then: what
+    /// could not be published once may since be old.
+    pub async fn keep_published(&self) {
+        loop {
+            tokio::time::sleep(PUBLISH_AGAIN).await;
+            let unpublished = self.0.unpublished.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            for topic in unpublished {
+                if let Err(error) = self.0.publish(&topic).await {
+                    warn!(%topic, %error, "the lists could not be published again");
+                }
+            }
+        }
     }
 
     /// Returns when a list or a report has become ready in this process, or a moment later: it may be another's.
@@ -203,7 +223,7 @@ impl Refresher {
         store.configure(&self.0.topics, now).await?;
         for topic in store.stale(now - UNREAD_TIME, now - UNKNOWN_TOPIC_TIME).await? {
             store.forget(&topic, now).await?;
-            tiers.forget(&topic).await;
+            tiers.forget(&topic, first_revision(now)).await;
             info!(%topic, "forgotten: nobody asks for it");
         }
         let (mut sum, mut outcome) = (Report::default(), Outcome::Complete);
@@ -261,7 +281,13 @@ impl Parts {
         let rows = self.store.rows(topic, &Ranking::ALL, self.clock.now()).await?;
         let Some(rows) = rows else { return Ok(()) };
         if let Some(lists) = Lists::build(rows).await {
-            self.tiers.publish(&lists).await;
+            let everywhere = self.tiers.publish(&lists).await;
+            let mut unpublished = self.unpublished.lock().unwrap_or_else(PoisonError::into_inner);
+            if everywhere {
+                unpublished.remove(topic);
+            } else {
+                unpublished.insert(topic.clone());
+            }
             self.news.send_replace(());
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! The service's parts, put together once and shared by the routes, the scheduler and the command line.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use crate::cache::{MemoryCache, Tiers};
+use crate::cache::{Cache, MemoryCache, RedisCache, Tiers};
 use crate::clock::Clock;
 use crate::config::{Config, DatabaseUrl};
 use crate::github::GitHub;
@@ -57,7 +57,16 @@ impl Service {
             DatabaseUrl::Postgres(_) => store::open(&config.database).await?,
         };
         let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
-        let tiers = Tiers::new(vec![Arc::new(MemoryCache::new(Arc::clone(&clock)))]);
+        let memory = Arc::new(MemoryCache::new(Arc::clone(&clock)));
+        let mut tiers: Vec<Arc<dyn Cache>> = vec![Arc::<MemoryCache>::clone(&memory)];
+        if let Some(address) = &config.redis {
+            let (redis, pushes) = RedisCache::new(address.clone()).context("cannot use REDIS_URL")?;
+            let redis = Arc::new(redis);
+            tiers.push(Arc::<RedisCache>::clone(&redis));
+            let stopping = stopping.clone();
+            tokio::spawn(async move { stopping.run_until_cancelled(redis.watch(pushes, &memory)).await });
+        }
+        let tiers = Tiers::new(tiers);
         let github = GitHub::new(&config.github, Arc::clone(&store), Arc::clone(&clock), stopping.clone())
             .context("cannot prepare requests to GitHub")?;
         let refresher = Refresher::new(Parts {
@@ -70,8 +79,11 @@ impl Service {
             owner: format!("{}-{:08x}", std::process::id(), fastrand::u32(..)),
             tasks: tasks.clone(),
             stopping: stopping.clone(),
+            unpublished: Mutex::default(),
             news: watch::Sender::new(()),
         });
+        let (publisher, stopping_publisher) = (refresher.clone(), stopping.clone());
+        tokio::spawn(async move { stopping_publisher.run_until_cancelled(publisher.keep_published()).await });
         let reader = Reader::new(
             Arc::clone(&store),
             tiers.clone(),

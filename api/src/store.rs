@@ -341,12 +341,14 @@ struct Written {
 }
 
 /// The head of the statement that stores repositories; the rows follow.
-const UPSERT_INTO: &str = "INSERT INTO repositories (id, node_id, name, full_name, owner, html_url, description, homepage, language, license,
+const UPSERT_INTO: &str =
+    "INSERT INTO repositories (id, node_id, name, full_name, owner, html_url, description, homepage, language, license,
         topics, default_branch, fork, archived, disabled, is_template, size, stargazers_count, forks_count,
         open_issues_count, created_at, updated_at, pushed_at, stored_at)";
 
 /// Its end: a row that did not change is not written, and not returned. The first version is a new row's.
-const UPSERT_CHANGED: &str = "ON CONFLICT (id) DO UPDATE SET node_id = excluded.node_id, name = excluded.name, full_name = excluded.full_name,
+const UPSERT_CHANGED: &str =
+    "ON CONFLICT (id) DO UPDATE SET node_id = excluded.node_id, name = excluded.name, full_name = excluded.full_name,
         owner = excluded.owner, html_url = excluded.html_url, description = excluded.description,
         homepage = excluded.homepage, language = excluded.language, license = excluded.license,
         topics = excluded.topics, default_branch = excluded.default_branch, fork = excluded.fork,
@@ -369,7 +371,7 @@ const UPSERT_CHANGED: &str = "ON CONFLICT (id) DO UPDATE SET node_id = excluded.
     RETURNING id, version";
 
 /// Grows from one tracking to the next, so that a topic forgotten and tracked anew never counts lower than before.
-fn first_revision(now: DateTime<Utc>) -> i64 {
+pub(crate) fn first_revision(now: DateTime<Utc>) -> i64 {
     now.timestamp_millis()
 }
 

@@ -1,6 +1,7 @@
 //! Ready bodies in the process's own memory, bounded by bytes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -26,12 +27,28 @@ const CAPACITY_BYTES: u64 = 64 << 20;
 pub struct MemoryCache {
     entries: Moka<Topic, Entry>,
     clock: Arc<dyn Clock>,
+    /// Counts the times at which every copy became doubtful.
+    generation: AtomicU64,
 }
 
 #[derive(Clone)]
 struct Entry {
-    lists: Arc<Lists>,
+    /// `None` when only their revision is known.
+    lists: Option<Arc<Lists>>,
+    /// Lists of a lower revision are known to be old.
+    announced: i64,
     taken_at: DateTime<Utc>,
+    generation: u64,
+}
+
+impl Entry {
+    fn size(&self) -> u32 {
+        self.lists.as_ref().map_or(0, |lists| u32::try_from(lists.size()).unwrap_or(u32::MAX))
+    }
+
+    fn revision(&self) -> i64 {
+        self.lists.as_ref().map_or(0, |lists| lists.standing.revision)
+    }
 }
 
 impl MemoryCache {
@@ -40,22 +57,27 @@ impl MemoryCache {
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         let entries = Moka::builder()
             .max_capacity(CAPACITY_BYTES)
-            .weigher(|_: &Topic, entry: &Entry| u32::try_from(entry.lists.size()).unwrap_or(u32::MAX))
+            .weigher(|_: &Topic, entry: &Entry| entry.size())
             .time_to_live(KEPT)
             .build();
-        Self { entries, clock }
+        Self { entries, clock, generation: AtomicU64::new(0) }
     }
 
-    async fn take(&self, lists: &Arc<Lists>) {
-        let entry = Entry { lists: Arc::clone(lists), taken_at: self.clock.now() };
-        let newer = |held: &Entry| held.lists.standing.revision > lists.standing.revision;
-        self.entries
-            .entry_by_ref(&lists.topic)
-            .and_compute_with(async |held| match held {
-                Some(held) if newer(held.value()) => Op::Nop,
-                _ => Op::Put(entry),
-            })
-            .await;
+    /// Lists of a lower revision are old from now on, also ones that somebody is just about to fill in.
+    pub async fn expire(&self, topic: &Topic, below: i64) {
+        let expired = |held: Option<&Entry>| Entry {
+            lists: held.and_then(|held| held.lists.clone()),
+            announced: held.map_or(below, |held| held.announced.max(below)),
+            taken_at: held.map_or_else(|| self.clock.now(), |held| held.taken_at),
+            generation: self.generation.load(Ordering::Relaxed),
+        };
+        let entry = self.entries.entry_by_ref(topic);
+        entry.and_upsert_with(async |held| expired(held.as_ref().map(moka::Entry::value))).await;
+    }
+
+    /// Any copy may be old: a message may have been missed.
+    pub fn expire_all(&self) {
+        self.generation.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -67,24 +89,43 @@ impl Cache for MemoryCache {
 
     async fn get(&self, topic: &Topic) -> Option<Cached> {
         let entry = self.entries.get(topic).await?;
-        let now = self.clock.now();
-        let stale = now - entry.taken_at > FRESH || entry.lists.has_expired(now);
-        Some(Cached { lists: entry.lists, stale })
+        let (now, revision) = (self.clock.now(), entry.revision());
+        let lists = entry.lists?;
+        let stale = now - entry.taken_at > FRESH
+            || revision < entry.announced
+            || entry.generation != self.generation.load(Ordering::Relaxed)
+            || lists.has_expired(now);
+        Some(Cached { lists, stale })
     }
 
     async fn can_answer(&self) -> bool {
-        self.entries.iter().next().is_some()
+        self.entries.iter().any(|(_, entry)| entry.lists.is_some())
     }
 
-    async fn fill(&self, lists: &Arc<Lists>) {
-        self.take(lists).await;
+    async fn fill(&self, lists: &Arc<Lists>) -> bool {
+        let entry = Entry {
+            lists: Some(Arc::clone(lists)),
+            announced: lists.standing.revision,
+            taken_at: self.clock.now(),
+            generation: self.generation.load(Ordering::Relaxed),
+        };
+        self.entries
+            .entry_by_ref(&lists.topic)
+            .and_compute_with(async |held| match held.map(moka::Entry::into_value) {
+                Some(held) if held.revision() > entry.revision() => Op::Nop,
+                Some(held) => Op::Put(Entry { announced: entry.announced.max(held.announced), ..entry }),
+                None => Op::Put(entry),
+            })
+            .await;
+        true
     }
 
-    async fn publish(&self, lists: &Arc<Lists>) {
-        self.take(lists).await;
+    async fn publish(&self, lists: &Arc<Lists>) -> bool {
+        self.fill(lists).await
     }
 
-    async fn forget(&self, topic: &Topic) {
+    async fn forget(&self, topic: &Topic, below: i64) {
         self.entries.invalidate(topic).await;
+        self.expire(topic, below).await;
     }
 }

@@ -23,8 +23,8 @@ use super::{MigrationText, Result, Store, UPSERT_CHANGED, UPSERT_INTO, Written, 
 use crate::repository::{Repository, RepositoryId};
 use crate::topic::Topic;
 
-use sqlx::sqlite::{SqliteConnection as Connection, SqliteRow as Row};
 use sqlx::Sqlite as Database;
+use sqlx::sqlite::{SqliteConnection as Connection, SqliteRow as Row};
 
 /// The migrations, by version; the same numbers as PostgreSQL's.
 const MIGRATIONS: &[MigrationText] = &[(1, "initial", include_str!("../../migrations/sqlite/0001_initial.sql"))];

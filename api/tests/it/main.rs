@@ -2,14 +2,18 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on should stop where it is")]
 
+mod cache;
 mod client;
 mod databases;
 mod lists;
 mod maintenance;
 mod on_demand;
 mod process;
+mod proxy;
 mod real_data;
+mod redis;
 mod refreshes;
 mod routes;
 mod store;
 mod support;
+mod two_replicas;

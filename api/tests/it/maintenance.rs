@@ -114,7 +114,7 @@ async fn a_new_topic_wants_post_and_is_kept() {
     assert_eq!(topics, ["kubernetes", "mcp"]);
     assert_eq!(mirror.request(Method::DELETE, "/topics/mcp", &[]).await.status, StatusCode::NO_CONTENT);
     assert_eq!(mirror.get("/topics/mcp").await.status, StatusCode::NOT_FOUND);
-    assert_eq!(mirror.query("SELECT count(*) || '' FROM repositories").await, ["10"], "what only it kept is gone");
+    assert_eq!(mirror.database.query("SELECT count(*) || '' FROM repositories").await, ["10"], "what only it kept is gone");
 }
 
 #[tokio::test]

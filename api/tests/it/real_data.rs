@@ -48,6 +48,6 @@ async fn every_recorded_repository_survives_the_trip() {
             }
         }
     }
-    let stored = mirror.query("SELECT count(*) || '' FROM repositories").await;
+    let stored = mirror.database.query("SELECT count(*) || '' FROM repositories").await;
     assert_eq!(stored, [recorded.len().to_string()]);
 }

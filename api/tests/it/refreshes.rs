@@ -39,10 +39,10 @@ async fn takes_todays_stars_down() {
     let snapshots = "SELECT day || ' ' || stargazers_count FROM star_snapshots WHERE repository_id =";
     mirror.stub.world().star(first, 1_000_001, "2026-09-21T14:13:21Z".parse().expect("a date"));
     mirror.refresh("kubernetes").await;
-    assert_eq!(mirror.query(&format!("{snapshots} {first}")).await, ["2026-09-21 1000001"], "the day's last value");
+    assert_eq!(mirror.database.query(&format!("{snapshots} {first}")).await, ["2026-09-21 1000001"], "the day's last value");
     mirror.clock.advance(TimeDelta::days(1));
     mirror.refresh("kubernetes").await;
-    let days = mirror.query(&format!("{snapshots} {first} ORDER BY day")).await;
+    let days = mirror.database.query(&format!("{snapshots} {first} ORDER BY day")).await;
     assert_eq!(days, ["2026-09-21 1000001", "2026-09-22 1000001"]);
 }
 

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::sync::{Arc, Once};
+use std::time::Duration;
 
 use api::clock::Clock;
 use api::config::Config;
@@ -13,9 +14,10 @@ use github_stub::{Stub, World};
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
-use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::sync::{oneshot, watch};
+
+use crate::databases::{self, Database};
 
 /// 2026-09-21T14:13:20Z, a whole second.
 pub(crate) const START: i64 = 1_790_000_000;
@@ -51,14 +53,14 @@ pub(crate) fn set_up_tls() {
     ONCE.call_once(|| rustls::crypto::ring::default_provider().install_default().expect("the first to set up TLS"));
 }
 
-/// A service over HTTP and everything around it.
+/// A service over HTTP and everything around it, which several replicas may share.
 pub(crate) struct Mirror {
-    pub(crate) stub: Stub,
+    pub(crate) stub: Arc<Stub>,
     pub(crate) clock: Arc<TestClock>,
+    pub(crate) database: Arc<Database>,
     pub(crate) service: Arc<Service>,
     pub(crate) url: String,
     http: reqwest::Client,
-    folder: TempDir,
     /// Dropped, it stops the service.
     _stop: oneshot::Sender<()>,
 }
@@ -99,14 +101,27 @@ impl Mirror {
     }
 
     pub(crate) async fn start_with(world: World, settings: &[(&str, &str)]) -> Self {
-        set_up_tls();
+        Self::start_on(databases::sqlite(), world, settings).await
+    }
+
+    pub(crate) async fn start_on(database: Database, world: World, settings: &[(&str, &str)]) -> Self {
         let clock = TestClock::new();
         let stub_clock = Arc::clone(&clock);
         let stub = Stub::start_with_clock(world, Arc::new(move || stub_clock.now())).await.expect("a free port");
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let config = config(&stub, &folder, settings);
+        let mirror = Self::replica_of(Arc::new(stub), clock, Arc::new(database), settings).await;
+        mirror.service.bootstrap().await.expect("a schema");
+        mirror
+    }
+
+    /// One more service over the same world, clock and database.
+    pub(crate) async fn replica(&self, settings: &[(&str, &str)]) -> Self {
+        Self::replica_of(Arc::clone(&self.stub), Arc::clone(&self.clock), Arc::clone(&self.database), settings).await
+    }
+
+    async fn replica_of(stub: Arc<Stub>, clock: Arc<TestClock>, database: Arc<Database>, settings: &[(&str, &str)]) -> Self {
+        set_up_tls();
+        let config = config(&stub, &database, settings);
         let service = Service::new(config, Arc::<TestClock>::clone(&clock)).await.expect("a service");
-        service.bootstrap().await.expect("a schema");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let (stop, stopped) = oneshot::channel();
@@ -115,7 +130,7 @@ impl Mirror {
         });
         tokio::spawn(async move { serving.await.expect("the listener works") });
         let http = reqwest::Client::builder().no_gzip().no_proxy().build().expect("a client");
-        Self { stub, clock, service, url, http, folder, _stop: stop }
+        Self { stub, clock, database, service, url, http, _stop: stop }
     }
 
     /// A service whose TOPICS, only `kubernetes`, are refreshed.
@@ -168,15 +183,6 @@ impl Mirror {
             ids
         })
     }
-
-    /// Rows of a query of the tests' own, as text.
-    pub(crate) async fn query(&self, sql: &str) -> Vec<String> {
-        let path = self.folder.path().join("mirror.sqlite");
-        let pool = sqlx::SqlitePool::connect(&format!("sqlite:{}", path.display())).await.expect("the file");
-        let rows = sqlx::query_scalar(sqlx::AssertSqlSafe(sql.to_owned())).fetch_all(&pool).await.expect("a valid query");
-        pool.close().await;
-        rows
-    }
 }
 
 /// Compares the three lists of a topic and tells where they differ first, rather than all of them.
@@ -189,10 +195,20 @@ pub(crate) fn assert_lists(actual: &[Vec<u64>; 3], expected: &[Vec<u64>; 3], con
     }
 }
 
+/// Tries again until it holds, for as long as something may take that the service promises to be soon.
+pub(crate) async fn eventually(seconds: u64, what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let tries = async {
+        while !holds().await {
+            tokio::task::yield_now().await;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(seconds), tries).await.is_ok(), "{what}, within {seconds} s");
+}
+
 /// The settings of a service over this stand-in; later ones win.
-pub(crate) fn config(stub: &Stub, folder: &TempDir, settings: &[(&str, &str)]) -> Config {
-    let (url, data_dir) = (stub.url(), folder.path().to_string_lossy().into_owned());
-    let mut all = vec![("GITHUB_API_URL", url.as_str()), ("DATA_DIR", &data_dir), ("SCHEDULER", "external")];
+fn config(stub: &Stub, database: &Database, settings: &[(&str, &str)]) -> Config {
+    let (url, database) = (stub.url(), database.setting());
+    let mut all = vec![("GITHUB_API_URL", url.as_str()), ("DATABASE_URL", &database), ("SCHEDULER", "external")];
     all.extend(settings);
     Config::read(&|name: &str| all.iter().rev().find(|(own, _)| *own == name).map(|(_, value)| OsString::from(value)))
         .expect("valid settings")

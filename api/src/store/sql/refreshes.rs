@@ -11,8 +11,8 @@ use super::{Connection, Database, EACH_ID, PLACES, Row, SqlStore, WITH_LOCK, ids
 use crate::refresh::report::{Outcome, Refresh, Report, State};
 use crate::repository::RepositoryId;
 use crate::store::{
-    ALL_TOPICS, Begun, Finish, Floors, LEASE_TIME, LEDGER_TIME, Lease, NewRefresh, Page, RefreshStore, Result, StoreError, Stored,
-    Written,
+    ALL_TOPICS, Begun, Finish, Floors, LEASE_TIME, LEDGER_TIME, Lease, NewRefresh, Page, RefreshStore, Result, StoreError,
+    Stored, Written,
 };
 use crate::topic::Topic;
 
@@ -243,13 +243,7 @@ impl SqlStore {
 
 /// Makes the page's repositories members of the topic, confirmed by this run; unreadable ones only where they are
 /// already. Returns how many were no members before the run.
-async fn join(
-    connection: &mut Connection,
-    lease: &Lease,
-    topic: &Topic,
-    page: &Page<'_>,
-    now: DateTime<Utc>,
-) -> Result<usize> {
+async fn join(connection: &mut Connection, lease: &Lease, topic: &Topic, page: &Page<'_>, now: DateTime<Utc>) -> Result<usize> {
     let shown: Vec<RepositoryId> = page.repositories.iter().map(|repository| repository.id).collect();
     let added_in: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(format!(
         "INSERT INTO topic_repositories (topic, repository_id, added_in, confirmed_in, confirmed_at)
@@ -311,13 +305,7 @@ async fn rank(connection: &mut Connection, topic: &Topic, best_match: &[Reposito
     Ok(())
 }
 
-async fn close_entry(
-    connection: &mut Connection,
-    id: i64,
-    outcome: Outcome,
-    report: &Report,
-    now: DateTime<Utc>,
-) -> Result<()> {
+async fn close_entry(connection: &mut Connection, id: i64, outcome: Outcome, report: &Report, now: DateTime<Utc>) -> Result<()> {
     sqlx::query("UPDATE refreshes SET outcome = $2, finished_at = $3, report = $4 WHERE id = $1")
         .bind(id)
         .bind(<&str>::from(outcome))

@@ -1,0 +1,56 @@
+//! A network between the service and a server, to be cut.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::net::{TcpListener, UnixStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// Forwards a port of the loopback interface to a server's socket, as long as it is whole.
+pub(crate) struct Proxy {
+    pub(crate) port: u16,
+    whole: Arc<watch::Sender<bool>>,
+    task: JoinHandle<()>,
+}
+
+impl Proxy {
+    pub(crate) async fn to(socket: PathBuf) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let port = listener.local_addr().expect("an address").port();
+        let whole = Arc::new(watch::Sender::new(true));
+        let state = Arc::clone(&whole);
+        let task = tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let (mut state, socket) = (state.subscribe(), socket.clone());
+                tokio::spawn(async move {
+                    if *state.borrow_and_update()
+                        && let Ok(mut server) = UnixStream::connect(&socket).await
+                    {
+                        tokio::select! {
+                            _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
+                            _ = state.changed() => {}
+                        }
+                    }
+                });
+            }
+        });
+        Self { port, whole, task }
+    }
+
+    /// Ends every connection and lets none through.
+    pub(crate) fn cut(&self) {
+        self.whole.send_replace(false);
+    }
+
+    pub(crate) fn heal(&self) {
+        self.whole.send_replace(true);
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.cut();
+        self.task.abort();
+    }
+}

@@ -1,0 +1,73 @@
+//! A Redis of a test's own.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+/// A server on a socket in a temporary folder; gone with this.
+pub(crate) struct Redis {
+    folder: TempDir,
+    server: Child,
+}
+
+impl Redis {
+    /// Starts one. Without the program there is nothing to test on, which is said, and is an error where every backend
+    /// must be tested.
+    pub(crate) async fn start() -> Option<Self> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let Some(server) = launch(&folder).await else {
+            assert!(std::env::var_os("REQUIRE_ALL_BACKENDS").is_none(), "there is no redis-server");
+            eprintln!("not run: there is no redis-server; `make test` installs it");
+            return None;
+        };
+        Some(Self { folder, server })
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.path().join("redis.sock")
+    }
+
+    /// The value of REDIS_URL.
+    pub(crate) fn url(&self) -> String {
+        format!("unix:{}", self.socket().display())
+    }
+
+    /// Runs a command and returns what it prints.
+    pub(crate) async fn command(&self, arguments: &[&str]) -> String {
+        let output = Command::new("redis-cli").arg("-s").arg(self.socket()).args(arguments).output();
+        String::from_utf8(output.await.expect("redis-cli runs").stdout).expect("text")
+    }
+
+    pub(crate) async fn kill(&mut self) {
+        self.server.kill().await.expect("it runs");
+    }
+
+    pub(crate) async fn restart(&mut self) {
+        self.server = launch(&self.folder).await.expect("it started before");
+    }
+
+    /// `-STOP` and `-CONT`: it is there, but does not answer.
+    pub(crate) async fn signal(&self, signal: &str) {
+        let pid = self.server.id().expect("it runs").to_string();
+        let sent = Command::new("kill").args([signal, &pid]).status().await.expect("kill runs");
+        assert!(sent.success());
+    }
+}
+
+async fn launch(folder: &TempDir) -> Option<Child> {
+    let mut command = Command::new("redis-server");
+    command.args(["--port", "0", "--save", "", "--dir"]).arg(folder.path()).args(["--unixsocket", "redis.sock"]);
+    let mut server = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().ok()?;
+    let mut lines = BufReader::new(server.stdout.take().expect("a pipe")).lines();
+    while let Some(line) = lines.next_line().await.expect("its log") {
+        // It logs on the way; without a reader it would end at its next line.
+        if line.contains("eady to accept connections") {
+            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+            return Some(server);
+        }
+    }
+    panic!("redis-server did not start");
+}
