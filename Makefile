@@ -29,19 +29,19 @@ demo: | prerequisites
 
 ## test: every test; installs what is missing through apt
 .PHONY: test
-test: | prerequisites
+test: | test-prerequisites
 	api/tests/with-servers cargo test --workspace --locked --no-fail-fast
 
 ## verify-lists: compares the three lists with what a script outside the code sorts from DATA=repositories.jsonl.gz
 .PHONY: verify-lists
-verify-lists: | prerequisites
+verify-lists: | test-prerequisites
 	cargo build --locked -p api -p github-stub
 	python3 api/tests/verify-lists.py --data "$(or $(DATA),$(error set DATA to a file of search items, one JSON object a line))" \
 	    --api target/debug/api --github-stub target/debug/github-stub
 
 ## ci: format, lints, licences, docs and every test, with the time of each step
 .PHONY: ci
-ci: | prerequisites
+ci: | test-prerequisites
 	@$(call step,format,cargo fmt --all --check)
 	@$(call step,clippy,cargo clippy --workspace --all-targets --locked -- -D warnings)
 	@$(call step,cargo deny,$(MAKE) --no-print-directory deny)
@@ -65,13 +65,18 @@ clean:
 	cargo clean
 	rm -rf data
 
-# What the build and the tests need besides cargo. As root they are installed; else the message says how.
-PACKAGES := gcc:gcc python3:python3
+# What the build needs besides cargo, and what the tests do: program:package. As root they are installed; else the message
+# says how.
+BUILD_PACKAGES := gcc:gcc
+TEST_PACKAGES := $(BUILD_PACKAGES) python3:python3 redis-server:redis-server setpriv:util-linux
 
-.PHONY: prerequisites
-prerequisites:
+.PHONY: prerequisites test-prerequisites
+prerequisites: PACKAGES := $(BUILD_PACKAGES)
+test-prerequisites: PACKAGES := $(TEST_PACKAGES)
+prerequisites test-prerequisites:
 	@missing=(); for need in $(PACKAGES); do \
 	    command -v "$${need%%:*}" >/dev/null || missing+=("$${need##*:}"); done; \
+	if [ $@ = test-prerequisites ] && ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then missing+=(postgresql); fi; \
 	if [ $${#missing[@]} -gt 0 ]; then \
 	    if [ "$$(id -u)" = 0 ]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$${missing[@]}"; \
 	    else echo "missing: run   sudo apt-get install $${missing[*]}   and try again" >&2; exit 1; fi; fi

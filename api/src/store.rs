@@ -274,7 +274,8 @@ pub trait TopicStore: Send + Sync {
 /// Refreshes: the lease, what they store, the ledger.
 #[async_trait]
 pub trait RefreshStore: Send + Sync {
-    /// Takes the lease and opens an entry in the ledger, or tells which one is running.
+    /// Takes the lease and opens an entry in the ledger, or tells which one is running. Readers ring for a topic without a
+    /// list; should it have got one since they looked, the refresh that brought it is the one they wait for.
     async fn begin(&self, refresh: &NewRefresh<'_>, now: DateTime<Utc>) -> Result<Begun>;
 
     /// Keeps the lease for another [`LEASE_TIME`].

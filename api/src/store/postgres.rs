@@ -5,10 +5,11 @@
 mod quotas;
 #[path = "sql/refreshes.rs"]
 mod refreshes;
+#[path = "sql/rows.rs"]
+mod rows;
 #[path = "sql/topics.rs"]
 mod topics;
 
-use std::str::FromStr;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,12 +17,13 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, Row as _, Transaction};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, Transaction};
 use tracing::info;
 
 use super::{MigrationText, Result, Store, UPSERT_CHANGED, UPSERT_INTO, Written, migrator};
 use crate::repository::{Repository, RepositoryId};
 use crate::topic::Topic;
+use rows::{text, written};
 
 use sqlx::Postgres as Database;
 use sqlx::postgres::{PgConnection as Connection, PgRow as Row};
@@ -132,12 +134,6 @@ fn names(topics: &[Topic]) -> Vec<String> {
     topics.iter().map(Topic::to_string).collect()
 }
 
-/// A column of text that has a type of its own.
-fn text<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(row: &Row, column: &str) -> sqlx::Result<T> {
-    let text: &str = row.try_get(column)?;
-    text.parse().map_err(|error| sqlx::Error::ColumnDecode { index: column.to_owned(), source: Box::new(error) })
-}
-
 /// Stores the repositories that are new or differ, and returns those.
 async fn upsert(connection: &mut Connection, repositories: &[Repository], now: DateTime<Utc>) -> Result<Vec<Written>> {
     fn column<'a, T>(repositories: &'a [Repository], field: impl Fn(&'a Repository) -> T) -> Vec<T> {
@@ -179,10 +175,6 @@ async fn upsert(connection: &mut Connection, repositories: &[Repository], now: D
     .fetch_all(connection)
     .await?;
     Ok(rows.iter().map(written).collect::<sqlx::Result<_>>()?)
-}
-
-fn written(row: &Row) -> sqlx::Result<Written> {
-    Ok(Written { id: row.try_get("id")?, is_new: row.try_get::<i64, _>("version")? == 1 })
 }
 
 #[async_trait]

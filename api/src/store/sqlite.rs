@@ -5,11 +5,12 @@
 mod quotas;
 #[path = "sql/refreshes.rs"]
 mod refreshes;
+#[path = "sql/rows.rs"]
+mod rows;
 #[path = "sql/topics.rs"]
 mod topics;
 
 use std::path::Path;
-use std::str::FromStr;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,11 +18,12 @@ use chrono::{DateTime, Utc};
 use serde_json::json;
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, Row as _, Transaction};
+use sqlx::{AssertSqlSafe, Transaction};
 
 use super::{MigrationText, Result, Store, UPSERT_CHANGED, UPSERT_INTO, Written, migrator};
 use crate::repository::{Repository, RepositoryId};
 use crate::topic::Topic;
+use rows::{text, written};
 
 use sqlx::Sqlite as Database;
 use sqlx::sqlite::{SqliteConnection as Connection, SqliteRow as Row};
@@ -117,12 +119,6 @@ fn names(topics: &[Topic]) -> String {
     json_array(topics)
 }
 
-/// A column of text that has a type of its own.
-fn text<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(row: &Row, column: &str) -> sqlx::Result<T> {
-    let text: &str = row.try_get(column)?;
-    text.parse().map_err(|error| sqlx::Error::ColumnDecode { index: column.to_owned(), source: Box::new(error) })
-}
-
 /// Stores the repositories that are new or differ, and returns those.
 async fn upsert(connection: &mut Connection, repositories: &[Repository], now: DateTime<Utc>) -> Result<Vec<Written>> {
     let batch: Vec<_> = repositories
@@ -167,11 +163,7 @@ async fn upsert(connection: &mut Connection, repositories: &[Repository], now: D
     .bind(now)
     .fetch_all(connection)
     .await?;
-    Ok(rows.iter().map(|row| written(row)).collect::<sqlx::Result<_>>()?)
-}
-
-fn written(row: &Row) -> sqlx::Result<Written> {
-    Ok(Written { id: row.try_get("id")?, is_new: row.try_get::<i64, _>("version")? == 1 })
+    Ok(rows.iter().map(written).collect::<sqlx::Result<_>>()?)
 }
 
 #[async_trait]

@@ -1,5 +1,6 @@
 //! The program itself: how it starts, stops, dies and comes back.
 
+use std::collections::BTreeSet;
 use std::process::{ExitStatus, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,6 +11,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
+
+use crate::databases;
 
 /// The program with nothing of this process's environment but these settings.
 fn api(folder: &TempDir, settings: &[(&str, &str)]) -> Command {
@@ -228,6 +231,42 @@ async fn killed_in_mid_refresh_it_serves_the_old_lists_and_finishes() {
     assert_eq!(running.get("/update_cache").await.0, StatusCode::OK);
     let (_, topic) = running.get("/topics/kubernetes").await;
     assert!(topic.contains("\"complete\":true"), "{topic}");
+}
+
+/// Two processes over one PostgreSQL: what the dead one began, the other finishes.
+#[tokio::test]
+async fn a_holder_killed_in_mid_refresh_is_replaced_by_the_other() {
+    let Some(database) = databases::postgres() else { return };
+    let stub = stub(World::generate(700, 7, "kubernetes")).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = [("GITHUB_API_URL", &*stub.url()), ("SCHEDULER", "external"), ("DATABASE_URL", &*database.setting())];
+    let mut holder = Running::start(api(&folder, &settings)).await;
+    let other = Running::start(api(&folder, &settings)).await;
+    assert_eq!(holder.get("/bootstrap_db").await.0, StatusCode::OK);
+    stub.world().faults.push(Fault::from(FaultKind::Slow { millis: 600_000 }).on("stars", 4));
+    let held = tokio::spawn(reqwest::get(format!("{}/update_cache", holder.url)));
+    while stub.world().counters.searches < 9 {
+        tokio::task::yield_now().await;
+    }
+    let waiting = tokio::spawn(reqwest::get(format!("{}/update_cache", other.url)));
+    holder.child.start_kill().expect("it runs");
+    holder.child.wait().await.expect("it ends");
+    assert!(held.await.expect("no panic").is_err());
+
+    let answer = tokio::time::timeout(std::time::Duration::from_secs(60), waiting).await.expect("in a minute");
+    let report: Value = answer.expect("no panic").expect("an answer").json().await.expect("a report");
+    assert_eq!((&report["complete"], &report["topics"][0]["complete"]), (&true.into(), &true.into()), "{report}");
+    let mut expected = BTreeSet::new();
+    for (path, sort) in [("", "best-match"), ("popularity/", "stars"), ("activity/", "updated")] {
+        let list: Value = serde_json::from_str(&other.get(&format!("/api/{path}kubernetes")).await.1).expect("a list");
+        let ids: Vec<_> = list.as_array().expect("a list").iter().map(|item| item["id"].as_u64().expect("an id")).collect();
+        let world = stub.world().ranked("kubernetes", sort)[..500].to_vec();
+        assert_eq!(ids.iter().zip(&world).find(|(own, world)| own != world), None, "{sort}");
+        expected.extend(world);
+    }
+    let count = "SELECT count(*)::text || ' ' || count(DISTINCT repository_id)::text FROM topic_repositories";
+    let expected = format!("{0} {0}", expected.len());
+    assert_eq!(database.query(count).await, [expected], "nothing lost, nothing doubled");
 }
 
 #[tokio::test]

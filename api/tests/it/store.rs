@@ -242,6 +242,18 @@ async fn serves_a_first_list_before_the_end(store: SharedStore) {
     assert_eq!((state.complete, state.refreshed_at, state.total_count), (false, None, Some(700)));
 }
 
+async fn lets_readers_start_nothing_where_there_is_a_list(store: SharedStore) {
+    refreshed(&*store, "kubernetes", &[repository(1, 1)], at(0)).await;
+    let name = topic("kubernetes");
+    let ring = async |cause, now| {
+        let new = NewRefresh { topic: Some(&name), parent: None, cause, owner: "me" };
+        store.begin(&new, now).await.expect("a database")
+    };
+    let brought = store.latest(&name).await.expect("the ledger").expect("an entry").id;
+    assert_eq!(ring(Cause::OnDemand, at(1)).await, Begun::Running(brought));
+    assert!(matches!(ring(Cause::Request, at(1)).await, Begun::Started(_)));
+}
+
 async fn forgets_what_only_that_topic_kept(store: SharedStore) {
     refreshed(&*store, "kubernetes", &[repository(1, 1), repository(2, 2)], at(0)).await;
     refreshed(&*store, "mcp", &[repository(2, 2), repository(3, 3)], at(0)).await;
@@ -363,6 +375,7 @@ contract![
     removes_only_what_was_overtaken,
     keeps_unreadable_ones_where_they_are,
     serves_a_first_list_before_the_end,
+    lets_readers_start_nothing_where_there_is_a_list,
     forgets_what_only_that_topic_kept,
     counts_changes_of_shared_repositories_for_every_topic,
     keeps_a_ledger,

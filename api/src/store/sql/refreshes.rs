@@ -8,7 +8,8 @@ use sqlx::{AssertSqlSafe, Row as _, Transaction};
 
 use super::topics::list_revision;
 use super::{Connection, Database, EACH_ID, PLACES, Row, SqlStore, WITH_LOCK, ids, text, upsert};
-use crate::refresh::report::{Outcome, Refresh, Report, State};
+use crate::lists::UNKNOWN_TOPIC_TIME;
+use crate::refresh::report::{Cause, Outcome, Refresh, Report, State};
 use crate::repository::RepositoryId;
 use crate::store::{
     ALL_TOPICS, Begun, Finish, Floors, LEASE_TIME, LEDGER_TIME, Lease, NewRefresh, Page, RefreshStore, Result, StoreError,
@@ -28,6 +29,14 @@ impl RefreshStore for SqlStore {
                 .bind(name)
                 .fetch_optional(&mut *transaction)
                 .await?;
+        if let (Cause::OnDemand, Some(topic)) = (refresh.cause, refresh.topic) {
+            let listed = "SELECT id FROM topics JOIN refreshes ON topic = name WHERE name = $1 AND modified_at > $2
+                 ORDER BY id DESC LIMIT 1";
+            let listed = sqlx::query_scalar(listed).bind(topic.as_str()).bind(now - UNKNOWN_TOPIC_TIME);
+            if let Some(id) = listed.fetch_optional(&mut *transaction).await? {
+                return Ok(Begun::Running(id));
+            }
+        }
         match held {
             Some((running, expires_at)) if expires_at > now => return Ok(Begun::Running(running)),
             Some((abandoned, _)) => {
