@@ -99,3 +99,20 @@ async fn six_processes_work_together_and_one_replica_may_die() {
     assert!(Command::new("kill").args(["-TERM", &pid]).status().await.expect("kill runs").success());
     assert!(ringing.wait().await.expect("it ends").success(), "cron stops cleanly");
 }
+
+/// `.env` is the stack's table of settings, and docker-compose.yml hands them on.
+#[test]
+fn every_setting_reaches_the_stack() {
+    let compose = include_str!("../../../docker-compose.yml");
+    let readme = include_str!("../../../README.md");
+    let passed_on = |name: &str| compose.lines().any(|line| line.trim_start().starts_with(&format!("{name}:")));
+    let keys = include_str!("../../../.env").lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('='));
+    for (key, _) in keys {
+        assert!(passed_on(key) || compose.contains(&format!("${{{key}:-")), "docker-compose.yml does not use {key} of .env");
+        assert!(readme.contains(&format!("`{key}`")), "README.md says nothing of {key} in .env");
+    }
+    for setting in api::config::SETTINGS {
+        // The stack has PostgreSQL in place of a folder.
+        assert!(setting.name == "DATA_DIR" || passed_on(setting.name), "docker-compose.yml does not set {}", setting.name);
+    }
+}
