@@ -244,7 +244,7 @@ def the_containers(stack):
         assert 0 < host["Memory"] <= 512 * 2**20, f"{service}'s memory"
         equal(host["RestartPolicy"]["Name"], "unless-stopped", service)
         assert host["LogConfig"]["Config"].get("max-size"), f"{service}'s log grows for ever"
-        published = {f"{binding['HostIp']}:{binding['HostPort']}" for bindings in host["PortBindings"].values() for binding in bindings or []}
+        published = {f"{binding['HostIp']}:{binding['HostPort']}" for bindings in (host["PortBindings"] or {}).values() for binding in bindings or []}
         equal(published, {f"127.0.0.1:{stack.port}"} if service == "proxy" else set(), f"{service}'s published ports")
         networks = {name.removeprefix(f"{PROJECT}_") for name in about["NetworkSettings"]["Networks"]}
         expected = {"redis": {"back"}, "database": {"back"}, "proxy": {"front"}, "cron": {"front"}}.get(service, {"front", "back"})

@@ -24,7 +24,7 @@ use crate::support::{Answer, Mirror, eventually, http_client, send};
 
 const CONFIGURATION: &str = include_str!("../../../nginx/nginx.conf");
 const UPSTREAM: &str = include_str!("../../../nginx/upstream.conf");
-const LIMITS: &str = include_str!("../../../nginx/templates/limits.conf.template");
+const LIMITS: &str = include_str!("../../../nginx/limits.conf.template");
 
 /// As in nginx/upstream.conf.
 const FAILURES: &str = "max_fails=2 fail_timeout=2s";
@@ -114,11 +114,10 @@ fn configure(folder: &Path, address: SocketAddr, replicas: &[SocketAddr], topics
     assert_eq!(UPSTREAM.matches(FAILURES).count(), 2);
     let servers: String = replicas.iter().map(|replica| format!("server {replica} {FAILURES};\n")).collect();
     let limits = LIMITS.replace("${TOPICS}", topics).replace("${RATE_LIMIT}", &rate_limit.to_string());
-    std::fs::create_dir(folder.join("conf.d")).expect("made");
     for (file, text) in [
         ("nginx.conf", CONFIGURATION.replace("listen 8081;", &format!("listen {address};"))),
         ("upstream.conf", format!("upstream api {{\nzone api 256k;\n{servers}keepalive 64;\n}}")),
-        ("conf.d/limits.conf", limits),
+        ("limits.conf", limits),
     ] {
         std::fs::write(folder.join(file), text).expect("written");
     }
