@@ -81,8 +81,11 @@ class Stack:
     def inspect(self, service):
         return json.loads(self.run("docker", "inspect", self.container(service)).stdout)[0]
 
+    def log(self, service):
+        return self.run("docker", "logs", self.container(service)).stdout
+
     def access_log(self):
-        lines = self.compose("logs", "--no-log-prefix", "proxy").stdout.splitlines()
+        lines = self.log("proxy").splitlines()
         return [json.loads(line) for line in lines if line.startswith('{"time"')]
 
     def request(self, method, path, headers=None, body=None):
@@ -206,7 +209,7 @@ def the_scheduler(stack):
     """It rang at its start, and says what came of it."""
     first = stack.get("/refreshes").json()[-1]
     equal((first["cause"], first["outcome"]), ("request", "complete"), "the first refresh")
-    log = stack.compose("logs", "--no-log-prefix", "cron").stdout
+    log = stack.log("cron")
     reports = [line for line in log.splitlines() if '"refresh":' in line and '"complete":true' in line]
     assert reports, f"cron's log has no report:\n{log}"
 
@@ -282,7 +285,7 @@ def with_a_token(stack):
     report = stack.request("POST", "//update_cache", {"Authorization": f"Bearer {TOKEN}"})
     equal((report.status, report.json()["complete"]), (200, True), "with the token")
     for _ in range(100):
-        log = stack.compose("logs", "--no-log-prefix", "cron").stdout
+        log = stack.log("cron")
         if stack.get("/refreshes").json()[0]["id"] > newest and '"complete":true' in log:
             break
         time.sleep(0.2)
