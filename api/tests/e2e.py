@@ -8,6 +8,7 @@ It has a project name and a port of its own, so that a stack that runs already i
 again, volumes too, however it ends."""
 
 import argparse
+import collections
 import contextlib
 import gzip
 import http.client
@@ -84,6 +85,15 @@ class Stack:
     def log(self, service):
         return self.run("docker", "logs", self.container(service)).stdout
 
+    def tell_logs(self):
+        """The end of each log; of the proxy's only what went wrong or took long."""
+        for service in self.compose("ps", "-a", "--services").stdout.split():
+            lines = self.log(service).splitlines()
+            if service == "proxy":
+                fine = re.compile(r'"status":[234]\d\d,.*"seconds":0\.')
+                lines = [line for line in lines if not fine.search(line)]
+            print(f"-- {service}", *lines[-40:], sep="\n", file=sys.stderr)
+
     def access_log(self):
         lines = self.log("proxy").splitlines()
         return [json.loads(line) for line in lines if line.startswith('{"time"')]
@@ -113,6 +123,13 @@ def equal(actual, expected, what):
     assert actual == expected, f"{what}: {actual!r} instead of {expected!r}"
 
 
+def wait_for(holds, what, seconds=30):
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until, f"{what}: not within {seconds} s"
+        time.sleep(0.1)
+
+
 def problem(answer, status, what):
     equal(answer.status, status, what)
     equal(answer.headers["content-type"], "application/problem+json", what)
@@ -138,8 +155,12 @@ def the_images(stack):
 def every_route(stack):
     """With no step between `up` and these."""
     lists = {}
-    for route in ["/api/kubernetes", "/api/popularity/kubernetes", "/api/activity/kubernetes",
-                  "/db/kubernetes", "/db/popularity/kubernetes", "/db/activity/kubernetes"]:
+    routes = [f"{prefix}/{ranking}kubernetes" for prefix in ["/api", "/db"] for ranking in ["", "popularity/", "activity/"]]
+    for route in routes:
+        equal(stack.get(route).status, 200, f"{route} at once")
+    # The first lists may be there before the refresh that cron rang for has ended.
+    wait_for(lambda: stack.get("/refreshes").json()[-1]["outcome"] == "complete", "cron's refresh has ended")
+    for route in routes:
         answer = stack.get(route)
         equal(answer.status, 200, f"{route}: {answer.body[:300]}")
         lists[route] = answer.json()
@@ -193,15 +214,13 @@ def both_replicas(stack):
     for index in range(40):
         stack.get("/api/kubernetes", x_request_id=f"both-{index}")
     entries = []
-    for _ in range(20):
-        entries = [entry for entry in stack.access_log() if entry["request_id"].startswith("both-")]
-        if len(entries) == 40:
-            break
-        time.sleep(0.2)
-    equal(len(entries), 40, "the access log")
-    served = {entry["upstream"]: 0 for entry in entries}
-    for entry in entries:
-        served[entry["upstream"]] += 1
+
+    def logged():
+        entries[:] = [entry for entry in stack.access_log() if entry["request_id"].startswith("both-")]
+        return len(entries) == 40
+
+    wait_for(logged, "40 entries in the access log")
+    served = collections.Counter(entry["upstream"] for entry in entries)
     assert len(served) == 2 and min(served.values()) >= 10, f"of 40 requests each replica got: {served}"
 
 
@@ -269,7 +288,6 @@ def down_and_up(stack):
 
 def with_a_token(stack):
     """Maintenance wants it under every spelling; cron has it."""
-    newest = stack.get("/refreshes").json()[0]["id"]
     stack.up(MAINTENANCE_TOKEN=TOKEN)
     for name in ["update_cache", "bootstrap_db"]:
         for spelling in ["/{}", "//{}", "/{}/", "/{}//", "/%2f{}", "/%2F{}", "/{}%2f", "/./{}", "/x/../{}", "/{}?topic=kubernetes"]:
@@ -284,13 +302,7 @@ def with_a_token(stack):
     equal(stack.get("/api/kubernetes").status, 200, "reads are for everyone")
     report = stack.request("POST", "//update_cache", {"Authorization": f"Bearer {TOKEN}"})
     equal((report.status, report.json()["complete"]), (200, True), "with the token")
-    for _ in range(100):
-        log = stack.log("cron")
-        if stack.get("/refreshes").json()[0]["id"] > newest and '"complete":true' in log:
-            break
-        time.sleep(0.2)
-    else:
-        raise AssertionError(f"cron did not ring with the token:\n{log}")
+    wait_for(lambda: '"complete":true' in stack.log("cron"), "cron rings with the token")
     stack.up()
 
 
@@ -349,9 +361,8 @@ def main():
         under_load(stack, arguments.rounds)
     except (AssertionError, KeyError, ValueError, OSError, http.client.HTTPException) as error:
         print(f"FAILED: {error!r}" if not isinstance(error, AssertionError) else f"FAILED: {error}", file=sys.stderr)
-        print(stack.compose("ps", "-a", check=False).stdout, file=sys.stderr)
-        logs = stack.compose("logs", "--tail", "30", check=False).stdout
-        print(re.sub(re.escape(PASSWORD), "***", logs), file=sys.stderr)
+        print(stack.compose("ps", "-a").stdout, file=sys.stderr)
+        stack.tell_logs()
         return 1
     finally:
         stack.down()

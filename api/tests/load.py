@@ -63,7 +63,7 @@ class Load:
                 keep = await asyncio.wait_for(self.ask(connection, request), 15)
                 self.answered += 1
             except Exception as error:  # whatever it is, the request was lost
-                self.failures.append((request, repr(error)))
+                self.failures.append((*request, repr(error), f"after {time.monotonic() - due:.1f} s"))
                 keep = False
             self.longest = max(self.longest, time.monotonic() - due)
             if connection and not keep:

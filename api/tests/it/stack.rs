@@ -44,9 +44,9 @@ async fn six_processes_work_together_and_one_replica_may_die() {
 
     let state_file = folder.path().join("last-success");
     let mut ringing = cron(&nginx.url, &state_file).spawn().expect("cron starts");
-    eventually(20, "cron has made the schema and the lists", async || {
-        nginx.get("/ready").await.status == StatusCode::OK
-            && nginx.get("/topics/kubernetes").await.text().contains("\"complete\":true")
+    eventually(20, "cron has made the schema, and a refresh has ended", async || {
+        let refreshes = nginx.get("/refreshes").await;
+        refreshes.status == StatusCode::OK && refreshes.text().contains("\"outcome\":\"complete\"")
     })
     .await;
     let healthy = async || cron(&nginx.url, &state_file).arg("healthcheck").output().await.expect("cron runs").status.success();
@@ -106,7 +106,8 @@ fn every_setting_reaches_the_stack() {
     let compose = include_str!("../../../docker-compose.yml");
     let readme = include_str!("../../../README.md");
     let passed_on = |name: &str| compose.lines().any(|line| line.trim_start().starts_with(&format!("{name}:")));
-    let keys = include_str!("../../../.env").lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('='));
+    let keys =
+        include_str!("../../../.env").lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('='));
     for (key, _) in keys {
         assert!(passed_on(key) || compose.contains(&format!("${{{key}:-")), "docker-compose.yml does not use {key} of .env");
         assert!(readme.contains(&format!("`{key}`")), "README.md says nothing of {key} in .env");
