@@ -32,6 +32,12 @@ demo: | prerequisites
 test: | test-prerequisites
 	api/tests/with-servers cargo test --workspace --locked --no-fail-fast
 
+## load: a minute of load on a running service (LOAD_HOST, TOPIC), every answer checked; the report is in target/load.html
+.PHONY: load
+load: | prerequisites
+	cargo build --release --locked -p loadtest
+	target/release/loadtest --report-file target/load.html
+
 ## verify-lists: compares the three lists with what a script outside the code sorts from DATA=repositories.jsonl.gz
 .PHONY: verify-lists
 verify-lists: | test-prerequisites
