@@ -49,6 +49,12 @@ echo; echo "Serving on http://127.0.0.1:8081:  curl http://127.0.0.1:8081/api/po
 echo "It ends with  docker compose --profile demo down  (add -v to forget the data)"
 endef
 
+## load: a minute of load on a running service (LOAD_HOST, TOPIC), every answer checked; the report is in target/load.html
+.PHONY: load
+load: | prerequisites
+	cargo build --release --locked -p loadtest
+	target/release/loadtest --report-file target/load.html
+
 ## e2e: the real stack from nothing, every check through the proxy, replicas killed under load (ROUNDS=3); then all is gone
 .PHONY: e2e
 e2e: | engine
@@ -94,7 +100,8 @@ step = start=$$SECONDS; echo "== $(1)"; $(2); echo "== $(1): $$((SECONDS - start
 .PHONY: deny
 deny:
 	@command -v cargo-deny >/dev/null || cargo install --locked --quiet cargo-deny --version '$(CARGO_DENY)'
-	cargo deny --locked --all-features check bans licenses sources
+	cargo deny --locked --all-features check licenses sources
+	cargo deny --locked --all-features --exclude loadtest check bans
 
 CARGO_DENY := ^0.19
 

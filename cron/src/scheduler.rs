@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::Utc;
+use chrono::{SecondsFormat, Utc};
 use tokio::sync::Mutex;
 use tokio_cron_scheduler::{Job, JobScheduler};
 use tokio_util::sync::CancellationToken;
@@ -35,7 +35,8 @@ struct Bell {
 pub(crate) async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
     last_success::note(&config.state_file, Utc::now())?;
     let mirror = Mirror::new(&config)?;
-    info!(api_url = %config.api_url, next = %config.schedule.next(Utc::now()), "ringing now and on schedule");
+    let next = config.schedule.next(Utc::now()).to_rfc3339_opts(SecondsFormat::Secs, true);
+    info!(api_url = %config.api_url, next, "ringing now and on schedule");
     let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
     let bell = Arc::new(Bell { config, mirror, ringing: Mutex::new(()), tasks, stopping });
 
