@@ -22,9 +22,11 @@ use tokio::process::{Child, Command};
 
 use crate::support::{Answer, Mirror, eventually, http_client, send};
 
-const CONFIGURATION: &str = include_str!("../../../nginx/nginx.conf");
-const UPSTREAM: &str = include_str!("../../../nginx/upstream.conf");
-const LIMITS: &str = include_str!("../../../nginx/limits.conf.template");
+/// A file of the proxy's, as it is now.
+fn file(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../nginx").join(name);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
 
 /// As in nginx/upstream.conf.
 const FAILURES: &str = "max_fails=2 fail_timeout=2s";
@@ -110,16 +112,16 @@ impl Nginx {
 }
 
 fn configure(folder: &Path, address: SocketAddr, replicas: &[SocketAddr], topics: &str, rate_limit: u32) {
-    assert_eq!(CONFIGURATION.matches("listen 8081;").count(), 1);
-    assert_eq!(UPSTREAM.matches(FAILURES).count(), 2);
+    let (configuration, limits) = (file("nginx.conf"), file("limits.conf.template"));
+    assert_eq!(configuration.matches("listen 8081;").count(), 1);
+    assert_eq!(file("upstream.conf").matches(FAILURES).count(), 2);
     let servers: String = replicas.iter().map(|replica| format!("server {replica} {FAILURES};\n")).collect();
-    let limits = LIMITS.replace("${TOPICS}", topics).replace("${RATE_LIMIT}", &rate_limit.to_string());
-    for (file, text) in [
-        ("nginx.conf", CONFIGURATION.replace("listen 8081;", &format!("listen {address};"))),
+    for (name, text) in [
+        ("nginx.conf", configuration.replace("listen 8081;", &format!("listen {address};"))),
         ("upstream.conf", format!("upstream api {{\nzone api 256k;\n{servers}keepalive 64;\n}}")),
-        ("limits.conf", limits),
+        ("limits.conf", limits.replace("${TOPICS}", topics).replace("${RATE_LIMIT}", &rate_limit.to_string())),
     ] {
-        std::fs::write(folder.join(file), text).expect("written");
+        std::fs::write(folder.join(name), text).expect("written");
     }
 }
 
