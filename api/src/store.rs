@@ -18,6 +18,7 @@ use strum::{EnumString, IntoStaticStr};
 use crate::config::DatabaseUrl;
 use crate::lists::Ranking;
 use crate::quota::{Bucket, Quota};
+use crate::refresh::plan::{Covered, Slice};
 use crate::refresh::report::{Cause, Outcome, Refresh, Report};
 use crate::repository::{ListItem, Repository, RepositoryId};
 use crate::topic::Topic;
@@ -85,6 +86,8 @@ pub struct TopicState {
     pub shrunk: Option<(i64, DateTime<Utc>)>,
     /// Repositories kept.
     pub stored: i64,
+    /// What the next run may build on.
+    pub covered: Covered,
 }
 
 impl TopicState {
@@ -182,13 +185,21 @@ pub struct Page<'a> {
     pub unreadable: &'a [RepositoryId],
 }
 
-/// How far down a refresh looked: a repository below both ends was overtaken by others.
+/// How far down a refresh looked. A repository above one of the ends should have been shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Floors {
-    /// The stars of the last repository that sort=stars showed; `None` when it showed all there are.
+    /// The stars of the last repository shown; `None` when all there are were shown.
     pub stars: Option<i64>,
-    /// The `updated_at` of the last one that sort=updated showed; `None` when it showed all there are.
+    /// The `updated_at` of the last one; `None` when all there are were shown.
     pub updated_at: Option<DateTime<Utc>>,
+}
+
+impl Floors {
+    /// For a run that reads only what was updated since then.
+    #[must_use]
+    pub fn since(updated_at: DateTime<Utc>) -> Self {
+        Self { stars: Some(i64::MAX), updated_at: Some(updated_at) }
+    }
 }
 
 /// The last transaction of a topic's refresh.
@@ -200,6 +211,8 @@ pub struct Finish<'a> {
     pub complete: Option<Confirmed<'a>>,
     /// A much smaller result, and when it was seen, to remember until a later one agrees.
     pub shrunk: Option<(i64, DateTime<Utc>)>,
+    /// What the next run may build on.
+    pub covered: Covered,
 }
 
 /// What a complete run has shown.
@@ -209,10 +222,11 @@ pub struct Confirmed<'a> {
     pub best_match: &'a [RepositoryId],
     /// What GitHub counts.
     pub total_count: i64,
-    /// Distinct repositories found.
+    /// How large the result is, to compare the next one with.
     pub found: i64,
-    /// Stored repositories that were not shown and lie below both are out.
-    pub floors: Floors,
+    /// Stored repositories that were not shown and lie below both ends were overtaken by others, and are out. `None`
+    /// where every repository is kept.
+    pub floors: Option<Floors>,
 }
 
 /// The database behind the service.
@@ -290,6 +304,15 @@ pub trait RefreshStore: Send + Sync {
         report: &Report,
         now: DateTime<Utc>,
     ) -> Result<(Stored, Vec<Topic>)>;
+
+    /// The slices of a topic that were read whole since then.
+    async fn slices(&self, topic: &Topic, since: DateTime<Utc>) -> Result<Vec<Slice>>;
+
+    /// Notes that the run has read a slice whole.
+    async fn keep_slice(&self, lease: &Lease, topic: &Topic, slice: Slice, now: DateTime<Utc>) -> Result<()>;
+
+    /// Takes over a slice that an earlier run has read: what that one saw counts as shown by this one. Returns it.
+    async fn take_slice(&self, lease: &Lease, topic: &Topic, slice: Slice, now: DateTime<Utc>) -> Result<Vec<RepositoryId>>;
 
     /// Gives a topic that has no list yet its first one, of what is stored.
     async fn first_list(

@@ -2,6 +2,7 @@
 
 use api::lists::Ranking;
 use api::quota::Bucket;
+use api::refresh::plan::Covered;
 use api::refresh::report::{Cause, Outcome, Report, State};
 use api::repository::Repository;
 use api::store::{
@@ -50,9 +51,12 @@ async fn keep(store: &dyn Store, lease: &Lease, repositories: &[Repository], now
 async fn finish(store: &dyn Store, lease: &Lease, best_match: Option<&[i64]>, floors: Floors, now: DateTime<Utc>) -> i64 {
     let found = best_match.map_or(0, |ids| i64::try_from(ids.len()).expect("few"));
     let outcome = if best_match.is_some() { Outcome::Complete } else { Outcome::Partial };
-    let complete = best_match.map(|best_match| Confirmed { best_match, total_count: found, found, floors });
+    let complete = best_match.map(|best_match| Confirmed { best_match, total_count: found, found, floors: Some(floors) });
     let topic = topic(&lease.name);
-    let overtaken = store.finish(lease, &Finish { topic: &topic, complete, shrunk: None }, now).await.expect("finished");
+    let overtaken = store
+        .finish(lease, &Finish { topic: &topic, complete, shrunk: None, covered: Covered::default() }, now)
+        .await
+        .expect("finished");
     store.end(lease, outcome, &Report::default(), now).await.expect("ended");
     overtaken
 }
@@ -185,7 +189,7 @@ async fn leases_a_refresh_to_one_holder(store: SharedStore) {
     let late = store.store_page(&first, &name, &page, &Report::default(), expiry).await;
     assert!(matches!(late, Err(StoreError::LeaseLost)), "{late:?}");
     assert!(matches!(store.renew(&first, expiry).await, Err(StoreError::LeaseLost)));
-    let done = Finish { topic: &name, complete: None, shrunk: None };
+    let done = Finish { topic: &name, complete: None, shrunk: None, covered: Covered::default() };
     assert!(matches!(store.finish(&first, &done, expiry).await, Err(StoreError::LeaseLost)));
     let ended = store.end(&first, Outcome::Failed, &Report::default(), expiry).await;
     assert!(matches!(ended, Err(StoreError::LeaseLost)));
@@ -323,10 +327,10 @@ async fn keeps_a_ledger(store: SharedStore) {
 async fn lets_one_of_many_change_the_quota(store: SharedStore) {
     let mut first = store.quota(Bucket::Search).await.expect("a quota");
     let mut second = first.clone();
-    first.take(Bucket::Search, at(0));
+    first.send(at(0));
     first.limit = Some(30);
     assert!(store.save_quota(Bucket::Search, &first).await.expect("a database"));
-    second.take(Bucket::Search, at(0));
+    second.send(at(0));
     assert!(!store.save_quota(Bucket::Search, &second).await.expect("a database"), "somebody else was first");
     let now = store.quota(Bucket::Search).await.expect("a quota");
     assert_eq!((now.limit, now.version), (Some(30), first.version + 1));

@@ -9,6 +9,7 @@ use sqlx::{AssertSqlSafe, Row as _, Transaction};
 use super::topics::list_revision;
 use super::{Connection, Database, EACH_ID, PLACES, Row, SqlStore, WITH_LOCK, ids, text, upsert};
 use crate::lists::UNKNOWN_TOPIC_TIME;
+use crate::refresh::plan::Slice;
 use crate::refresh::report::{Cause, Outcome, Refresh, Report, State};
 use crate::repository::RepositoryId;
 use crate::store::{
@@ -105,6 +106,59 @@ impl RefreshStore for SqlStore {
         Ok((stored, touched))
     }
 
+    async fn slices(&self, topic: &Topic, since: DateTime<Utc>) -> Result<Vec<Slice>> {
+        let rows: Vec<(DateTime<Utc>, DateTime<Utc>)> =
+            sqlx::query_as("SELECT created_from, created_to FROM slices WHERE topic = $1 AND read_at > $2")
+                .bind(topic.as_str())
+                .bind(since)
+                .fetch_all(self.reader())
+                .await?;
+        Ok(rows.into_iter().map(|(first, last)| Slice::between(first, last)).collect())
+    }
+
+    async fn keep_slice(&self, lease: &Lease, topic: &Topic, slice: Slice, now: DateTime<Utc>) -> Result<()> {
+        let mut transaction = self.write_as(lease, now).await?;
+        sqlx::query(
+            "INSERT INTO slices (topic, created_from, created_to, refresh_id, read_at) VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (topic, created_from, created_to) DO UPDATE
+             SET refresh_id = excluded.refresh_id, read_at = excluded.read_at",
+        )
+        .bind(topic.as_str())
+        .bind(slice.first())
+        .bind(slice.last())
+        .bind(lease.refresh)
+        .bind(now)
+        .execute(&mut *transaction)
+        .await?;
+        Ok(transaction.commit().await?)
+    }
+
+    async fn take_slice(&self, lease: &Lease, topic: &Topic, slice: Slice, now: DateTime<Utc>) -> Result<Vec<RepositoryId>> {
+        let mut transaction = self.write_as(lease, now).await?;
+        let taken = sqlx::query_scalar(
+            "UPDATE topic_repositories SET confirmed_in = $2
+             WHERE topic = $1 AND confirmed_in >=
+                     (SELECT refresh_id FROM slices WHERE topic = $1 AND created_from = $3 AND created_to = $4)
+               AND repository_id IN (SELECT id FROM repositories WHERE created_at BETWEEN $3 AND $4)
+             RETURNING repository_id",
+        )
+        .bind(topic.as_str())
+        .bind(lease.refresh)
+        .bind(slice.first())
+        .bind(slice.last())
+        .fetch_all(&mut *transaction)
+        .await?;
+        sqlx::query("UPDATE slices SET refresh_id = $2 WHERE topic = $1 AND created_from = $3 AND created_to = $4")
+            .bind(topic.as_str())
+            .bind(lease.refresh)
+            .bind(slice.first())
+            .bind(slice.last())
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(taken)
+    }
+
     async fn first_list(
         &self,
         lease: &Lease,
@@ -156,13 +210,15 @@ impl RefreshStore for SqlStore {
         let topic = finish.topic.as_str();
         let mut overtaken = 0;
         if let Some(confirmed) = &finish.complete {
-            let floors = confirmed.floors;
-            let removed = sqlx::query(
-                "DELETE FROM topic_repositories WHERE topic = $1 AND confirmed_in <> $2 AND repository_id IN
-                     (SELECT id FROM repositories WHERE stargazers_count <= $3 AND updated_at <= $4)",
-            );
-            let removed = removed.bind(topic).bind(lease.refresh).bind(floors.stars).bind(floors.updated_at);
-            overtaken = i64::try_from(removed.execute(&mut *transaction).await?.rows_affected()).unwrap_or(i64::MAX);
+            if let Some(Floors { stars, updated_at }) = confirmed.floors {
+                let removed = sqlx::query(
+                    "DELETE FROM topic_repositories WHERE topic = $1 AND confirmed_in <> $2 AND repository_id IN
+                         (SELECT id FROM repositories WHERE stargazers_count <= $3 AND updated_at <= $4)",
+                );
+                let removed = removed.bind(topic).bind(lease.refresh).bind(stars).bind(updated_at);
+                overtaken = i64::try_from(removed.execute(&mut *transaction).await?.rows_affected()).unwrap_or(i64::MAX);
+            }
+            sqlx::query("DELETE FROM slices WHERE topic = $1").bind(topic).execute(&mut *transaction).await?;
             rank(&mut transaction, finish.topic, confirmed.best_match).await?;
         }
         sqlx::query(
@@ -200,6 +256,12 @@ impl RefreshStore for SqlStore {
             .execute(&mut *transaction)
             .await?;
         }
+        sqlx::query("UPDATE topics SET covered_at = $2, changes_until = $3 WHERE name = $1")
+            .bind(topic)
+            .bind(finish.covered.covered_at)
+            .bind(finish.covered.changes_until)
+            .execute(&mut *transaction)
+            .await?;
         transaction.commit().await?;
         Ok(overtaken)
     }
@@ -224,6 +286,9 @@ impl RefreshStore for SqlStore {
         let mut entries = rows.iter().map(entry).collect::<sqlx::Result<Vec<_>>>()?.into_iter();
         let Some(mut refresh) = entries.next().filter(|first| first.id == id) else { return Ok(None) };
         refresh.topics = entries.collect();
+        if refresh.state == State::Running {
+            refresh.topics.iter().for_each(|child| refresh.report.add(&child.report));
+        }
         Ok(Some(refresh))
     }
 
@@ -342,6 +407,7 @@ fn entry(row: &Row) -> sqlx::Result<Refresh> {
         complete: outcome == Some(Outcome::Complete),
         started_at,
         finished_at,
+        seconds_left: None,
         duration_ms: finished_at.map(|finished_at| (finished_at - started_at).num_milliseconds()),
         report: report.map(|report| report.0).unwrap_or_default(),
         topics: Vec::new(),
