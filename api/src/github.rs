@@ -266,18 +266,33 @@ impl GitHub {
     async fn judge(&self, bucket: Bucket, answer: Result<Answer, String>) -> Result<Verdict, GitHubError> {
         loop {
             let mut quota = self.store.quota(bucket).await?;
+            let strikes = quota.strikes;
             quota.busy_until = None;
             let ruling = match &answer {
                 Ok(answer) => judge(answer, bucket, &mut quota, self.clock.now()),
                 Err(reason) => Ruling::Failed(reason.clone()),
             };
             if self.store.save_quota(bucket, &quota).await? {
+                if let Some(until) = quota.paused_until.filter(|_| quota.strikes > strikes) {
+                    self.pause(bucket.other(), until).await?;
+                }
                 return Ok(match (ruling, answer) {
                     (Ruling::Good, Ok(answer)) => Verdict::Good(answer),
                     (Ruling::Limited, _) => Verdict::Limited,
                     (Ruling::Refused(reason), _) => Verdict::Refused(reason),
                     (Ruling::Failed(reason), _) | (Ruling::Good, Err(reason)) => Verdict::Failed(reason),
                 });
+            }
+        }
+    }
+
+    /// A limit that is not one bucket's own holds for everything.
+    async fn pause(&self, bucket: Bucket, until: DateTime<Utc>) -> Result<(), StoreError> {
+        loop {
+            let mut quota = self.store.quota(bucket).await?;
+            quota.pause(until);
+            if self.store.save_quota(bucket, &quota).await? {
+                return Ok(());
             }
         }
     }

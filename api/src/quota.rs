@@ -13,6 +13,17 @@ pub enum Bucket {
     Core,
 }
 
+impl Bucket {
+    /// The one that this one is not.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Search => Self::Core,
+            Self::Core => Self::Search,
+        }
+    }
+}
+
 /// GitHub's windows for searches are one minute long.
 const SEARCH_WINDOW: TimeDelta = TimeDelta::minutes(1);
 
@@ -143,7 +154,8 @@ impl Quota {
         self.strikes < MAX_STRIKES
     }
 
-    fn pause(&mut self, until: DateTime<Utc>) {
+    /// Nobody asks before then.
+    pub fn pause(&mut self, until: DateTime<Utc>) {
         self.paused_until = self.paused_until.max(Some(until));
     }
 

@@ -74,6 +74,7 @@ async fn gate(State(stand): State<Stand>, mut request: Request, next: Next) -> R
             Bucket::Search => world.counters.searches += 1,
             Bucket::Core => world.counters.core += 1,
         }
+        world.note_impatience(bucket, now);
         if !request.headers().contains_key(header::USER_AGENT) {
             world.counters.unexpected.push(format!("no User-Agent: {path}"));
             return forbidden_without_user_agent();
@@ -97,7 +98,7 @@ async fn gate(State(stand): State<Stand>, mut request: Request, next: Next) -> R
                 }
             },
         };
-        (world.strike(&path, search), quota, world.settings.latency_millis)
+        (world.strike(&path, search, bucket, now), quota, world.settings.latency_millis)
     };
     if latency > 0 {
         tokio::time::sleep(Duration::from_millis(latency)).await;

@@ -4,6 +4,7 @@
 
 mod cache;
 mod client;
+mod coverage;
 mod databases;
 mod lists;
 mod maintenance;
