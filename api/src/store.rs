@@ -185,20 +185,32 @@ pub struct Page<'a> {
     pub unreadable: &'a [RepositoryId],
 }
 
-/// How far down a refresh looked. A repository above one of the ends should have been shown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Floors {
-    /// The stars of the last repository shown; `None` when all there are were shown.
-    pub stars: Option<i64>,
-    /// The `updated_at` of the last one; `None` when all there are were shown.
-    pub updated_at: Option<DateTime<Utc>>,
+/// What a run should have shown of a topic, by the numbers that are stored. A repository of it that was not shown is in
+/// doubt: GitHub drops some now and then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The first so many by stars and by update. What is among neither was overtaken by others.
+    First(i64),
+    /// Every repository.
+    All,
+    /// Every one that was updated after this time.
+    Since(DateTime<Utc>),
 }
 
-impl Floors {
-    /// For a run that reads only what was updated since then.
-    #[must_use]
-    pub fn since(updated_at: DateTime<Utc>) -> Self {
-        Self { stars: Some(i64::MAX), updated_at: Some(updated_at) }
+impl Scope {
+    /// The length of the rankings.
+    fn depth(self) -> i64 {
+        match self {
+            Self::First(depth) => depth,
+            Self::All | Self::Since(_) => i64::MAX,
+        }
+    }
+
+    fn since(self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::First(_) | Self::All => None,
+            Self::Since(time) => Some(time),
+        }
     }
 }
 
@@ -224,9 +236,8 @@ pub struct Confirmed<'a> {
     pub total_count: i64,
     /// How large the result is, to compare the next one with.
     pub found: i64,
-    /// Stored repositories that were not shown and lie below both ends were overtaken by others, and are out. `None`
-    /// where every repository is kept.
-    pub floors: Option<Floors>,
+    /// What was overtaken in it is out.
+    pub scope: Scope,
 }
 
 /// The database behind the service.
@@ -324,8 +335,8 @@ pub trait RefreshStore: Send + Sync {
         now: DateTime<Utc>,
     ) -> Result<()>;
 
-    /// Repositories that the run has not shown though by their stored numbers it should have: longest unconfirmed first.
-    async fn doubts(&self, lease: &Lease, topic: &Topic, floors: Floors, limit: i64) -> Result<Vec<RepositoryId>>;
+    /// Repositories of the scope that the run has not shown: longest unconfirmed first.
+    async fn doubts(&self, lease: &Lease, topic: &Topic, scope: Scope, limit: i64) -> Result<Vec<RepositoryId>>;
 
     /// Takes repositories out of a topic.
     async fn remove(&self, lease: &Lease, topic: &Topic, ids: &[RepositoryId], now: DateTime<Utc>) -> Result<()>;

@@ -10,12 +10,10 @@ use crate::repository::RepositoryId;
 /// A query, read page by page.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
-    /// How many repositories GitHub counted at first.
+    /// The most repositories that GitHub counted.
     pub(super) total_count: i64,
     /// Why something is missing: one line.
     pub(super) fault: Option<String>,
-    /// The stars of the last repository shown.
-    pub(super) last_stars: Option<i64>,
     /// The oldest `updated_at` of the last page.
     pub(super) oldest: Option<DateTime<Utc>>,
     /// The newest `updated_at` of all.
@@ -32,12 +30,10 @@ pub(super) struct Reading {
 impl Reading {
     /// Takes a page in.
     pub(super) fn add(&mut self, page: &SearchPage) {
+        self.total_count = self.total_count.max(page.total_count);
         self.ids.extend(page.repositories.iter().map(|repository| repository.id));
         self.ids.extend(page.skipped.iter().filter_map(|skipped| skipped.id));
         self.unnamed += page.skipped.iter().filter(|skipped| skipped.id.is_none()).count();
-        if let Some(last) = page.repositories.last() {
-            self.last_stars = Some(last.stargazers_count);
-        }
         let updates = || page.repositories.iter().map(|repository| repository.updated_at);
         self.oldest = updates().min().or(self.oldest);
         self.newest = self.newest.max(updates().max());

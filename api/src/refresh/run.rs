@@ -13,7 +13,7 @@ use crate::github::{GitHubError, PER_PAGE, Patience, SearchPage, Single, Sort};
 use crate::lists::LIST_LENGTH;
 use crate::quota::{Bucket, Pace};
 use crate::repository::{Repository, RepositoryId, rfc3339};
-use crate::store::{Confirmed, Finish, Floors, Lease, Page, StoreError, TopicState};
+use crate::store::{Confirmed, Finish, Lease, Page, Scope, StoreError, TopicState};
 use crate::topic::Topic;
 
 /// How often a page is asked for again because something is missing from it.
@@ -44,7 +44,8 @@ pub(super) struct Run<'a> {
     /// Every repository that the run has shown, unreadable ones included.
     pub(super) seen: HashSet<RepositoryId>,
     best_match: Vec<RepositoryId>,
-    floors: Floors,
+    /// What the searches should show.
+    scope: Scope,
     /// What the next run may build on, should this one not end complete.
     covered: Covered,
     newest: Option<DateTime<Utc>>,
@@ -69,7 +70,7 @@ impl<'a> Run<'a> {
             report: Report { plan: Some(plan), ..Report::default() },
             seen: HashSet::new(),
             best_match: Vec::new(),
-            floors: Floors::default(),
+            scope: if coverage == Coverage::Top { Scope::First(LIST_LENGTH as i64) } else { Scope::All },
             covered: state.covered,
             newest: None,
             touched: BTreeSet::from([state.topic.clone()]),
@@ -126,18 +127,10 @@ impl<'a> Run<'a> {
         believed && (self.coverage == Coverage::Top || best_match.lacks().is_none())
     }
 
-    /// The first of the two rankings that are not GitHub's own. What lies below the last one shown was overtaken; where a
-    /// query shows all there are, nothing was.
+    /// The first of the two rankings that are not GitHub's own.
     async fn read_top(&mut self) -> Result<(), GitHubError> {
         for sort in [Sort::Stars, Sort::Updated] {
-            let Some(reading) = self.attempt(&Query::first(self.topic, sort)).await? else { continue };
-            if reading.total_count > LIST_LENGTH as i64 {
-                match sort {
-                    Sort::Stars => self.floors.stars = reading.last_stars,
-                    Sort::Updated => self.floors.updated_at = reading.oldest,
-                    Sort::BestMatch => {}
-                }
-            }
+            self.attempt(&Query::first(self.topic, sort)).await?;
         }
         Ok(())
     }
@@ -158,7 +151,7 @@ impl<'a> Run<'a> {
                 rfc3339(since)
             ));
         }
-        self.floors = Floors::since(since);
+        self.scope = Scope::Since(since);
         Ok(())
     }
 
@@ -201,13 +194,8 @@ impl<'a> Run<'a> {
         while let Some(url) = next.take() {
             let page = self.whole_page(&url, offset, query, &mut reading).await?;
             let slice = query.extent == Extent::All;
-            if offset == 0 {
-                reading.total_count = page.total_count;
-                if slice && page.total_count > SEARCH_CAP {
-                    break;
-                }
-            }
-            let before = if slice { reading.total_count } else { self.report.total_count.unwrap_or(page.total_count) };
+            let before = if slice && offset > 0 { Some(reading.total_count) } else { self.report.total_count.filter(|_| !slice) };
+            let before = before.unwrap_or(page.total_count);
             if page.total_count.min(before) * 2 < page.total_count.max(before) {
                 reading.fault(format!("GitHub counted {before} repositories and then {}", page.total_count));
             }
@@ -216,6 +204,9 @@ impl<'a> Run<'a> {
                 self.rank(&page);
             }
             reading.add(&page);
+            if slice && offset == 0 && page.total_count > SEARCH_CAP {
+                break;
+            }
             self.newest = self.newest.max(reading.newest);
             self.store(&page).await?;
             offset += PER_PAGE;
@@ -309,7 +300,7 @@ impl<'a> Run<'a> {
     /// now keep their places until they can.
     async fn settle_doubts(&mut self) -> Result<(), StoreError> {
         let store = &self.parts.store;
-        let doubts = store.doubts(self.lease, self.topic, self.floors, MAX_DOUBTS).await?;
+        let doubts = store.doubts(self.lease, self.topic, self.scope, MAX_DOUBTS).await?;
         let (mut found, mut gone) = (Vec::new(), Vec::new());
         for id in doubts {
             let patience = Patience { pace: Pace::Scheduled, until: self.parts.clock.now() };
@@ -358,7 +349,7 @@ impl<'a> Run<'a> {
             best_match: &self.best_match,
             total_count: self.report.total_count.unwrap_or_default(),
             found: size,
-            floors: (self.plan == Plan::Top).then_some(self.floors),
+            scope: self.scope,
         };
         if complete {
             self.covered = match (self.coverage, self.plan, self.covered.covered_at) {

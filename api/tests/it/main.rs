@@ -10,6 +10,7 @@ mod lists;
 mod maintenance;
 mod on_demand;
 mod process;
+mod property;
 mod proxy;
 mod real_data;
 mod redis;

@@ -13,12 +13,18 @@ use crate::refresh::plan::Slice;
 use crate::refresh::report::{Cause, Outcome, Refresh, Report, State};
 use crate::repository::RepositoryId;
 use crate::store::{
-    ALL_TOPICS, Begun, Finish, Floors, LEASE_TIME, LEDGER_TIME, Lease, NewRefresh, Page, RefreshStore, Result, StoreError,
-    Stored, Written,
+    ALL_TOPICS, Begun, Finish, LEASE_TIME, LEDGER_TIME, Lease, NewRefresh, Page, RefreshStore, Result, Scope, StoreError, Stored,
+    Written,
 };
 use crate::topic::Topic;
 
 const ENTRY: &str = "SELECT id, topic, cause, outcome, started_at, finished_at, report FROM refreshes";
+
+/// The repositories of a topic, which is the first parameter, with their places in its rankings.
+const PLACED: &str = "(SELECT id, confirmed_in, stargazers_count, updated_at,
+         row_number() OVER (ORDER BY stargazers_count DESC, id) AS by_stars,
+         row_number() OVER (ORDER BY updated_at DESC, id) AS by_update
+     FROM topic_repositories JOIN repositories ON id = repository_id WHERE topic = $1) AS placed";
 
 #[async_trait]
 impl RefreshStore for SqlStore {
@@ -178,15 +184,14 @@ impl RefreshStore for SqlStore {
         Ok(transaction.commit().await?)
     }
 
-    async fn doubts(&self, lease: &Lease, topic: &Topic, floors: Floors, limit: i64) -> Result<Vec<RepositoryId>> {
-        let query = sqlx::query_scalar(
-            "SELECT repository_id FROM topic_repositories JOIN repositories ON id = repository_id
-             WHERE topic = $1 AND confirmed_in <> $2
-               AND ($3 IS NULL OR stargazers_count > $3 OR $4 IS NULL OR updated_at > $4)
-             ORDER BY confirmed_in, stargazers_count DESC, id LIMIT $5",
-        );
-        let query = query.bind(topic.as_str()).bind(lease.refresh).bind(floors.stars).bind(floors.updated_at).bind(limit);
-        Ok(query.fetch_all(self.reader()).await?)
+    async fn doubts(&self, lease: &Lease, topic: &Topic, scope: Scope, limit: i64) -> Result<Vec<RepositoryId>> {
+        let doubts = sqlx::query_scalar(AssertSqlSafe(format!(
+            "SELECT id FROM {PLACED} WHERE confirmed_in <> $2 AND (by_stars <= $3 OR by_update <= $3)
+               AND ($4 IS NULL OR updated_at > $4)
+             ORDER BY confirmed_in, stargazers_count DESC, id LIMIT $5"
+        )));
+        let doubts = doubts.bind(topic.as_str()).bind(lease.refresh).bind(scope.depth()).bind(scope.since()).bind(limit);
+        Ok(doubts.fetch_all(self.reader()).await?)
     }
 
     async fn remove(&self, lease: &Lease, topic: &Topic, gone: &[RepositoryId], now: DateTime<Utc>) -> Result<()> {
@@ -210,14 +215,12 @@ impl RefreshStore for SqlStore {
         let topic = finish.topic.as_str();
         let mut overtaken = 0;
         if let Some(confirmed) = &finish.complete {
-            if let Some(Floors { stars, updated_at }) = confirmed.floors {
-                let removed = sqlx::query(
-                    "DELETE FROM topic_repositories WHERE topic = $1 AND confirmed_in <> $2 AND repository_id IN
-                         (SELECT id FROM repositories WHERE stargazers_count <= $3 AND updated_at <= $4)",
-                );
-                let removed = removed.bind(topic).bind(lease.refresh).bind(stars).bind(updated_at);
-                overtaken = i64::try_from(removed.execute(&mut *transaction).await?.rows_affected()).unwrap_or(i64::MAX);
-            }
+            let removed = sqlx::query(AssertSqlSafe(format!(
+                "DELETE FROM topic_repositories WHERE topic = $1 AND repository_id IN
+                     (SELECT id FROM {PLACED} WHERE confirmed_in <> $2 AND by_stars > $3 AND by_update > $3)"
+            )));
+            let removed = removed.bind(topic).bind(lease.refresh).bind(confirmed.scope.depth());
+            overtaken = i64::try_from(removed.execute(&mut *transaction).await?.rows_affected()).unwrap_or(i64::MAX);
             sqlx::query("DELETE FROM slices WHERE topic = $1").bind(topic).execute(&mut *transaction).await?;
             rank(&mut transaction, finish.topic, confirmed.best_match).await?;
         }
