@@ -31,6 +31,8 @@ pub struct World {
     pub(crate) windows: Windows,
     /// Until when refusals have said to wait: a primary limit for its own bucket, a secondary one for everything.
     waits: HashMap<Option<Bucket>, DateTime<Utc>>,
+    /// Searches that are not answered yet.
+    pub(crate) searching: u64,
     /// The stand-in was dropped: no request is answered any more.
     pub(crate) stopped: bool,
     repositories: BTreeMap<u64, Arc<Repository>>,
@@ -73,6 +75,8 @@ pub struct Counters {
     pub over_limit: u64,
     /// Requests that came before the time until which a refusal had said to wait.
     pub impatient: u64,
+    /// Searches that came while another one was not answered yet.
+    pub overlapping: u64,
     /// How often each kind of fault struck.
     pub faults: BTreeMap<String, u64>,
     /// Method, path and query of every request, in order, with its time.

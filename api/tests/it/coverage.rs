@@ -206,3 +206,16 @@ async fn a_small_topic_does_not_wait_for_a_large_one() {
     assert!(last < 40, "turn by turn: {topics:?}");
     assert_eq!((world.counters.over_limit, world.counters.impatient), (0, 0));
 }
+
+#[tokio::test]
+async fn topics_side_by_side_search_one_at_a_time() {
+    let mut world = World::default();
+    for (seed, topic) in (7..).zip(["kubernetes", "mcp", "helm", "istio"]) {
+        world.add_generated(150, seed, topic);
+    }
+    world.settings.latency_millis = 5;
+    let mirror = Mirror::start_with(world, &[("TOPICS", "kubernetes,mcp,helm,istio")]).await;
+    let report = mirror.request(reqwest::Method::POST, "/update_cache", &[]).await.json();
+    assert_eq!((&report["complete"], &report["requests"]), (&true.into(), &8.into()), "{report}");
+    assert_eq!(mirror.stub.world().counters.overlapping, 0);
+}
