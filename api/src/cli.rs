@@ -121,10 +121,7 @@ pub async fn refresh(service: &Arc<Service>, topic: Option<&Topic>) -> anyhow::R
 
 /// Requests done and expected, over all topics so far.
 fn progress(refresh: &Refresh) -> (i64, i64) {
-    let all = std::iter::once(refresh).chain(&refresh.topics);
-    let (done, expected) =
-        all.fold((0, 0), |(done, expected), one| (done + one.report.requests, expected + one.report.requests_expected));
-    (done, expected.max(done))
+    (refresh.report.requests, refresh.report.requests_expected.max(refresh.report.requests))
 }
 
 /// `api healthcheck`.

@@ -9,6 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::postgres::PgConnectOptions;
 use url::Url;
 
+use crate::refresh::plan::{Coverage, Coverages};
 use crate::schedule::Schedule;
 use crate::topic::Topic;
 
@@ -45,7 +46,12 @@ pub const SETTINGS: &[Setting] = &[
     setting("DATA_DIR", "./data", "folder of the SQLite file"),
     setting("GITHUB_API_URL", "https://api.github.com", "GitHub's API, or a GitHub Enterprise Server's"),
     secret("GITHUB_TOKEN", "raises GitHub's limit from 10 to 30 searches a minute; needs no permissions"),
-    setting("TOPICS", "kubernetes", "topics to keep, separated by commas"),
+    setting(
+        "TOPICS",
+        "kubernetes",
+        "topics to keep, separated by commas; `topic:complete` and `topic:top` name their own coverage",
+    ),
+    setting("COVERAGE", "top", "what is kept of a topic: top, the first 500 of each ranking, or complete, every repository"),
     setting("ON_DEMAND_TOPICS", "true", "fetch other topics when they are first read: true or false"),
     setting("REFRESH_SCHEDULE", "0 * * * *", "when to refresh: cron, UTC, five fields or six with seconds"),
     setting("SCHEDULER", "internal", "internal, or external when another program rings /update_cache"),
@@ -69,6 +75,8 @@ pub struct Config {
     pub github: GitHubConfig,
     /// TOPICS.
     pub topics: Vec<Topic>,
+    /// COVERAGE, and what TOPICS says of it.
+    pub coverages: Coverages,
     /// ON_DEMAND_TOPICS.
     pub on_demand_topics: bool,
     /// REFRESH_SCHEDULE.
@@ -153,6 +161,7 @@ impl Config {
         let url = reader.required("GITHUB_API_URL", api_url);
         let token = reader.optional("GITHUB_TOKEN", token);
         let topics = reader.required("TOPICS", topics);
+        let coverage = reader.required("COVERAGE", coverage);
         let on_demand_topics = reader.required("ON_DEMAND_TOPICS", |text| text.parse().map_err(|_| "true or false".to_owned()));
         let schedule = reader.required("REFRESH_SCHEDULE", Schedule::parse);
         let scheduler = reader.required("SCHEDULER", |text| match text {
@@ -177,12 +186,13 @@ impl Config {
                  maintenance wants a token. Set one, or publish on 127.0.0.1"
             ));
         }
-        match (listen_addr, data_dir, url, topics, on_demand_topics, schedule, scheduler) {
+        match (listen_addr, data_dir, url, topics, coverage, on_demand_topics, schedule, scheduler) {
             (
                 Some(listen_addr),
                 Some(data_dir),
                 Some(url),
                 Some(topics),
+                Some(coverage),
                 Some(on_demand_topics),
                 Some(schedule),
                 Some(scheduler),
@@ -198,7 +208,11 @@ impl Config {
                 },
                 redis,
                 github: GitHubConfig { url, token },
-                topics,
+                coverages: Coverages {
+                    default: coverage,
+                    own: topics.iter().filter_map(|(topic, own)| Some((topic.clone(), (*own)?))).collect(),
+                },
+                topics: topics.into_iter().map(|(topic, _)| topic).collect(),
                 on_demand_topics,
                 schedule,
                 scheduler,
@@ -327,20 +341,31 @@ fn token_of_our_own(text: &str) -> Result<SecretString, String> {
     if token.expose_secret().len() < 8 { Err("at least 8 characters".to_owned()) } else { Ok(token) }
 }
 
-fn topics(text: &str) -> Result<Vec<Topic>, String> {
-    let mut topics = Vec::new();
-    for name in text.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+fn topics(text: &str) -> Result<Vec<(Topic, Option<Coverage>)>, String> {
+    let mut topics: Vec<(Topic, Option<Coverage>)> = Vec::new();
+    for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        let (name, own) = match part.split_once(':') {
+            Some((name, own)) => {
+                (name, Some(coverage(own).map_err(|accepted| format!("after the colon in {part:?} {accepted}"))?))
+            }
+            None => (part, None),
+        };
         let topic: Topic = name.parse().map_err(|error| format!("topics separated by commas; {name:?} is none: {error}"))?;
-        if !topics.contains(&topic) {
-            topics.push(topic);
+        if !topics.iter().any(|(known, _)| *known == topic) {
+            topics.push((topic, own));
         }
     }
     Ok(topics)
 }
 
+fn coverage(text: &str) -> Result<Coverage, String> {
+    text.parse().map_err(|_| "top or complete".to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Origin;
 
     fn read(pairs: &[(&str, &str)]) -> Result<Config, InvalidConfig> {
         let pairs: Vec<(String, OsString)> = pairs.iter().map(|(name, value)| (name.to_string(), value.into())).collect();
@@ -358,6 +383,19 @@ mod tests {
     }
 
     #[test]
+    fn a_topic_may_name_its_own_coverage() {
+        let config = read(&[("TOPICS", "kubernetes, mcp:complete,helm:top"), ("COVERAGE", "complete")]).expect("valid");
+        assert_eq!(config.topics.iter().map(Topic::as_str).collect::<Vec<_>>(), ["kubernetes", "mcp", "helm"]);
+        let of = |name: &str, origin| config.coverages.of(&name.parse().expect("a topic"), origin);
+        assert_eq!(of("kubernetes", Origin::Configured), Coverage::Complete);
+        assert_eq!(of("helm", Origin::Configured), Coverage::Top);
+        assert_eq!(of("istio", Origin::Requested), Coverage::Complete);
+        assert_eq!(of("istio", Origin::OnDemand), Coverage::Top, "strangers get what lists need");
+        let error = read(&[("TOPICS", "mcp:all")]).expect_err("no coverage").to_string();
+        assert!(error.contains("\"mcp:all\" top or complete"), "{error}");
+    }
+
+    #[test]
     fn every_fault_is_named_at_once_and_secrets_never_shown() {
         let error = read(&[
             ("LISTEN_ADDR", "here"),
@@ -365,6 +403,7 @@ mod tests {
             ("GITHUB_API_URL", "ftp://x"),
             ("GITHUB_TOKEN", "hunter2 with spaces"),
             ("TOPICS", "ok,not ok"),
+            ("COVERAGE", "some"),
             ("ON_DEMAND_TOPICS", "maybe"),
             ("REFRESH_SCHEDULE", "sometimes"),
             ("SCHEDULER", "none"),
@@ -378,6 +417,7 @@ mod tests {
             "GITHUB_API_URL",
             "GITHUB_TOKEN",
             "TOPICS",
+            "COVERAGE",
             "ON_DEMAND_TOPICS",
             "REFRESH_SCHEDULE",
             "SCHEDULER",
@@ -386,7 +426,7 @@ mod tests {
         ] {
             assert_eq!(text.matches(&format!("  {name}:")).count(), 1, "{name} in {text}");
         }
-        assert!(text.starts_with("10 settings are wrong:"), "{text}");
+        assert!(text.starts_with("11 settings are wrong:"), "{text}");
         assert!(!text.contains("hunter2"), "{text}");
     }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, LINK, USER_AGENT};
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
@@ -20,7 +20,7 @@ use crate::quota::{Bucket, Pace};
 use crate::refresh::report::Report;
 use crate::repository::{Repository, RepositoryId};
 use crate::store::{SharedStore, StoreError};
-use answer::{Verdict, judge};
+use answer::{Ruling, Verdict, judge};
 
 pub use search::{PER_PAGE, SearchPage, Sort};
 
@@ -34,6 +34,9 @@ const MAX_BODY_BYTES: usize = 16 << 20;
 
 /// Further tries after a failure. Two or three help against GitHub's 5xx.
 const MAX_RETRIES: usize = 3;
+
+/// How often to look whether another request has come to its end. GitHub asks for one at a time.
+const ASK_WHETHER_BUSY: TimeDelta = TimeDelta::milliseconds(100);
 
 /// Why GitHub gave no answer that can be used.
 #[derive(Debug, thiserror::Error)]
@@ -179,10 +182,7 @@ impl GitHub {
             self.admit(bucket, patience, report).await?;
             report.requests += 1;
             attempts += 1;
-            let verdict = match self.send(url).await {
-                Ok(answer) => self.judge(bucket, answer).await?,
-                Err(reason) => Verdict::Failed(reason),
-            };
+            let verdict = self.judge(bucket, self.send(url).await).await?;
             let reason = match verdict {
                 Verdict::Good(answer) => match read(answer) {
                     Ok(value) => return Ok(value),
@@ -203,24 +203,40 @@ impl GitHub {
         }
     }
 
-    /// Waits until the quota lets a request go, and counts it. The quota is the database's, so all replicas wait alike.
+    /// Waits for a turn, and until no other request is under way, and counts the request. The quota is the database's, so
+    /// all replicas wait alike.
     async fn admit(&self, bucket: Bucket, patience: Patience, report: &mut Report) -> Result<(), GitHubError> {
+        let asked_at = self.clock.now();
+        let mut turn = self.take_turn(bucket, patience).await?;
         loop {
+            self.sleep_until(turn).await?;
             let now = self.clock.now();
             let mut quota = self.store.quota(bucket).await?;
-            let earliest = quota.earliest(bucket, patience.pace, now);
-            if earliest > patience.until {
-                return Err(GitHubError::Limited { until: earliest });
+            if quota.allowed_at(patience.pace, now) > now {
+                // A pause began while we waited.
+                turn = self.take_turn(bucket, patience).await?;
+            } else if bucket == Bucket::Search && quota.busy_until.is_some_and(|until| until > now) {
+                turn = now + ASK_WHETHER_BUSY;
+            } else {
+                quota.send(now);
+                if self.store.save_quota(bucket, &quota).await? {
+                    report.waited_ms += (now - asked_at).num_milliseconds();
+                    return Ok(());
+                }
             }
-            if earliest > now {
-                debug!(until = %earliest, "waiting for GitHub's limit");
-                self.sleep_until(earliest).await?;
-                report.waited_ms += (self.clock.now() - now).num_milliseconds();
-                continue;
+        }
+    }
+
+    async fn take_turn(&self, bucket: Bucket, patience: Patience) -> Result<DateTime<Utc>, GitHubError> {
+        loop {
+            let mut quota = self.store.quota(bucket).await?;
+            let turn = quota.take_turn(bucket, patience.pace, self.clock.now());
+            if turn > patience.until {
+                return Err(GitHubError::Limited { until: turn });
             }
-            quota.take(bucket, now);
             if self.store.save_quota(bucket, &quota).await? {
-                return Ok(());
+                debug!(%turn, "the next request's turn");
+                return Ok(turn);
             }
         }
     }
@@ -247,17 +263,36 @@ impl GitHub {
     }
 
     /// Tells good answers from limits and failures, and stores what the answer says of the quota.
-    async fn judge(&self, bucket: Bucket, answer: Answer) -> Result<Verdict, GitHubError> {
+    async fn judge(&self, bucket: Bucket, answer: Result<Answer, String>) -> Result<Verdict, GitHubError> {
         loop {
             let mut quota = self.store.quota(bucket).await?;
-            let ruling = judge(&answer, bucket, &mut quota, self.clock.now());
+            let strikes = quota.strikes;
+            quota.busy_until = None;
+            let ruling = match &answer {
+                Ok(answer) => judge(answer, bucket, &mut quota, self.clock.now()),
+                Err(reason) => Ruling::Failed(reason.clone()),
+            };
             if self.store.save_quota(bucket, &quota).await? {
-                return Ok(match ruling {
-                    answer::Ruling::Good => Verdict::Good(answer),
-                    answer::Ruling::Limited => Verdict::Limited,
-                    answer::Ruling::Refused(reason) => Verdict::Refused(reason),
-                    answer::Ruling::Failed(reason) => Verdict::Failed(reason),
+                if let Some(until) = quota.paused_until.filter(|_| quota.strikes > strikes) {
+                    self.pause(bucket.other(), until).await?;
+                }
+                return Ok(match (ruling, answer) {
+                    (Ruling::Good, Ok(answer)) => Verdict::Good(answer),
+                    (Ruling::Limited, _) => Verdict::Limited,
+                    (Ruling::Refused(reason), _) => Verdict::Refused(reason),
+                    (Ruling::Failed(reason), _) | (Ruling::Good, Err(reason)) => Verdict::Failed(reason),
                 });
+            }
+        }
+    }
+
+    /// A limit that is not one bucket's own holds for everything.
+    async fn pause(&self, bucket: Bucket, until: DateTime<Utc>) -> Result<(), StoreError> {
+        loop {
+            let mut quota = self.store.quota(bucket).await?;
+            quota.pause(until);
+            if self.store.save_quota(bucket, &quota).await? {
+                return Ok(());
             }
         }
     }

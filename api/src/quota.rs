@@ -13,8 +13,22 @@ pub enum Bucket {
     Core,
 }
 
+impl Bucket {
+    /// The one that this one is not.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Search => Self::Core,
+            Self::Core => Self::Search,
+        }
+    }
+}
+
 /// GitHub's windows for searches are one minute long.
 const SEARCH_WINDOW: TimeDelta = TimeDelta::minutes(1);
+
+/// A request that was under way for longer has failed, or its process has ended.
+const LONGEST_REQUEST: TimeDelta = TimeDelta::seconds(35);
 
 /// Limits above this need no spacing: a private server's, or none to speak of.
 const SPACED_UP_TO: i64 = 1_000;
@@ -48,8 +62,10 @@ pub struct Quota {
     pub remaining: Option<i64>,
     /// The end of the window.
     pub reset_at: Option<DateTime<Utc>>,
-    /// When the next spaced request may go.
+    /// The next turn that nobody has: spaced requests take one each, in the order in which they come.
     pub next_at: Option<DateTime<Utc>>,
+    /// Until when a request may be under way; `None` when there is none.
+    pub busy_until: Option<DateTime<Utc>>,
     /// Until when GitHub said to wait.
     pub paused_until: Option<DateTime<Utc>>,
     /// Secondary limits since the last good answer.
@@ -68,10 +84,10 @@ pub struct Reported {
 }
 
 impl Quota {
-    /// When a request may go: `now`, or later.
+    /// When GitHub lets a request go: `now`, or after a pause or at the end of a window that is used up.
     #[must_use]
-    pub fn earliest(&self, bucket: Bucket, pace: Pace, now: DateTime<Utc>) -> DateTime<Utc> {
-        let mut time = now.max(self.paused_until.unwrap_or(now));
+    pub fn allowed_at(&self, pace: Pace, now: DateTime<Utc>) -> DateTime<Utc> {
+        let time = now.max(self.paused_until.unwrap_or(now));
         let (Some(limit), Some(remaining), Some(reset_at)) = (self.limit, self.remaining, self.reset_at) else {
             return time;
         };
@@ -79,22 +95,33 @@ impl Quota {
             Pace::Scheduled => (limit + 9) / 10,
             Pace::OnDemand | Pace::Waiting => limit / 2,
         };
-        if now < reset_at && remaining <= reserve {
-            time = time.max(reset_at);
-        }
-        if pace != Pace::Waiting && self.spacing(bucket).is_some() {
-            time = time.max(self.next_at.unwrap_or(now));
-        }
-        time
+        if now < reset_at && remaining <= reserve { time.max(reset_at) } else { time }
+    }
+
+    /// Takes the next turn. Whoever asks again after each answer shares the turns fairly with others who do.
+    pub fn take_turn(&mut self, bucket: Bucket, pace: Pace, now: DateTime<Utc>) -> DateTime<Utc> {
+        let allowed = self.allowed_at(pace, now);
+        let Some(spacing) = self.spacing(bucket) else { return allowed };
+        let turn = if pace == Pace::Waiting { allowed } else { allowed.max(self.next_at.unwrap_or(allowed)) };
+        self.next_at = self.next_at.max(Some(turn + spacing));
+        turn
     }
 
     /// Counts a request that goes at `now`.
-    pub fn take(&mut self, bucket: Bucket, now: DateTime<Utc>) {
+    pub fn send(&mut self, now: DateTime<Utc>) {
         if self.reset_at.is_some_and(|reset_at| reset_at <= now) {
             (self.remaining, self.reset_at) = (self.limit, None);
         }
         self.remaining = self.remaining.map(|remaining| (remaining - 1).max(0));
-        self.next_at = self.spacing(bucket).map(|spacing| now + spacing);
+        self.busy_until = Some(now + LONGEST_REQUEST);
+    }
+
+    /// How long so many more requests of the schedule take, as far as the limits tell.
+    #[must_use]
+    pub fn time_for(&self, bucket: Bucket, requests: i64, now: DateTime<Utc>) -> TimeDelta {
+        let spacing = self.spacing(bucket).unwrap_or_default();
+        let between = i32::try_from((requests - 1).max(0)).unwrap_or(i32::MAX);
+        self.allowed_at(Pace::Scheduled, now) - now + spacing * between
     }
 
     /// Takes over what an answer says of the limits.
@@ -127,7 +154,8 @@ impl Quota {
         self.strikes < MAX_STRIKES
     }
 
-    fn pause(&mut self, until: DateTime<Utc>) {
+    /// Nobody asks before then.
+    pub fn pause(&mut self, until: DateTime<Utc>) {
         self.paused_until = self.paused_until.max(Some(until));
     }
 
@@ -148,8 +176,8 @@ mod tests {
 
     fn after_first_request(limit: i64, remaining: i64) -> Quota {
         let mut quota = Quota::default();
-        assert_eq!(quota.earliest(Bucket::Search, Pace::Scheduled, at(0)), at(0), "the first request never waits");
-        quota.take(Bucket::Search, at(0));
+        assert_eq!(quota.take_turn(Bucket::Search, Pace::Scheduled, at(0)), at(0), "the first request never waits");
+        quota.send(at(0));
         let reported = Reported { limit: Some(limit), remaining: Some(remaining), reset_at: Some(at(60)) };
         quota.observe(Bucket::Search, reported, at(0));
         quota
@@ -157,24 +185,33 @@ mod tests {
 
     #[test]
     fn spreads_the_reported_limit_over_its_window() {
-        let earliest = |quota: &Quota| quota.earliest(Bucket::Search, Pace::Scheduled, at(0));
-        assert_eq!(earliest(&after_first_request(30, 29)), at(2));
-        assert_eq!(earliest(&after_first_request(10, 9)), at(6));
-        assert_eq!(earliest(&after_first_request(5_000, 4_999)), at(0), "above 1,000: no spacing");
+        let turn = |mut quota: Quota| quota.take_turn(Bucket::Search, Pace::Scheduled, at(0));
+        assert_eq!(turn(after_first_request(30, 29)), at(2));
+        assert_eq!(turn(after_first_request(10, 9)), at(6));
+        assert_eq!(turn(after_first_request(5_000, 4_999)), at(0), "above 1,000: no spacing");
         let mut unlimited = Quota::default();
-        unlimited.take(Bucket::Search, at(0));
+        unlimited.send(at(0));
         unlimited.observe(Bucket::Search, Reported::default(), at(0));
-        assert_eq!(earliest(&unlimited), at(0), "no limit reported: no spacing");
+        assert_eq!(turn(unlimited), at(0), "no limit reported: no spacing");
+    }
+
+    #[test]
+    fn everyone_has_a_turn_of_their_own() {
+        let mut quota = after_first_request(30, 29);
+        let mut turn = |pace| quota.take_turn(Bucket::Search, pace, at(1));
+        assert_eq!([turn(Pace::Scheduled), turn(Pace::OnDemand), turn(Pace::Scheduled)], [at(2), at(4), at(6)]);
+        assert_eq!(turn(Pace::Waiting), at(1), "a reader does not wait for others");
+        assert_eq!(turn(Pace::Scheduled), at(8));
+        assert_eq!(quota.time_for(Bucket::Search, 11, at(1)), TimeDelta::seconds(20));
     }
 
     #[test]
     fn keeps_a_reserve_and_half_for_the_schedule() {
-        let earliest = |remaining, pace| after_first_request(30, remaining).earliest(Bucket::Search, pace, at(10));
+        let earliest = |remaining, pace| after_first_request(30, remaining).allowed_at(pace, at(10));
         assert_eq!(earliest(4, Pace::Scheduled), at(10));
         assert_eq!(earliest(3, Pace::Scheduled), at(60), "a tenth is the reserve");
         assert_eq!(earliest(16, Pace::OnDemand), at(10));
         assert_eq!(earliest(15, Pace::OnDemand), at(60), "half is the schedule's");
-        assert_eq!(after_first_request(30, 29).earliest(Bucket::Search, Pace::Waiting, at(0)), at(0), "no spacing");
         assert_eq!(earliest(15, Pace::Waiting), at(60));
     }
 
@@ -182,17 +219,17 @@ mod tests {
     fn waits_as_long_as_github_says() {
         let mut quota = after_first_request(30, 0);
         quota.exhausted(at(10));
-        assert_eq!(quota.earliest(Bucket::Search, Pace::Waiting, at(10)), at(61));
+        assert_eq!(quota.allowed_at(Pace::Waiting, at(10)), at(61));
 
         let mut quota = after_first_request(30, 14);
         assert!(quota.slowed(Some(TimeDelta::seconds(7)), at(10)));
-        assert_eq!(quota.earliest(Bucket::Search, Pace::Scheduled, at(10)), at(17));
+        assert_eq!(quota.allowed_at(Pace::Scheduled, at(10)), at(17));
 
         let mut quota = after_first_request(30, 14);
         let mut now = at(100);
         for minutes in [1, 2, 4, 8] {
             assert!(quota.slowed(None, now));
-            let until = quota.earliest(Bucket::Search, Pace::Scheduled, now);
+            let until = quota.allowed_at(Pace::Scheduled, now);
             assert_eq!(until, now + TimeDelta::minutes(minutes));
             now = until;
         }
@@ -202,8 +239,8 @@ mod tests {
     #[test]
     fn a_window_that_has_ended_is_full_again() {
         let mut quota = after_first_request(10, 0);
-        assert_eq!(quota.earliest(Bucket::Search, Pace::Scheduled, at(61)), at(61));
-        quota.take(Bucket::Search, at(61));
+        assert_eq!(quota.allowed_at(Pace::Scheduled, at(61)), at(61));
+        quota.send(at(61));
         assert_eq!((quota.remaining, quota.reset_at), (Some(9), None));
     }
 }

@@ -170,7 +170,10 @@ impl Reader {
             return Ok(lists);
         }
         match self.store.latest(topic).await? {
-            Some(refresh) => Err(not_yet(topic, &refresh, self.clock.now())),
+            Some(mut refresh) => {
+                self.refresher.estimate(&mut refresh).await?;
+                Err(not_yet(topic, &refresh, self.clock.now()))
+            }
             None => Err(Error::NotTracked(topic.clone())),
         }
     }

@@ -1,16 +1,18 @@
 //! Refreshes: one at a time for each topic, whoever rings, and never worse than before.
 
 pub mod plan;
+mod reading;
 pub mod report;
 mod run;
+mod slices;
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -21,14 +23,19 @@ use crate::cache::Tiers;
 use crate::clock::Clock;
 use crate::github::GitHub;
 use crate::lists::{Lists, Ranking, UNKNOWN_TOPIC_TIME};
+use crate::quota::Bucket;
 use crate::schedule::Schedule;
 use crate::store::{Begun, Lease, NewRefresh, SharedStore, StoreError, TopicState, first_revision};
 use crate::topic::Topic;
+use plan::Coverages;
 use report::{Cause, Outcome, Refresh, Report, State};
 use run::Run;
 
 /// On-demand topics are forgotten when nobody has read them for so long.
 const UNREAD_TIME: TimeDelta = TimeDelta::days(7);
+
+/// Topics whose refreshes run side by side and share GitHub's limit in fair turns: a large one does not hold up the rest.
+const TOPICS_AT_ONCE: usize = 4;
 
 /// A holder renews its lease well before [`crate::store::LEASE_TIME`] is over.
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -58,6 +65,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// TOPICS.
     pub topics: Vec<Topic>,
+    /// What is kept of each.
+    pub coverages: Coverages,
     /// REFRESH_SCHEDULE; its period bounds waits.
     pub schedule: Schedule,
     /// This process, as the lease names it.
@@ -146,6 +155,19 @@ impl Refresher {
         }
     }
 
+    /// Adds to a refresh that runs how long it still takes by GitHub's limits.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn estimate(&self, refresh: &mut Refresh) -> Result<(), StoreError> {
+        if refresh.state == State::Running {
+            let quota = self.0.store.quota(Bucket::Search).await?;
+            let left = refresh.report.requests_expected - refresh.report.requests;
+            refresh.seconds_left = Some(quota.time_for(Bucket::Search, left, self.0.clock.now()).num_seconds());
+        }
+        Ok(())
+    }
+
     /// Returns when a list or a report has become ready in this process, or a moment later: it may be another's.
     pub async fn news(&self) {
         let mut news = self.0.news.subscribe();
@@ -216,7 +238,7 @@ impl Refresher {
         .boxed()
     }
 
-    /// Every tracked topic in turn, each with an entry of its own below this one.
+    /// Every tracked topic, the longest unrefreshed first, each with an entry of its own below this one.
     async fn run_all(&self, lease: &Lease, cause: Cause) -> Result<(), StoreError> {
         let Parts { store, tiers, clock, .. } = &*self.0;
         let now = clock.now();
@@ -226,28 +248,37 @@ impl Refresher {
             tiers.forget(&topic, first_revision(now)).await;
             info!(%topic, "forgotten: nobody asks for it");
         }
+        let mut topics = store.topics().await?;
+        topics.retain(|state| !state.is_unknown_to_github());
+        topics.sort_by_key(|state| state.refreshed_at);
+        let children = stream::iter(topics).map(|state| self.run_child(lease.refresh, state.topic, cause));
+        let children = children.buffer_unordered(TOPICS_AT_ONCE).try_collect::<Vec<_>>();
+        let mut children = self.while_renewing(lease, children).await??;
+        children.sort_by_key(|(id, ..)| *id);
         let (mut sum, mut outcome) = (Report::default(), Outcome::Complete);
-        let topics = store.topics().await?;
-        for state in topics.iter().filter(|state| !state.is_unknown_to_github()) {
-            if self.0.stopping.is_cancelled() {
-                sum.because("the service is stopping");
-                outcome = Outcome::Partial;
-                break;
-            }
-            let child = self.refresh_below(Some(lease.refresh), Some(&state.topic), cause);
-            let ended = self.while_renewing(lease, child).await??;
-            sum.add(&ended.refresh.report);
-            outcome = outcome.max(ended.refresh.outcome.unwrap_or(Outcome::Failed));
-            if let Some(reason) = &ended.refresh.report.reason {
-                sum.because(format!("{}: {reason}", state.topic));
-            }
+        for (_, ended, report) in children {
+            sum.add(&report);
+            outcome = outcome.max(ended);
         }
         store.end(lease, outcome, &sum, clock.now()).await
     }
 
+    /// One topic of a run over all: its entry, its outcome, and its report with the reason under the topic's name.
+    async fn run_child(&self, parent: i64, topic: Topic, cause: Cause) -> Result<(i64, Outcome, Report), StoreError> {
+        if self.0.stopping.is_cancelled() {
+            let reason = Some("the service is stopping".to_owned());
+            return Ok((i64::MAX, Outcome::Partial, Report { reason, ..Report::default() }));
+        }
+        let Refresh { id, outcome, mut report, .. } = self.refresh_below(Some(parent), Some(&topic), cause).await?.refresh;
+        report.reason = report.reason.map(|reason| format!("{topic}: {reason}"));
+        Ok((id, outcome.unwrap_or(Outcome::Failed), report))
+    }
+
     async fn run_topic(&self, lease: &Lease, topic: &Topic, cause: Cause) -> Result<(), StoreError> {
-        let run = Run::new(&self.0, lease, topic, cause);
-        let (outcome, report) = self.while_renewing(lease, run.run()).await??;
+        // Forgotten meanwhile, and its lease with it.
+        let state = self.0.store.topic(topic).await?.ok_or(StoreError::LeaseLost)?;
+        let run = Run::new(&self.0, lease, &state, cause);
+        let (outcome, report) = self.while_renewing(lease, run.run(&state)).await??;
         match outcome {
             Outcome::Complete => info!(report = %report, "refreshed"),
             Outcome::Partial | Outcome::Failed => warn!(report = %report, reason = report.reason, "refreshed in part"),

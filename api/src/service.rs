@@ -75,6 +75,7 @@ impl Service {
             github,
             clock: Arc::clone(&clock),
             topics: config.topics.clone(),
+            coverages: config.coverages.clone(),
             schedule: config.schedule.clone(),
             owner: format!("{}-{:08x}", std::process::id(), fastrand::u32(..)),
             tasks: tasks.clone(),

@@ -18,6 +18,7 @@ use strum::{EnumString, IntoStaticStr};
 use crate::config::DatabaseUrl;
 use crate::lists::Ranking;
 use crate::quota::{Bucket, Quota};
+use crate::refresh::plan::{Covered, Slice};
 use crate::refresh::report::{Cause, Outcome, Refresh, Report};
 use crate::repository::{ListItem, Repository, RepositoryId};
 use crate::topic::Topic;
@@ -85,6 +86,8 @@ pub struct TopicState {
     pub shrunk: Option<(i64, DateTime<Utc>)>,
     /// Repositories kept.
     pub stored: i64,
+    /// What the next run may build on.
+    pub covered: Covered,
 }
 
 impl TopicState {
@@ -182,13 +185,33 @@ pub struct Page<'a> {
     pub unreadable: &'a [RepositoryId],
 }
 
-/// How far down a refresh looked: a repository below both ends was overtaken by others.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Floors {
-    /// The stars of the last repository that sort=stars showed; `None` when it showed all there are.
-    pub stars: Option<i64>,
-    /// The `updated_at` of the last one that sort=updated showed; `None` when it showed all there are.
-    pub updated_at: Option<DateTime<Utc>>,
+/// What a run should have shown of a topic, by the numbers that are stored. A repository of it that was not shown is in
+/// doubt: GitHub drops some now and then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The first so many by stars and by update. What is among neither was overtaken by others.
+    First(i64),
+    /// Every repository.
+    All,
+    /// Every one that was updated after this time.
+    Since(DateTime<Utc>),
+}
+
+impl Scope {
+    /// The length of the rankings.
+    fn depth(self) -> i64 {
+        match self {
+            Self::First(depth) => depth,
+            Self::All | Self::Since(_) => i64::MAX,
+        }
+    }
+
+    fn since(self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::First(_) | Self::All => None,
+            Self::Since(time) => Some(time),
+        }
+    }
 }
 
 /// The last transaction of a topic's refresh.
@@ -200,6 +223,8 @@ pub struct Finish<'a> {
     pub complete: Option<Confirmed<'a>>,
     /// A much smaller result, and when it was seen, to remember until a later one agrees.
     pub shrunk: Option<(i64, DateTime<Utc>)>,
+    /// What the next run may build on.
+    pub covered: Covered,
 }
 
 /// What a complete run has shown.
@@ -209,10 +234,10 @@ pub struct Confirmed<'a> {
     pub best_match: &'a [RepositoryId],
     /// What GitHub counts.
     pub total_count: i64,
-    /// Distinct repositories found.
+    /// How large the result is, to compare the next one with.
     pub found: i64,
-    /// Stored repositories that were not shown and lie below both are out.
-    pub floors: Floors,
+    /// What was overtaken in it is out.
+    pub scope: Scope,
 }
 
 /// The database behind the service.
@@ -291,6 +316,15 @@ pub trait RefreshStore: Send + Sync {
         now: DateTime<Utc>,
     ) -> Result<(Stored, Vec<Topic>)>;
 
+    /// The slices of a topic that were read whole since then.
+    async fn slices(&self, topic: &Topic, since: DateTime<Utc>) -> Result<Vec<Slice>>;
+
+    /// Notes that the run has read a slice whole.
+    async fn keep_slice(&self, lease: &Lease, topic: &Topic, slice: Slice, now: DateTime<Utc>) -> Result<()>;
+
+    /// Takes over a slice that an earlier run has read: what that one saw counts as shown by this one. Returns it.
+    async fn take_slice(&self, lease: &Lease, topic: &Topic, slice: Slice, now: DateTime<Utc>) -> Result<Vec<RepositoryId>>;
+
     /// Gives a topic that has no list yet its first one, of what is stored.
     async fn first_list(
         &self,
@@ -301,8 +335,8 @@ pub trait RefreshStore: Send + Sync {
         now: DateTime<Utc>,
     ) -> Result<()>;
 
-    /// Repositories that the run has not shown though by their stored numbers it should have: longest unconfirmed first.
-    async fn doubts(&self, lease: &Lease, topic: &Topic, floors: Floors, limit: i64) -> Result<Vec<RepositoryId>>;
+    /// Repositories of the scope that the run has not shown: longest unconfirmed first.
+    async fn doubts(&self, lease: &Lease, topic: &Topic, scope: Scope, limit: i64) -> Result<Vec<RepositoryId>>;
 
     /// Takes repositories out of a topic.
     async fn remove(&self, lease: &Lease, topic: &Topic, ids: &[RepositoryId], now: DateTime<Utc>) -> Result<()>;

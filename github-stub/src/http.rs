@@ -74,6 +74,7 @@ async fn gate(State(stand): State<Stand>, mut request: Request, next: Next) -> R
             Bucket::Search => world.counters.searches += 1,
             Bucket::Core => world.counters.core += 1,
         }
+        world.note_impatience(bucket, now);
         if !request.headers().contains_key(header::USER_AGENT) {
             world.counters.unexpected.push(format!("no User-Agent: {path}"));
             return forbidden_without_user_agent();
@@ -97,8 +98,9 @@ async fn gate(State(stand): State<Stand>, mut request: Request, next: Next) -> R
                 }
             },
         };
-        (world.strike(&path, search), quota, world.settings.latency_millis)
+        (world.strike(&path, search, bucket, now), quota, world.settings.latency_millis)
     };
+    let _searching = (bucket == Bucket::Search).then(|| Searching::start(&stand));
     if latency > 0 {
         tokio::time::sleep(Duration::from_millis(latency)).await;
     }
@@ -115,6 +117,26 @@ async fn gate(State(stand): State<Stand>, mut request: Request, next: Next) -> R
     }
     response.headers_mut().insert("x-github-request-id", HeaderValue::from_static("0000:0001:000002:000003:00000004"));
     spoil_body(response, struck.as_ref()).await
+}
+
+/// A search that is not answered yet.
+struct Searching(Stand);
+
+impl Searching {
+    fn start(stand: &Stand) -> Self {
+        let mut world = stand.world();
+        world.counters.overlapping += u64::from(world.searching > 0);
+        world.searching += 1;
+        Self(stand.clone())
+    }
+}
+
+impl Drop for Searching {
+    fn drop(&mut self) {
+        if let Ok(mut world) = self.0.world.lock() {
+            world.searching -= 1;
+        }
+    }
 }
 
 fn bearer(headers: &HeaderMap) -> Option<String> {

@@ -6,14 +6,18 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::faults::{Fault, FaultKind, strike};
-use crate::limits::{Limit, Windows};
+use crate::limits::{Bucket, Limit, Windows};
 use crate::query::{Order, Query, Sort, sort};
 use crate::repository::{Repository, rfc3339};
+
+/// Seconds to wait after a secondary limit that names no time.
+/// Source: GitHub's "Rate limits for the REST API".
+const UNNAMED_WAIT: i64 = 60;
 
 /// The model behind the routes.
 #[derive(Default)]
@@ -25,6 +29,10 @@ pub struct World {
     /// What was asked.
     pub counters: Counters,
     pub(crate) windows: Windows,
+    /// Until when refusals have said to wait: a primary limit for its own bucket, a secondary one for everything.
+    waits: HashMap<Option<Bucket>, DateTime<Utc>>,
+    /// Searches that are not answered yet.
+    pub(crate) searching: u64,
     /// The stand-in was dropped: no request is answered any more.
     pub(crate) stopped: bool,
     repositories: BTreeMap<u64, Arc<Repository>>,
@@ -65,6 +73,10 @@ pub struct Counters {
     pub core: u64,
     /// Requests that came though the window had none left.
     pub over_limit: u64,
+    /// Requests that came before the time until which a refusal had said to wait.
+    pub impatient: u64,
+    /// Searches that came while another one was not answered yet.
+    pub overlapping: u64,
     /// How often each kind of fault struck.
     pub faults: BTreeMap<String, u64>,
     /// Method, path and query of every request, in order, with its time.
@@ -217,9 +229,29 @@ impl World {
     }
 
     /// The fault that strikes this request, counted.
-    pub(crate) fn strike(&mut self, path: &str, search: Option<(Sort, usize)>) -> Option<FaultKind> {
+    pub(crate) fn strike(
+        &mut self,
+        path: &str,
+        search: Option<(Sort, usize)>,
+        bucket: Bucket,
+        now: DateTime<Utc>,
+    ) -> Option<FaultKind> {
         let struck = strike(&mut self.faults, path, search)?;
         *self.counters.faults.entry(struck.name().to_owned()).or_default() += 1;
+        let wait = match struck {
+            FaultKind::PrimaryLimit { reset_in, .. } => Some((Some(bucket), reset_in)),
+            FaultKind::SecondaryLimit { retry_after, .. } => Some((None, retry_after.map_or(UNNAMED_WAIT, i64::from))),
+            _ => None,
+        };
+        if let Some((whose, seconds)) = wait {
+            self.waits.insert(whose, now + TimeDelta::seconds(seconds));
+        }
         Some(struck)
+    }
+
+    /// Counts a request that comes while it should wait.
+    pub(crate) fn note_impatience(&mut self, bucket: Bucket, now: DateTime<Utc>) {
+        let waits = [None, Some(bucket)].map(|whose| self.waits.get(&whose).is_some_and(|until| now < *until));
+        self.counters.impatient += u64::from(waits.contains(&true));
     }
 }

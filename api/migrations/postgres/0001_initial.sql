@@ -13,7 +13,9 @@ CREATE TABLE topics (
     total_count BIGINT,
     found BIGINT,
     shrunk_to BIGINT,
-    shrunk_at TIMESTAMPTZ
+    shrunk_at TIMESTAMPTZ,
+    covered_at TIMESTAMPTZ,
+    changes_until TIMESTAMPTZ
 );
 
 CREATE TABLE repositories (
@@ -57,6 +59,15 @@ CREATE TABLE topic_repositories (
 CREATE INDEX topic_repositories_rank ON topic_repositories (topic, rank) WHERE rank IS NOT NULL;
 CREATE INDEX topic_repositories_repository ON topic_repositories (repository_id);
 
+CREATE TABLE slices (
+    topic TEXT NOT NULL REFERENCES topics (name) ON DELETE CASCADE,
+    created_from TIMESTAMPTZ NOT NULL,
+    created_to TIMESTAMPTZ NOT NULL,
+    refresh_id BIGINT NOT NULL,
+    read_at TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (topic, created_from, created_to)
+);
+
 CREATE TABLE star_snapshots (
     repository_id BIGINT NOT NULL REFERENCES repositories (id) ON DELETE CASCADE,
     day DATE NOT NULL,
@@ -93,6 +104,7 @@ CREATE TABLE quotas (
     remaining BIGINT,
     reset_at TIMESTAMPTZ,
     next_at TIMESTAMPTZ,
+    busy_until TIMESTAMPTZ,
     paused_until TIMESTAMPTZ,
     strikes BIGINT NOT NULL
 );

@@ -18,7 +18,11 @@ CREATE TABLE topics (
     -- How many repositories the last complete refresh found, and a much smaller result that waits to be confirmed.
     found INTEGER,
     shrunk_to INTEGER,
-    shrunk_at TEXT
+    shrunk_at TEXT,
+    -- Of a topic that is kept whole: the last run that saw every repository, and up to which updated_at every change was
+    -- seen. Null when the next run must see them all.
+    covered_at TEXT,
+    changes_until TEXT
 );
 
 -- The columns of GitHub's search item that people ask for. GitHub's id is the key: names are used again.
@@ -66,6 +70,16 @@ CREATE TABLE topic_repositories (
 CREATE INDEX topic_repositories_rank ON topic_repositories (topic, rank) WHERE rank IS NOT NULL;
 CREATE INDEX topic_repositories_repository ON topic_repositories (repository_id);
 
+-- What a run over every repository of a topic has read, by date of creation, so that the next one need not ask again.
+CREATE TABLE slices (
+    topic TEXT NOT NULL REFERENCES topics (name) ON DELETE CASCADE,
+    created_from TEXT NOT NULL,
+    created_to TEXT NOT NULL,
+    refresh_id INTEGER NOT NULL,
+    read_at TEXT NOT NULL,
+    PRIMARY KEY (topic, created_from, created_to)
+) WITHOUT ROWID;
+
 -- Each UTC day's last star count. A day not taken cannot be recovered.
 CREATE TABLE star_snapshots (
     repository_id INTEGER NOT NULL REFERENCES repositories (id) ON DELETE CASCADE,
@@ -99,7 +113,7 @@ CREATE TABLE leases (
     refresh_id INTEGER NOT NULL
 );
 
--- What GitHub last said of its limits, and when the next request may go.
+-- What GitHub last said of its limits, when the next turn is, and until when a request may be under way.
 CREATE TABLE quotas (
     bucket TEXT PRIMARY KEY,
     version INTEGER NOT NULL,
@@ -107,6 +121,7 @@ CREATE TABLE quotas (
     remaining INTEGER,
     reset_at TEXT,
     next_at TEXT,
+    busy_until TEXT,
     paused_until TEXT,
     strikes INTEGER NOT NULL
 );

@@ -10,7 +10,8 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::refresh::report::Refresh;
+use crate::refresh::plan::Coverage;
+use crate::refresh::report::{Refresh, State as RefreshState};
 use crate::repository::{optional_seconds, seconds};
 use crate::service::Service;
 use crate::store::{Origin, StoreError, TopicState};
@@ -111,6 +112,8 @@ async fn database(service: &Service) -> Result<(DatabaseState, Vec<TopicReadines
 pub(super) struct TopicStatus {
     topic: Topic,
     origin: Origin,
+    /// How much of it is kept.
+    coverage: Coverage,
     #[serde(serialize_with = "optional_seconds")]
     refreshed_at: Option<DateTime<Utc>>,
     age_seconds: Option<i64>,
@@ -126,6 +129,7 @@ impl TopicStatus {
         let now = service.clock.now();
         Self {
             age_seconds: age(&state, now),
+            coverage: service.config.coverages.of(&state.topic, state.origin),
             topic: state.topic,
             origin: state.origin,
             refreshed_at: state.refreshed_at,
@@ -152,9 +156,19 @@ pub(super) async fn topic(State(service): State<Arc<Service>>, topic: Topic) -> 
 }
 
 pub(super) async fn refreshes(State(service): State<Arc<Service>>) -> Result<Json<Vec<Refresh>>, Error> {
-    Ok(Json(service.store.refreshes(REFRESHES_SHOWN).await?))
+    let mut refreshes = service.store.refreshes(REFRESHES_SHOWN).await?;
+    for running in refreshes.iter_mut().filter(|refresh| refresh.state == RefreshState::Running) {
+        // With its topics' numbers, which are its own only at the end.
+        if let Some(mut entry) = service.store.refresh(running.id).await? {
+            service.refresher.estimate(&mut entry).await?;
+            *running = Refresh { topics: Vec::new(), ..entry };
+        }
+    }
+    Ok(Json(refreshes))
 }
 
 pub(super) async fn refresh(State(service): State<Arc<Service>>, Path(id): Path<i64>) -> Result<Json<Refresh>, Error> {
-    Ok(Json(service.store.refresh(id).await?.ok_or(Error::NoRefresh(id))?))
+    let mut refresh = service.store.refresh(id).await?.ok_or(Error::NoRefresh(id))?;
+    service.refresher.estimate(&mut refresh).await?;
+    Ok(Json(refresh))
 }

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr};
 
+use super::plan::Plan;
 use crate::repository::{RepositoryId, optional_seconds, seconds};
 use crate::store::Stored;
 
@@ -54,6 +55,9 @@ const MAX_SKIPPED_NAMED: usize = 20;
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct Report {
+    /// Which searches it makes; none of a run over several topics.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub plan: Option<Plan>,
     /// Why it is not complete: one line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -115,8 +119,11 @@ impl Report {
         self.reason.get_or_insert(reason.into());
     }
 
-    /// Adds another topic's numbers: the report of a run over several.
+    /// Adds another topic's report: that of a run over several.
     pub fn add(&mut self, other: &Self) {
+        if let Some(reason) = &other.reason {
+            self.because(reason);
+        }
         self.requests += other.requests;
         self.requests_expected += other.requests_expected;
         self.retries += other.retries;
@@ -173,6 +180,9 @@ pub struct Refresh {
     pub finished_at: Option<DateTime<Utc>>,
     /// From begin to end.
     pub duration_ms: Option<i64>,
+    /// While it runs: how long it still takes by GitHub's limits, as far as known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds_left: Option<i64>,
     /// The numbers.
     #[serde(flatten)]
     pub report: Report,
@@ -192,9 +202,14 @@ pub enum State {
 }
 
 impl Refresh {
-    /// `12 of about 15 requests done`: for readers who wait.
+    /// `12 of about 15 requests done, 6 s left by GitHub's limit`: for readers who wait.
     #[must_use]
     pub fn progress(&self) -> String {
-        format!("{} of about {} requests done", self.report.requests, self.report.requests_expected.max(self.report.requests))
+        let Report { requests, requests_expected, .. } = self.report;
+        let left = match self.seconds_left {
+            Some(seconds) if seconds > 0 => format!(", {seconds} s left by GitHub's limit"),
+            _ => String::new(),
+        };
+        format!("{requests} of about {} requests done{left}", requests_expected.max(requests))
     }
 }

@@ -1,4 +1,4 @@
-//! One refresh of one topic: plan, pages, doubts, and the transaction that ends it.
+//! One refresh of one topic: searches, doubts, and the transaction that ends it.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -6,20 +6,18 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tracing::{info, warn};
 
 use super::Parts;
-use super::plan::{Plan, Query};
+use super::plan::{Coverage, Covered, Extent, Plan, Query, SEARCH_CAP};
+use super::reading::Reading;
 use super::report::{Cause, Outcome, Report};
 use crate::github::{GitHubError, PER_PAGE, Patience, SearchPage, Single, Sort};
 use crate::lists::LIST_LENGTH;
 use crate::quota::{Bucket, Pace};
-use crate::repository::{Repository, RepositoryId};
-use crate::store::{Confirmed, Finish, Floors, Lease, Page, StoreError, TopicState};
+use crate::repository::{Repository, RepositoryId, rfc3339};
+use crate::store::{Confirmed, Finish, Lease, Page, Scope, StoreError, TopicState};
 use crate::topic::Topic;
 
 /// How often a page is asked for again because something is missing from it.
 const MAX_REFETCHES: usize = 2;
-
-/// Searches show no more than this, however many there are.
-const SEARCH_CAP: i64 = 1_000;
 
 /// Questions about single repositories in one run.
 const MAX_DOUBTS: i64 = 50;
@@ -27,54 +25,69 @@ const MAX_DOUBTS: i64 = 50;
 /// A result that shrank by more than half counts once a later one, at least so much later, agrees within a tenth.
 const SHRINK_CONFIRMED_AFTER: TimeDelta = TimeDelta::minutes(10);
 
-/// One skipped item in so many is no fault of the refresh.
-const SKIPPED_PER_FOUND: i64 = 100;
+/// One skipped item in so many is no fault of the refresh; nor is one missing in so many that GitHub counts, since it
+/// counts at another time than it shows.
+const TOLERATED_OF: i64 = 100;
 
 /// A refresh at work.
 pub(super) struct Run<'a> {
-    parts: &'a Parts,
-    lease: &'a Lease,
-    topic: &'a Topic,
+    pub(super) parts: &'a Parts,
+    pub(super) lease: &'a Lease,
+    pub(super) topic: &'a Topic,
     cause: Cause,
+    coverage: Coverage,
+    plan: Plan,
+    pub(super) began: DateTime<Utc>,
     /// No waiting beyond this.
     deadline: DateTime<Utc>,
-    report: Report,
-    seen: HashSet<RepositoryId>,
+    pub(super) report: Report,
+    /// Every repository that the run has shown, unreadable ones included.
+    pub(super) seen: HashSet<RepositoryId>,
     best_match: Vec<RepositoryId>,
-    floors: Floors,
+    /// What the searches should show.
+    scope: Scope,
+    /// What the next run may build on, should this one not end complete.
+    covered: Covered,
+    newest: Option<DateTime<Utc>>,
     /// Topics whose lists may differ now: repositories have several topics.
     touched: BTreeSet<Topic>,
 }
 
 impl<'a> Run<'a> {
-    pub(super) fn new(parts: &'a Parts, lease: &'a Lease, topic: &'a Topic, cause: Cause) -> Self {
-        let now = parts.clock.now();
+    pub(super) fn new(parts: &'a Parts, lease: &'a Lease, state: &'a TopicState, cause: Cause) -> Self {
+        let began = parts.clock.now();
+        let coverage = parts.coverages.of(&state.topic, state.origin);
+        let plan = Plan::of(coverage, state, began);
         Self {
             parts,
             lease,
-            topic,
+            topic: &state.topic,
             cause,
-            deadline: now + parts.schedule.period(now),
-            report: Report::default(),
+            coverage,
+            plan,
+            began,
+            deadline: began + parts.schedule.period(began),
+            report: Report { plan: Some(plan), ..Report::default() },
             seen: HashSet::new(),
             best_match: Vec::new(),
-            floors: Floors::default(),
-            touched: BTreeSet::from([topic.clone()]),
+            scope: if coverage == Coverage::Top { Scope::First(LIST_LENGTH as i64) } else { Scope::All },
+            covered: state.covered,
+            newest: None,
+            touched: BTreeSet::from([state.topic.clone()]),
         }
     }
 
     /// Refreshes. What goes wrong with GitHub is in the report; an error is the database's, and leaves the old lists.
-    pub(super) async fn run(mut self) -> Result<(Outcome, Report), StoreError> {
-        // Forgotten meanwhile, and its lease with it.
-        let state = self.parts.store.topic(self.topic).await?.ok_or(StoreError::LeaseLost)?;
-        if let Err(error) = self.search(&state).await {
+    pub(super) async fn run(mut self, state: &TopicState) -> Result<(Outcome, Report), StoreError> {
+        if let Err(error) = self.search(state).await {
             self.stop(error)?;
         }
-        let shrunk = self.judge(&state);
+        let size = self.size();
+        let shrunk = self.judge(state, size);
         if self.report.reason.is_none() {
             self.settle_doubts().await?;
         }
-        let outcome = self.finish(shrunk).await?;
+        let outcome = self.finish(size, shrunk).await?;
         for topic in &self.touched {
             self.parts.publish(topic).await?;
         }
@@ -85,28 +98,60 @@ impl<'a> Run<'a> {
 
     /// Makes the plan's searches and stores what they show.
     async fn search(&mut self, state: &TopicState) -> Result<(), GitHubError> {
-        let mut plan = Plan::top(self.topic);
-        self.report.requests_expected = pages(&plan.queries);
-        let mut index = 0;
-        while let Some(query) = plan.queries.get(index).cloned() {
-            match self.read(&query).await {
-                Ok(()) => {}
-                // One query's pages may be beyond GitHub while another's are not.
-                Err(error @ GitHubError::Failed { .. }) => self.report.because(error.to_string()),
-                Err(error) => return Err(error),
+        self.expect(match self.plan {
+            Plan::Top => 3 * LIST_LENGTH.div_ceil(PER_PAGE),
+            Plan::Complete | Plan::Changed => LIST_LENGTH.div_ceil(PER_PAGE) + 1,
+        });
+        let best_match = self.attempt(&Query::first(self.topic, Sort::BestMatch)).await?;
+        if let Some(reading) = best_match {
+            if self.shows_all(&reading, state) {
+                self.expect(0);
+                return Ok(());
             }
-            if index == 0 {
-                // A count that fell far below the last one is not believed without the other queries.
-                let believed = |total: i64| total <= LIST_LENGTH as i64 && total * 2 >= state.found.unwrap_or(0);
-                if self.report.total_count.is_some_and(believed) {
-                    plan.best_match_suffices();
-                    self.report.requests_expected = self.report.requests;
-                } else if state.modified_at.is_none() && self.report.total_count.is_some() {
-                    self.first_list().await?;
-                }
+            if state.modified_at.is_none() {
+                self.first_list().await?;
             }
-            index += 1;
         }
+        match (self.plan, state.covered.changes_until) {
+            (Plan::Top, _) => self.read_top().await,
+            (Plan::Changed, Some(since)) => self.read_changes(since).await,
+            (Plan::Complete | Plan::Changed, _) => self.read_slices().await,
+        }
+    }
+
+    /// Best match shows a topic that is no larger than a list whole, and other queries would show the same again. A count
+    /// that fell far below the last one is not believed without them.
+    fn shows_all(&self, best_match: &Reading, state: &TopicState) -> bool {
+        let total = best_match.total_count;
+        let believed = total <= LIST_LENGTH as i64 && total * 2 >= state.found.unwrap_or(0);
+        believed && (self.coverage == Coverage::Top || best_match.lacks().is_none())
+    }
+
+    /// The first of the two rankings that are not GitHub's own.
+    async fn read_top(&mut self) -> Result<(), GitHubError> {
+        for sort in [Sort::Stars, Sort::Updated] {
+            self.attempt(&Query::first(self.topic, sort)).await?;
+        }
+        Ok(())
+    }
+
+    /// What changed since then; a star changes `updated_at` too.
+    async fn read_changes(&mut self, since: DateTime<Utc>) -> Result<(), GitHubError> {
+        let Some(reading) = self.attempt(&Query::since(self.topic, since)).await? else { return Ok(()) };
+        if reading.is_by_push() {
+            // Then stars are not among what it shows first, and only all slices have them.
+            self.plan = Plan::Complete;
+            self.report.plan = Some(self.plan);
+            return self.read_slices().await;
+        }
+        if reading.oldest.is_some_and(|oldest| oldest >= since) && reading.total_count > SEARCH_CAP {
+            self.covered.covered_at = None;
+            self.report.because(format!(
+                "more than {SEARCH_CAP} repositories changed since {}: the next run reads every one",
+                rfc3339(since)
+            ));
+        }
+        self.scope = Scope::Since(since);
         Ok(())
     }
 
@@ -118,51 +163,86 @@ impl<'a> Run<'a> {
         self.parts.publish(self.topic).await
     }
 
-    /// Reads a query's pages in turn.
-    async fn read(&mut self, query: &Query) -> Result<(), GitHubError> {
+    /// So many requests are still needed, as far as known.
+    pub(super) fn expect(&mut self, requests: usize) {
+        self.report.requests_expected = self.report.requests + length(requests);
+    }
+
+    /// Reads a query. One query's pages may be beyond GitHub while another's are not: then there is none, and the run is
+    /// partial.
+    pub(super) async fn attempt(&mut self, query: &Query) -> Result<Option<Reading>, GitHubError> {
+        match self.read(query).await {
+            Ok(reading) => {
+                if let Some(fault) = &reading.fault {
+                    self.report.because(fault);
+                }
+                Ok(Some(reading))
+            }
+            Err(error @ GitHubError::Failed { .. }) => {
+                self.report.because(error.to_string());
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads a query's pages in turn and stores them.
+    async fn read(&mut self, query: &Query) -> Result<Reading, GitHubError> {
         let mut next = Some(self.parts.github.first_page(&query.q, query.sort));
-        let (mut offset, mut first_total, mut last) = (0, None, None);
-        while let Some(url) = next.take().filter(|_| offset < query.depth) {
-            let page = self.whole_page(&url, offset, query).await?;
-            first_total.get_or_insert(page.total_count);
-            let before = self.report.total_count.unwrap_or(page.total_count);
+        let mut reading = Reading::default();
+        let mut offset = 0;
+        while let Some(url) = next.take() {
+            let page = self.whole_page(&url, offset, query, &mut reading).await?;
+            let slice = query.extent == Extent::All;
+            let before = if slice && offset > 0 { Some(reading.total_count) } else { self.report.total_count.filter(|_| !slice) };
+            let before = before.unwrap_or(page.total_count);
             if page.total_count.min(before) * 2 < page.total_count.max(before) {
-                self.report.because(format!("GitHub counted {before} repositories and then {}", page.total_count));
+                reading.fault(format!("GitHub counted {before} repositories and then {}", page.total_count));
             }
             if query.sort == Sort::BestMatch {
                 self.report.total_count = Some(page.total_count);
                 self.rank(&page);
             }
+            reading.add(&page);
+            if slice && offset == 0 && page.total_count > SEARCH_CAP {
+                break;
+            }
+            self.newest = self.newest.max(reading.newest);
             self.store(&page).await?;
             offset += PER_PAGE;
-            last = page.repositories.last().map(|repository| (repository.stargazers_count, oldest(&page.repositories)));
-            let reachable = usize::try_from(page.total_count.min(SEARCH_CAP)).unwrap_or(0).min(query.depth);
+            let read = match query.extent {
+                Extent::First(depth) => offset >= depth,
+                Extent::Since(time) => reading.oldest.is_some_and(|oldest| oldest < time),
+                Extent::All => false,
+            };
+            if read {
+                break;
+            }
             next = page.next;
-            if next.is_none() && offset < reachable {
-                self.report.because(format!("GitHub named no page after the first {offset} of {reachable}"));
+            let reach = query.reach(page.total_count);
+            if next.is_none() && offset < reach {
+                reading.fault(format!("GitHub named no page after the first {offset} of {reach}"));
             }
         }
-        // What lies below the last one shown was overtaken; where a query shows all there are, nothing was.
-        let shown_in_part = first_total.is_some_and(|total| total > query.depth as i64);
-        if let Some((stars, updated_at)) = last.filter(|_| shown_in_part) {
-            match query.sort {
-                Sort::BestMatch => {}
-                Sort::Stars => self.floors.stars = Some(stars),
-                Sort::Updated => self.floors.updated_at = updated_at,
-            }
-        }
-        Ok(())
+        Ok(reading)
     }
 
-    /// A page with nothing missing, asked for again where something is; in the end the best we have, and the run is partial.
-    async fn whole_page(&mut self, url: &url::Url, offset: usize, query: &Query) -> Result<SearchPage, GitHubError> {
+    /// A page with nothing missing, asked for again where something is; in the end the best we have, and that it has a
+    /// fault.
+    async fn whole_page(
+        &mut self,
+        url: &url::Url,
+        offset: usize,
+        query: &Query,
+        reading: &mut Reading,
+    ) -> Result<SearchPage, GitHubError> {
         let mut refetches = 0;
         loop {
             let patience = Patience { pace: self.pace(query), until: self.deadline };
             let page = self.parts.github.search(url, patience, &mut self.report).await?;
             let Some(fault) = fault(&page, offset) else { return Ok(page) };
             if refetches == MAX_REFETCHES {
-                self.report.because(fault);
+                reading.fault(fault);
                 return Ok(page);
             }
             refetches += 1;
@@ -220,7 +300,7 @@ impl<'a> Run<'a> {
     /// now keep their places until they can.
     async fn settle_doubts(&mut self) -> Result<(), StoreError> {
         let store = &self.parts.store;
-        let doubts = store.doubts(self.lease, self.topic, self.floors, MAX_DOUBTS).await?;
+        let doubts = store.doubts(self.lease, self.topic, self.scope, MAX_DOUBTS).await?;
         let (mut found, mut gone) = (Vec::new(), Vec::new());
         for id in doubts {
             let patience = Patience { pace: Pace::Scheduled, until: self.parts.clock.now() };
@@ -257,7 +337,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    async fn finish(&mut self, shrunk: Option<(i64, DateTime<Utc>)>) -> Result<Outcome, StoreError> {
+    async fn finish(&mut self, size: i64, shrunk: Option<(i64, DateTime<Utc>)>) -> Result<Outcome, StoreError> {
         self.report.quota_remaining = self.parts.store.quota(Bucket::Search).await?.remaining;
         let complete = self.report.reason.is_none();
         let outcome = match complete {
@@ -268,36 +348,57 @@ impl<'a> Run<'a> {
         let confirmed = Confirmed {
             best_match: &self.best_match,
             total_count: self.report.total_count.unwrap_or_default(),
-            found: self.report.found,
-            floors: self.floors,
+            found: size,
+            scope: self.scope,
         };
-        let finish = Finish { topic: self.topic, complete: complete.then_some(confirmed), shrunk };
+        if complete {
+            self.covered = match (self.coverage, self.plan, self.covered.covered_at) {
+                (Coverage::Top, ..) => Covered::default(),
+                (Coverage::Complete, Plan::Changed, Some(covered_at)) => Covered::after(covered_at, self.began, self.newest),
+                (Coverage::Complete, ..) => Covered::after(self.began, self.began, self.newest),
+            };
+        }
+        let finish = Finish { topic: self.topic, complete: complete.then_some(confirmed), shrunk, covered: self.covered };
         let overtaken = self.parts.store.finish(self.lease, &finish, self.parts.clock.now()).await?;
         self.report.removed += overtaken;
         Ok(outcome)
     }
 
-    /// Whether what was found can be whole, compared with the last complete run. A result less than half as large makes
-    /// the run partial and is remembered, until a later one agrees with it.
-    fn judge(&mut self, state: &TopicState) -> Option<(i64, DateTime<Utc>)> {
+    /// How large the topic is by this run: what was found, or, where that is only what changed, what GitHub counts.
+    fn size(&self) -> i64 {
+        match self.plan {
+            Plan::Changed => self.report.total_count.unwrap_or(0),
+            Plan::Top | Plan::Complete => self.report.found,
+        }
+    }
+
+    /// Whether the result can be whole, compared with the last complete run's. One less than half as large makes the run
+    /// partial and is remembered, until a later one agrees with it.
+    fn judge(&mut self, state: &TopicState, size: i64) -> Option<(i64, DateTime<Utc>)> {
         let now = self.parts.clock.now();
-        let (found, before) = (self.report.found, state.found.unwrap_or(0));
-        if self.report.skipped * SKIPPED_PER_FOUND > found {
-            self.report.because(format!("{} of {found} items could not be read", self.report.skipped));
+        // The top of a topic is smaller than all of it.
+        let comparable = self.coverage == Coverage::Complete || state.covered.covered_at.is_none();
+        let before = state.found.filter(|_| comparable).unwrap_or(0);
+        if self.report.skipped * TOLERATED_OF > self.report.found {
+            let (skipped, found) = (self.report.skipped, self.report.found);
+            self.report.because(format!("{skipped} of {found} items could not be read"));
+        }
+        let counted = self.report.total_count.unwrap_or(0);
+        if self.plan == Plan::Complete && (counted - size) * TOLERATED_OF > counted {
+            self.report.because(format!("GitHub counts {counted} repositories and showed {size}"));
         }
         if self.report.reason.is_some() {
             return state.shrunk;
         }
-        if found * 2 >= before {
+        if size * 2 >= before {
             return None;
         }
-        let agreeing = state.shrunk.filter(|(to, _)| (found - to).abs() * 10 <= *to);
+        let agreeing = state.shrunk.filter(|(to, _)| (size - to).abs() * 10 <= *to);
         if agreeing.is_some_and(|(_, at)| now - at >= SHRINK_CONFIRMED_AFTER) {
             return None;
         }
-        self.report
-            .because(format!("GitHub showed {found} repositories where it showed {before} before; a later run must agree"));
-        Some(agreeing.unwrap_or((found, now)))
+        self.report.because(format!("GitHub showed {size} repositories where it showed {before} before; a later run must agree"));
+        Some(agreeing.unwrap_or((size, now)))
     }
 }
 
@@ -314,14 +415,7 @@ fn fault(page: &SearchPage, offset: usize) -> Option<String> {
     }
 }
 
-fn oldest(repositories: &[Repository]) -> Option<DateTime<Utc>> {
-    repositories.iter().map(|repository| repository.updated_at).min()
-}
-
-fn pages(queries: &[Query]) -> i64 {
-    length(queries.iter().map(|query| query.depth.div_ceil(PER_PAGE)).sum())
-}
-
-fn length(length: usize) -> i64 {
+/// A length as the reports count.
+pub(super) fn length(length: usize) -> i64 {
     i64::try_from(length).unwrap_or(i64::MAX)
 }

@@ -4,12 +4,14 @@
 
 mod cache;
 mod client;
+mod coverage;
 mod databases;
 mod lists;
 mod maintenance;
 mod nginx;
 mod on_demand;
 mod process;
+mod property;
 mod proxy;
 mod real_data;
 mod redis;

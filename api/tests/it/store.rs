@@ -2,10 +2,11 @@
 
 use api::lists::Ranking;
 use api::quota::Bucket;
+use api::refresh::plan::Covered;
 use api::refresh::report::{Cause, Outcome, Report, State};
 use api::repository::Repository;
 use api::store::{
-    Begun, Confirmed, Finish, Floors, LEASE_TIME, LEDGER_TIME, Lease, NewRefresh, OnDemandLimits, Origin, Page, SharedStore,
+    Begun, Confirmed, Finish, LEASE_TIME, LEDGER_TIME, Lease, NewRefresh, OnDemandLimits, Origin, Page, Scope, SharedStore,
     Store, StoreError, Tracked,
 };
 use api::topic::Topic;
@@ -47,12 +48,15 @@ async fn keep(store: &dyn Store, lease: &Lease, repositories: &[Repository], now
     (stored.inserted, stored.updated, stored.unchanged)
 }
 
-async fn finish(store: &dyn Store, lease: &Lease, best_match: Option<&[i64]>, floors: Floors, now: DateTime<Utc>) -> i64 {
+async fn finish(store: &dyn Store, lease: &Lease, best_match: Option<&[i64]>, scope: Scope, now: DateTime<Utc>) -> i64 {
     let found = best_match.map_or(0, |ids| i64::try_from(ids.len()).expect("few"));
     let outcome = if best_match.is_some() { Outcome::Complete } else { Outcome::Partial };
-    let complete = best_match.map(|best_match| Confirmed { best_match, total_count: found, found, floors });
+    let complete = best_match.map(|best_match| Confirmed { best_match, total_count: found, found, scope });
     let topic = topic(&lease.name);
-    let overtaken = store.finish(lease, &Finish { topic: &topic, complete, shrunk: None }, now).await.expect("finished");
+    let overtaken = store
+        .finish(lease, &Finish { topic: &topic, complete, shrunk: None, covered: Covered::default() }, now)
+        .await
+        .expect("finished");
     store.end(lease, outcome, &Report::default(), now).await.expect("ended");
     overtaken
 }
@@ -68,7 +72,7 @@ async fn refreshed(store: &dyn Store, name: &str, repositories: &[Repository], n
     let lease = start(store, name, now).await;
     keep(store, &lease, repositories, now).await;
     let best_match: Vec<i64> = repositories.iter().map(|repository| repository.id).collect();
-    finish(store, &lease, Some(&best_match), Floors::default(), now).await;
+    finish(store, &lease, Some(&best_match), Scope::All, now).await;
 }
 
 async fn makes_its_schema_once(store: SharedStore) {
@@ -118,7 +122,7 @@ async fn stores_pages_and_rewrites_only_what_changed(store: SharedStore) {
     let changed = Repository { language: Some("Rust".to_owned()), description: None, ..repository(2, 30) };
     assert_eq!(keep(&*store, &lease, &[repository(4, 5), changed], at(2)).await, (1, 1, 0));
     assert!(store.rows(&topic("kubernetes"), &[Ranking::Popularity], at(2)).await.expect("rows").is_none(), "no list yet");
-    finish(&*store, &lease, Some(&[3, 1, 2, 4]), Floors::default(), at(3)).await;
+    finish(&*store, &lease, Some(&[3, 1, 2, 4]), Scope::All, at(3)).await;
     assert_eq!(ids(&*store, "kubernetes", Ranking::BestMatch).await, [3, 1, 2, 4]);
     assert_eq!(ids(&*store, "kubernetes", Ranking::Popularity).await, [2, 3, 1, 4]);
     let rows = store.rows(&topic("kubernetes"), &Ranking::ALL, at(3)).await.expect("rows").expect("a list");
@@ -158,7 +162,7 @@ async fn gives_every_revision_a_later_second(store: SharedStore) {
         let during = state().await;
         assert!(during.0 > last, "the clock stands still, the list's date does not");
         assert_eq!(state().await, during, "what did not change keeps its date");
-        finish(&*store, &lease, Some(&[1]), Floors::default(), at(0)).await;
+        finish(&*store, &lease, Some(&[1]), Scope::All, at(0)).await;
         let after = state().await;
         assert!(after > during);
         last = after.0;
@@ -185,13 +189,13 @@ async fn leases_a_refresh_to_one_holder(store: SharedStore) {
     let late = store.store_page(&first, &name, &page, &Report::default(), expiry).await;
     assert!(matches!(late, Err(StoreError::LeaseLost)), "{late:?}");
     assert!(matches!(store.renew(&first, expiry).await, Err(StoreError::LeaseLost)));
-    let done = Finish { topic: &name, complete: None, shrunk: None };
+    let done = Finish { topic: &name, complete: None, shrunk: None, covered: Covered::default() };
     assert!(matches!(store.finish(&first, &done, expiry).await, Err(StoreError::LeaseLost)));
     let ended = store.end(&first, Outcome::Failed, &Report::default(), expiry).await;
     assert!(matches!(ended, Err(StoreError::LeaseLost)));
     assert_eq!(store.topic(&name).await.expect("a database").map(|state| state.stored), Some(0));
 
-    finish(&*store, &second, Some(&[]), Floors::default(), expiry).await;
+    finish(&*store, &second, Some(&[]), Scope::All, expiry).await;
     assert!(matches!(store.begin(&other, expiry).await, Ok(Begun::Started(_))), "given back at the end");
 }
 
@@ -200,25 +204,27 @@ async fn removes_only_what_was_overtaken(store: SharedStore) {
     refreshed(&*store, "kubernetes", &old, at(0)).await;
     let lease = start(&*store, "kubernetes", at(100)).await;
     keep(&*store, &lease, &[repository(4, 40), repository(6, 60)], at(100)).await;
-    // 5 should have been seen; 1 to 3 lie below both ends.
-    let floors = Floors { stars: Some(35), updated_at: Some(at(35)) };
-    assert_eq!(store.doubts(&lease, &topic("kubernetes"), floors, 50).await.expect("doubts"), [5]);
-    assert_eq!(finish(&*store, &lease, Some(&[6, 4]), floors, at(100)).await, 3);
+    // 5 should have been seen; 1 to 3 are not among the first three.
+    let first = Scope::First(3);
+    assert_eq!(store.doubts(&lease, &topic("kubernetes"), first, 50).await.expect("doubts"), [5]);
+    assert_eq!(finish(&*store, &lease, Some(&[6, 4]), first, at(100)).await, 3);
     assert_eq!(ids(&*store, "kubernetes", Ranking::Popularity).await, [6, 5, 4]);
     assert_eq!(ids(&*store, "kubernetes", Ranking::BestMatch).await, [6, 4], "GitHub's order as given");
 
     let lease = start(&*store, "kubernetes", at(200)).await;
     keep(&*store, &lease, &[repository(6, 61)], at(200)).await;
-    assert_eq!(finish(&*store, &lease, None, Floors::default(), at(200)).await, 0, "a run in part removes nothing");
+    assert_eq!(finish(&*store, &lease, None, Scope::All, at(200)).await, 0, "a run in part removes nothing");
     assert_eq!(ids(&*store, "kubernetes", Ranking::BestMatch).await, [6, 4]);
     let state = store.topic(&topic("kubernetes")).await.expect("a database").expect("tracked");
     assert_eq!((state.complete, state.refreshed_at, state.stored), (false, Some(at(100)), 3));
 
     let lease = start(&*store, "kubernetes", at(300)).await;
-    let doubts = store.doubts(&lease, &topic("kubernetes"), Floors::default(), 2).await.expect("doubts");
+    let doubts = store.doubts(&lease, &topic("kubernetes"), Scope::All, 2).await.expect("doubts");
     assert_eq!(doubts, [5, 4], "longest unconfirmed first");
+    let since = async |seconds| store.doubts(&lease, &topic("kubernetes"), Scope::Since(at(seconds)), 9).await.expect("doubts");
+    assert_eq!((since(40).await, since(60).await), (vec![5, 6], vec![6]));
     store.remove(&lease, &topic("kubernetes"), &[5], at(300)).await.expect("removed");
-    finish(&*store, &lease, None, Floors::default(), at(300)).await;
+    finish(&*store, &lease, None, Scope::All, at(300)).await;
     assert_eq!(ids(&*store, "kubernetes", Ranking::Popularity).await, [6, 4]);
 }
 
@@ -227,8 +233,8 @@ async fn keeps_unreadable_ones_where_they_are(store: SharedStore) {
     let lease = start(&*store, "kubernetes", at(1)).await;
     let page = Page { repositories: &[], unreadable: &[1, 99] };
     store.store_page(&lease, &topic("kubernetes"), &page, &Report::default(), at(1)).await.expect("stored");
-    assert_eq!(store.doubts(&lease, &topic("kubernetes"), Floors::default(), 9).await.expect("doubts"), [2]);
-    finish(&*store, &lease, None, Floors::default(), at(1)).await;
+    assert_eq!(store.doubts(&lease, &topic("kubernetes"), Scope::All, 9).await.expect("doubts"), [2]);
+    finish(&*store, &lease, None, Scope::All, at(1)).await;
     assert_eq!(ids(&*store, "kubernetes", Ranking::Popularity).await, [2, 1]);
 }
 
@@ -303,7 +309,7 @@ async fn keeps_a_ledger(store: SharedStore) {
         (running.id, running.state, running.report.requests, running.report.inserted),
         (child.refresh, State::Running, 3, 1)
     );
-    finish(&*store, &child, Some(&[1]), Floors::default(), at(5)).await;
+    finish(&*store, &child, Some(&[1]), Scope::All, at(5)).await;
     store.end(&all, Outcome::Complete, &report, at(6)).await.expect("finished");
 
     let ledger = store.refreshes(10).await.expect("the ledger");
@@ -323,10 +329,10 @@ async fn keeps_a_ledger(store: SharedStore) {
 async fn lets_one_of_many_change_the_quota(store: SharedStore) {
     let mut first = store.quota(Bucket::Search).await.expect("a quota");
     let mut second = first.clone();
-    first.take(Bucket::Search, at(0));
+    first.send(at(0));
     first.limit = Some(30);
     assert!(store.save_quota(Bucket::Search, &first).await.expect("a database"));
-    second.take(Bucket::Search, at(0));
+    second.send(at(0));
     assert!(!store.save_quota(Bucket::Search, &second).await.expect("a database"), "somebody else was first");
     let now = store.quota(Bucket::Search).await.expect("a quota");
     assert_eq!((now.limit, now.version), (Some(30), first.version + 1));

@@ -216,7 +216,7 @@ pub(crate) async fn eventually(seconds: u64, what: &str, mut holds: impl AsyncFn
 }
 
 /// The settings of a service over this stand-in; later ones win.
-fn config(stub: &Stub, database: &Database, settings: &[(&str, &str)]) -> Config {
+pub(crate) fn config(stub: &Stub, database: &Database, settings: &[(&str, &str)]) -> Config {
     let (url, database) = (stub.url(), database.setting());
     let mut all = vec![("GITHUB_API_URL", url.as_str()), ("DATABASE_URL", &database), ("SCHEDULER", "external")];
     all.extend(settings);

@@ -11,7 +11,7 @@ use crate::store::{QuotaStore, Result};
 impl QuotaStore for SqlStore {
     async fn quota(&self, bucket: Bucket) -> Result<Quota> {
         let row = sqlx::query(
-            "SELECT version, limit_, remaining, reset_at, next_at, paused_until, strikes FROM quotas WHERE bucket = $1",
+            "SELECT version, limit_, remaining, reset_at, next_at, busy_until, paused_until, strikes FROM quotas WHERE bucket = $1",
         )
         .bind(<&str>::from(bucket))
         .fetch_optional(self.reader())
@@ -23,6 +23,7 @@ impl QuotaStore for SqlStore {
             remaining: row.try_get("remaining")?,
             reset_at: row.try_get("reset_at")?,
             next_at: row.try_get("next_at")?,
+            busy_until: row.try_get("busy_until")?,
             paused_until: row.try_get("paused_until")?,
             strikes: row.try_get("strikes")?,
         })
@@ -30,11 +31,11 @@ impl QuotaStore for SqlStore {
 
     async fn save_quota(&self, bucket: Bucket, quota: &Quota) -> Result<bool> {
         let saved = sqlx::query(
-            "INSERT INTO quotas (bucket, version, limit_, remaining, reset_at, next_at, paused_until, strikes)
-             VALUES ($1, $2 + 1, $3, $4, $5, $6, $7, $8)
+            "INSERT INTO quotas (bucket, version, limit_, remaining, reset_at, next_at, busy_until, paused_until, strikes)
+             VALUES ($1, $2 + 1, $3, $4, $5, $6, $7, $8, $9)
              ON CONFLICT (bucket) DO UPDATE SET version = excluded.version, limit_ = excluded.limit_,
                  remaining = excluded.remaining, reset_at = excluded.reset_at, next_at = excluded.next_at,
-                 paused_until = excluded.paused_until, strikes = excluded.strikes
+                 busy_until = excluded.busy_until, paused_until = excluded.paused_until, strikes = excluded.strikes
              WHERE quotas.version = $2",
         )
         .bind(<&str>::from(bucket))
@@ -43,6 +44,7 @@ impl QuotaStore for SqlStore {
         .bind(quota.remaining)
         .bind(quota.reset_at)
         .bind(quota.next_at)
+        .bind(quota.busy_until)
         .bind(quota.paused_until)
         .bind(quota.strikes)
         .execute(self.writer())

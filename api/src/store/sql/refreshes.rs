@@ -9,15 +9,22 @@ use sqlx::{AssertSqlSafe, Row as _, Transaction};
 use super::topics::list_revision;
 use super::{Connection, Database, EACH_ID, PLACES, Row, SqlStore, WITH_LOCK, ids, text, upsert};
 use crate::lists::UNKNOWN_TOPIC_TIME;
+use crate::refresh::plan::Slice;
 use crate::refresh::report::{Cause, Outcome, Refresh, Report, State};
 use crate::repository::RepositoryId;
 use crate::store::{
-    ALL_TOPICS, Begun, Finish, Floors, LEASE_TIME, LEDGER_TIME, Lease, NewRefresh, Page, RefreshStore, Result, StoreError,
-    Stored, Written,
+    ALL_TOPICS, Begun, Finish, LEASE_TIME, LEDGER_TIME, Lease, NewRefresh, Page, RefreshStore, Result, Scope, StoreError, Stored,
+    Written,
 };
 use crate::topic::Topic;
 
 const ENTRY: &str = "SELECT id, topic, cause, outcome, started_at, finished_at, report FROM refreshes";
+
+/// The repositories of a topic, which is the first parameter, with their places in its rankings.
+const PLACED: &str = "(SELECT id, confirmed_in, stargazers_count, updated_at,
+         row_number() OVER (ORDER BY stargazers_count DESC, id) AS by_stars,
+         row_number() OVER (ORDER BY updated_at DESC, id) AS by_update
+     FROM topic_repositories JOIN repositories ON id = repository_id WHERE topic = $1) AS placed";
 
 #[async_trait]
 impl RefreshStore for SqlStore {
@@ -105,6 +112,59 @@ impl RefreshStore for SqlStore {
         Ok((stored, touched))
     }
 
+    async fn slices(&self, topic: &Topic, since: DateTime<Utc>) -> Result<Vec<Slice>> {
+        let rows: Vec<(DateTime<Utc>, DateTime<Utc>)> =
+            sqlx::query_as("SELECT created_from, created_to FROM slices WHERE topic = $1 AND read_at > $2")
+                .bind(topic.as_str())
+                .bind(since)
+                .fetch_all(self.reader())
+                .await?;
+        Ok(rows.into_iter().map(|(first, last)| Slice::between(first, last)).collect())
+    }
+
+    async fn keep_slice(&self, lease: &Lease, topic: &Topic, slice: Slice, now: DateTime<Utc>) -> Result<()> {
+        let mut transaction = self.write_as(lease, now).await?;
+        sqlx::query(
+            "INSERT INTO slices (topic, created_from, created_to, refresh_id, read_at) VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (topic, created_from, created_to) DO UPDATE
+             SET refresh_id = excluded.refresh_id, read_at = excluded.read_at",
+        )
+        .bind(topic.as_str())
+        .bind(slice.first())
+        .bind(slice.last())
+        .bind(lease.refresh)
+        .bind(now)
+        .execute(&mut *transaction)
+        .await?;
+        Ok(transaction.commit().await?)
+    }
+
+    async fn take_slice(&self, lease: &Lease, topic: &Topic, slice: Slice, now: DateTime<Utc>) -> Result<Vec<RepositoryId>> {
+        let mut transaction = self.write_as(lease, now).await?;
+        let taken = sqlx::query_scalar(
+            "UPDATE topic_repositories SET confirmed_in = $2
+             WHERE topic = $1 AND confirmed_in >=
+                     (SELECT refresh_id FROM slices WHERE topic = $1 AND created_from = $3 AND created_to = $4)
+               AND repository_id IN (SELECT id FROM repositories WHERE created_at BETWEEN $3 AND $4)
+             RETURNING repository_id",
+        )
+        .bind(topic.as_str())
+        .bind(lease.refresh)
+        .bind(slice.first())
+        .bind(slice.last())
+        .fetch_all(&mut *transaction)
+        .await?;
+        sqlx::query("UPDATE slices SET refresh_id = $2 WHERE topic = $1 AND created_from = $3 AND created_to = $4")
+            .bind(topic.as_str())
+            .bind(lease.refresh)
+            .bind(slice.first())
+            .bind(slice.last())
+            .execute(&mut *transaction)
+            .await?;
+        transaction.commit().await?;
+        Ok(taken)
+    }
+
     async fn first_list(
         &self,
         lease: &Lease,
@@ -124,15 +184,14 @@ impl RefreshStore for SqlStore {
         Ok(transaction.commit().await?)
     }
 
-    async fn doubts(&self, lease: &Lease, topic: &Topic, floors: Floors, limit: i64) -> Result<Vec<RepositoryId>> {
-        let query = sqlx::query_scalar(
-            "SELECT repository_id FROM topic_repositories JOIN repositories ON id = repository_id
-             WHERE topic = $1 AND confirmed_in <> $2
-               AND ($3 IS NULL OR stargazers_count > $3 OR $4 IS NULL OR updated_at > $4)
-             ORDER BY confirmed_in, stargazers_count DESC, id LIMIT $5",
-        );
-        let query = query.bind(topic.as_str()).bind(lease.refresh).bind(floors.stars).bind(floors.updated_at).bind(limit);
-        Ok(query.fetch_all(self.reader()).await?)
+    async fn doubts(&self, lease: &Lease, topic: &Topic, scope: Scope, limit: i64) -> Result<Vec<RepositoryId>> {
+        let doubts = sqlx::query_scalar(AssertSqlSafe(format!(
+            "SELECT id FROM {PLACED} WHERE confirmed_in <> $2 AND (by_stars <= $3 OR by_update <= $3)
+               AND ($4 IS NULL OR updated_at > $4)
+             ORDER BY confirmed_in, stargazers_count DESC, id LIMIT $5"
+        )));
+        let doubts = doubts.bind(topic.as_str()).bind(lease.refresh).bind(scope.depth()).bind(scope.since()).bind(limit);
+        Ok(doubts.fetch_all(self.reader()).await?)
     }
 
     async fn remove(&self, lease: &Lease, topic: &Topic, gone: &[RepositoryId], now: DateTime<Utc>) -> Result<()> {
@@ -156,13 +215,13 @@ impl RefreshStore for SqlStore {
         let topic = finish.topic.as_str();
         let mut overtaken = 0;
         if let Some(confirmed) = &finish.complete {
-            let floors = confirmed.floors;
-            let removed = sqlx::query(
-                "DELETE FROM topic_repositories WHERE topic = $1 AND confirmed_in <> $2 AND repository_id IN
-                     (SELECT id FROM repositories WHERE stargazers_count <= $3 AND updated_at <= $4)",
-            );
-            let removed = removed.bind(topic).bind(lease.refresh).bind(floors.stars).bind(floors.updated_at);
+            let removed = sqlx::query(AssertSqlSafe(format!(
+                "DELETE FROM topic_repositories WHERE topic = $1 AND repository_id IN
+                     (SELECT id FROM {PLACED} WHERE confirmed_in <> $2 AND by_stars > $3 AND by_update > $3)"
+            )));
+            let removed = removed.bind(topic).bind(lease.refresh).bind(confirmed.scope.depth());
             overtaken = i64::try_from(removed.execute(&mut *transaction).await?.rows_affected()).unwrap_or(i64::MAX);
+            sqlx::query("DELETE FROM slices WHERE topic = $1").bind(topic).execute(&mut *transaction).await?;
             rank(&mut transaction, finish.topic, confirmed.best_match).await?;
         }
         sqlx::query(
@@ -200,6 +259,12 @@ impl RefreshStore for SqlStore {
             .execute(&mut *transaction)
             .await?;
         }
+        sqlx::query("UPDATE topics SET covered_at = $2, changes_until = $3 WHERE name = $1")
+            .bind(topic)
+            .bind(finish.covered.covered_at)
+            .bind(finish.covered.changes_until)
+            .execute(&mut *transaction)
+            .await?;
         transaction.commit().await?;
         Ok(overtaken)
     }
@@ -224,6 +289,9 @@ impl RefreshStore for SqlStore {
         let mut entries = rows.iter().map(entry).collect::<sqlx::Result<Vec<_>>>()?.into_iter();
         let Some(mut refresh) = entries.next().filter(|first| first.id == id) else { return Ok(None) };
         refresh.topics = entries.collect();
+        if refresh.state == State::Running {
+            refresh.topics.iter().for_each(|child| refresh.report.add(&child.report));
+        }
         Ok(Some(refresh))
     }
 
@@ -342,6 +410,7 @@ fn entry(row: &Row) -> sqlx::Result<Refresh> {
         complete: outcome == Some(Outcome::Complete),
         started_at,
         finished_at,
+        seconds_left: None,
         duration_ms: finished_at.map(|finished_at| (finished_at - started_at).num_milliseconds()),
         report: report.map(|report| report.0).unwrap_or_default(),
         topics: Vec::new(),

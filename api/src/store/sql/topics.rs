@@ -6,12 +6,13 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 use super::{Connection, EACH_ID, EACH_NAME, Row, SqlStore, ids, names, text};
 use crate::lists::Ranking;
+use crate::refresh::plan::Covered;
 use crate::repository::ListItem;
 use crate::store::{OnDemandLimits, Origin, Result, Rows, TopicState, TopicStore, Tracked, first_revision, next_modified};
 use crate::topic::Topic;
 
 const STATE: &str = "SELECT name, origin, tracked_at, last_read_at, revision, modified_at, refreshed_at, complete, total_count,
-        found, shrunk_to, shrunk_at, (SELECT count(*) FROM topic_repositories WHERE topic = name) AS stored
+        found, shrunk_to, shrunk_at, covered_at, changes_until, (SELECT count(*) FROM topic_repositories WHERE topic = name) AS stored
     FROM topics";
 
 #[async_trait]
@@ -175,6 +176,7 @@ fn state(row: &Row) -> sqlx::Result<TopicState> {
         found: row.try_get("found")?,
         shrunk: shrunk.0.zip(shrunk.1),
         stored: row.try_get("stored")?,
+        covered: Covered { covered_at: row.try_get("covered_at")?, changes_until: row.try_get("changes_until")? },
     })
 }
 
