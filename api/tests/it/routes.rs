@@ -35,6 +35,23 @@ async fn plain_routes_answer() {
 }
 
 #[tokio::test]
+async fn not_being_ready_is_told_in_the_same_words() {
+    let mirror = Mirror::start(World::default()).await;
+    let nowhere = mirror.replica(&[("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none")]).await;
+    let answer = nowhere.get("/ready").await;
+    assert_eq!((answer.status, answer.header("content-type")), (StatusCode::SERVICE_UNAVAILABLE, "application/json"));
+    let ready = answer.json();
+    assert_eq!((&ready["ready"], &ready["database"]), (&false.into(), &"down".into()), "{ready}");
+    assert_eq!(ready["cache"][0], json!({ "tier": "memory", "can_answer": false }));
+    assert_eq!(nowhere.get("/health").await.text(), "ok");
+
+    // The server is there, but nobody has rung /bootstrap_db.
+    let Ok(server) = std::env::var("TEST_POSTGRES_URL") else { return };
+    let bare = mirror.replica(&[("DATABASE_URL", &server)]).await.get("/ready").await;
+    assert_eq!((bare.status, &bare.json()["database"]), (StatusCode::SERVICE_UNAVAILABLE, &"no_schema".into()));
+}
+
+#[tokio::test]
 async fn the_ledger_tells_of_every_refresh() {
     let mirror = Mirror::refreshed(World::generate(150, 7, "kubernetes")).await;
     let all = mirror.request(Method::POST, "/update_cache", &[]).await.json();
