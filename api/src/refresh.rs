@@ -36,6 +36,9 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How soon lists that a cache did not take are offered again.
 const PUBLISH_AGAIN: Duration = Duration::from_secs(1);
 
+/// How soon a database that failed a refresh is told again that it is over.
+const GIVE_UP_AGAIN: Duration = Duration::from_secs(1);
+
 /// How often to look whether another process has finished the refresh we wait for.
 const POLL: Duration = Duration::from_millis(250);
 
@@ -210,10 +213,34 @@ impl Refresher {
             };
             if let Err(error) = ended {
                 error!(%error, "the refresh could not be finished");
+                self.give_up(&lease, &error).await;
             }
             self.0.news.send_replace(());
         }
         .boxed()
+    }
+
+    /// Closes the entry of a run that the database failed, as soon as it answers again: whoever waits for the refresh
+    /// would wait for ever.
+    async fn give_up(&self, lease: &Lease, error: &StoreError) {
+        let Parts { store, clock, stopping, .. } = &*self.0;
+        let reason = match error {
+            StoreError::LeaseLost => "its topic was forgotten, or another process has taken over",
+            StoreError::Database(_) | StoreError::Migration(_) => "the database failed",
+        };
+        loop {
+            let entry = store.refresh(lease.refresh).await.ok().flatten();
+            let mut report = entry.map(|entry| entry.report).unwrap_or_default();
+            report.because(reason);
+            match store.end(lease, Outcome::Failed, &report, clock.now()).await {
+                Ok(()) | Err(StoreError::LeaseLost) => return,
+                Err(error) => warn!(%error, "the refresh could not be given up"),
+            }
+            let again = tokio::time::sleep(GIVE_UP_AGAIN);
+            if stopping.run_until_cancelled(again).await.is_none() {
+                return;
+            }
+        }
     }
 
     /// Every tracked topic in turn, each with an entry of its own below this one.
@@ -279,7 +306,11 @@ impl Parts {
     /// Builds a topic's lists of what is stored and hands them to every tier.
     async fn publish(&self, topic: &Topic) -> Result<(), StoreError> {
         let rows = self.store.rows(topic, &Ranking::ALL, self.clock.now()).await?;
-        let Some(rows) = rows else { return Ok(()) };
+        let Some(rows) = rows else {
+            // Forgotten meanwhile.
+            self.unpublished.lock().unwrap_or_else(PoisonError::into_inner).remove(topic);
+            return Ok(());
+        };
         if let Some(lists) = Lists::build(rows).await {
             let everywhere = self.tiers.publish(&lists).await;
             let mut unpublished = self.unpublished.lock().unwrap_or_else(PoisonError::into_inner);
