@@ -179,7 +179,11 @@ impl GitHub {
             self.admit(bucket, patience, report).await?;
             report.requests += 1;
             attempts += 1;
-            let verdict = match self.send(url).await {
+            let sent = tokio::select! {
+                () = self.stopping.cancelled() => return Err(GitHubError::Stopping),
+                sent = self.send(url) => sent,
+            };
+            let verdict = match sent {
                 Ok(answer) => self.judge(bucket, answer).await?,
                 Err(reason) => Verdict::Failed(reason),
             };
