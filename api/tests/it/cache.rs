@@ -45,6 +45,13 @@ async fn never_lets_an_old_fill_replace_a_newer_list(cache: Arc<dyn Cache>) {
     assert_eq!(revision(&*cache).await, Some(6));
 }
 
+/// Of two refreshes that end at once, the one that read the database first may come last.
+async fn never_lets_an_old_refresh_replace_a_newer_list(cache: Arc<dyn Cache>) {
+    cache.publish(&lists(10)).await;
+    assert!(cache.publish(&lists(9)).await, "there is nothing to try again");
+    assert_eq!(revision(&*cache).await, Some(10));
+}
+
 async fn forgets(cache: Arc<dyn Cache>) {
     cache.publish(&lists(1)).await;
     cache.forget(&topic(), 2).await;
@@ -76,7 +83,12 @@ macro_rules! contract {
     };
 }
 
-contract![keeps_whole_lists, never_lets_an_old_fill_replace_a_newer_list, forgets];
+contract![
+    keeps_whole_lists,
+    never_lets_an_old_fill_replace_a_newer_list,
+    never_lets_an_old_refresh_replace_a_newer_list,
+    forgets,
+];
 
 fn connect(server: &Redis) -> Arc<RedisCache> {
     let (cache, _) = RedisCache::new(server.url().into_connection_info().expect("an address")).expect("a cache");
@@ -144,6 +156,8 @@ async fn something_else_under_our_key_is_a_miss() {
     for value in ["", "nonsense", "{\"standing\":{}}"] {
         server.command(&["SET", key, value]).await;
         assert_eq!(revision(&*connect(&server)).await, None);
+        assert!(connect(&server).publish(&lists(1)).await, "{value} is replaced");
+        assert_eq!(revision(&*connect(&server)).await, Some(1));
     }
     server.command(&["DEL", key]).await;
     server.command(&["LPUSH", key, "a list"]).await;
