@@ -1,6 +1,7 @@
 //! A read: the caches, then the database, then, for a topic that is new, GitHub.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,8 +19,9 @@ use crate::refresh::report::{Cause, Refresh, State};
 use crate::store::{OnDemandLimits, Origin, Rows, SharedStore, StoreError, Tracked};
 use crate::topic::Topic;
 
-/// A database that is slower than this counts as down.
-const DATABASE_TIMEOUT: Duration = Duration::from_secs(1);
+/// A database that is slower than this counts as down. With the calls to Redis around it, a read waits a second at most for
+/// what is down.
+const DATABASE_TIMEOUT: Duration = Duration::from_millis(750);
 
 /// How long a reader of a new topic waits for GitHub.
 const FIRST_READ_WAIT: Duration = Duration::from_secs(3);
@@ -44,6 +46,8 @@ pub struct Reader {
     configured: Arc<[Topic]>,
     on_demand: bool,
     fills: Arc<Flights<Topic, Filled>>,
+    /// The last fill found the database down.
+    database_down: Arc<AtomicBool>,
     /// When the topics read within the last hour were noted in the database.
     noted: Arc<Mutex<HashMap<Topic, DateTime<Utc>>>>,
     tasks: TaskTracker,
@@ -81,7 +85,18 @@ impl Reader {
         tasks: TaskTracker,
     ) -> Self {
         let fills = Arc::new(Flights::new(tasks.clone()));
-        Self { store, tiers, refresher, clock, configured: configured.into(), on_demand, fills, noted: Arc::default(), tasks }
+        Self {
+            store,
+            tiers,
+            refresher,
+            clock,
+            configured: configured.into(),
+            on_demand,
+            fills,
+            database_down: Arc::default(),
+            noted: Arc::default(),
+            tasks,
+        }
     }
 
     /// The topic's lists, from the fastest place that has them.
@@ -92,7 +107,14 @@ impl Reader {
         if let Some((lists, tier)) = self.tiers.nearest(topic).await {
             return Ok(Read { lists, tier: Some(tier) });
         }
-        match self.filled(topic).await {
+        let filled = self.filled(topic);
+        // Who has a copy does not wait for a database that was just found down: the fill goes on without the reader.
+        if self.database_down.load(Ordering::Relaxed)
+            && let Some((lists, tier)) = self.tiers.get_stale(topic).await
+        {
+            return Ok(Read { lists, tier: Some(tier) });
+        }
+        match filled.await {
             Filled::Lists(lists, tier) => Ok(Read { lists, tier }),
             Filled::Nothing => self.fetch(topic).await.map(|lists| Read { lists, tier: None }),
             Filled::Down => match self.tiers.get_stale(topic).await {
@@ -116,14 +138,15 @@ impl Reader {
     }
 
     /// What the tiers below the nearest and the database have, put into the tiers above by one filler however many ask.
-    async fn filled(&self, topic: &Topic) -> Filled {
+    fn filled(&self, topic: &Topic) -> impl Future<Output = Filled> {
         let reader = self.clone();
         let fill = async |reader: Self, topic: Topic| match reader.fill(&topic).await {
             Ok(Some((lists, tier))) => Filled::Lists(lists, tier),
             Ok(None) => Filled::Nothing,
             Err(_) => Filled::Down,
         };
-        self.fills.join(topic, || fill(reader, topic.clone())).await.unwrap_or(Filled::Down)
+        let flight = self.fills.join(topic, || fill(reader, topic.clone()));
+        async { flight.await.unwrap_or(Filled::Down) }
     }
 
     async fn fill(&self, topic: &Topic) -> Result<Option<(Arc<Lists>, Option<&'static str>)>, Error> {
@@ -131,7 +154,9 @@ impl Reader {
             self.note_read(topic);
             return Ok(Some((lists, Some(tier))));
         }
-        let Some(rows) = self.stored(topic, &Ranking::ALL).await? else { return Ok(None) };
+        let rows = self.stored(topic, &Ranking::ALL).await;
+        self.database_down.store(rows.is_err(), Ordering::Relaxed);
+        let Some(rows) = rows? else { return Ok(None) };
         self.note_read(topic);
         let Some(lists) = Lists::build(rows).await else { return Ok(None) };
         self.tiers.fill(&lists).await;

@@ -179,7 +179,14 @@ impl Cache for RedisCache {
     }
 
     async fn can_answer(&self) -> bool {
-        self.up.load(Ordering::Relaxed)
+        if !self.up.load(Ordering::Relaxed) {
+            return false;
+        }
+        // It is a cache of little but our keys: one look finds one of them.
+        let mut scan = redis::cmd("SCAN");
+        scan.arg(0).arg("MATCH").arg(format!("{CHANNEL}:*")).arg("COUNT").arg(1_000);
+        let found: RedisResult<(u64, Vec<String>)> = bounded(scan.query_async(&mut self.connection.clone())).await;
+        found.is_ok_and(|(_, keys)| !keys.is_empty())
     }
 
     async fn fill(&self, lists: &Arc<Lists>) -> bool {

@@ -112,7 +112,7 @@ impl SqlStore {
     /// Creates the database itself, where the role may and it is missing.
     async fn create_database(&self) -> Result<()> {
         match connect(&self.options).await {
-            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(INVALID_CATALOG_NAME) => {}
+            Err(error) if is_missing(&error) => {}
             Err(error) => return Err(error.into()),
             Ok(connection) => return Ok(connection.close().await?),
         }
@@ -127,6 +127,11 @@ impl SqlStore {
         }
         Ok(())
     }
+}
+
+/// The server is there, the database is not.
+fn is_missing(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.code().as_deref() == Some(INVALID_CATALOG_NAME))
 }
 
 /// A connection outside the pool.
@@ -198,8 +203,11 @@ impl Store for SqlStore {
     }
 
     async fn has_schema(&self) -> Result<bool> {
-        let table: Option<String> =
-            sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations')::text").fetch_one(&self.pool).await?;
+        let table = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations')::text").fetch_one(&self.pool).await;
+        let table: Option<String> = match table {
+            Err(error) if is_missing(&error) => None,
+            table => table?,
+        };
         if table.is_none() {
             return Ok(false);
         }

@@ -31,6 +31,7 @@ async fn revision(cache: &dyn Cache) -> Option<i64> {
 
 async fn keeps_whole_lists(cache: Arc<dyn Cache>) {
     assert_eq!(revision(&*cache).await, None);
+    assert!(!cache.can_answer().await, "it has nothing");
     assert!(cache.fill(&lists(1)).await);
     assert_eq!(cache.get(&topic()).await.map(|cached| cached.lists), Some(lists(1)));
     assert!(cache.publish(&lists(2)).await);

@@ -4,6 +4,8 @@ use github_stub::World;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
+use crate::databases;
+use crate::redis::Redis;
 use crate::support::Mirror;
 
 #[tokio::test]
@@ -45,10 +47,14 @@ async fn not_being_ready_is_told_in_the_same_words() {
     assert_eq!(ready["cache"][0], json!({ "tier": "memory", "can_answer": false }));
     assert_eq!(nowhere.get("/health").await.text(), "ok");
 
-    // The server is there, but nobody has rung /bootstrap_db.
-    let Ok(server) = std::env::var("TEST_POSTGRES_URL") else { return };
-    let bare = mirror.replica(&[("DATABASE_URL", &server)]).await.get("/ready").await;
-    assert_eq!((bare.status, &bare.json()["database"]), (StatusCode::SERVICE_UNAVAILABLE, &"no_schema".into()));
+    // The server is there, but nobody has rung /bootstrap_db; a Redis that has nothing does not help either.
+    let (Some(missing), Some(redis)) = (databases::postgres(), Redis::start().await) else { return };
+    let settings = [("DATABASE_URL", &*missing.setting()), ("REDIS_URL", &*redis.url())];
+    let bare = mirror.replica(&settings).await;
+    let answer = bare.get("/ready").await;
+    assert_eq!((answer.status, &answer.json()["database"]), (StatusCode::SERVICE_UNAVAILABLE, &"no_schema".into()));
+    assert_eq!(bare.get("/bootstrap_db").await.json()["created"], true);
+    assert_eq!(bare.get("/ready").await.status, StatusCode::OK);
 }
 
 #[tokio::test]

@@ -197,6 +197,13 @@ async fn without_the_database_memory_and_redis_answer() {
     for path in PATHS {
         assert_eq!(replicas.a.get(path).await.status, StatusCode::OK);
     }
+    // The first to find out waits for it, not everyone after that.
+    let many = async {
+        for _ in 0..30 {
+            assert_eq!(replicas.a.get(PATHS[0]).await.header("cache-status"), "memory; hit");
+        }
+    };
+    assert!(tokio::time::timeout(std::time::Duration::from_secs(5), many).await.is_ok(), "reads wait for what is down");
 
     replicas.to_database.heal();
     replicas.to_redis.heal();
