@@ -33,8 +33,8 @@ pub trait Cache: Send + Sync {
     /// could not: then it is to be tried again.
     async fn publish(&self, lists: &Arc<Lists>) -> bool;
 
-    /// Drops the topic's lists of lower revisions, for everyone.
-    async fn forget(&self, topic: &Topic, below: i64);
+    /// Drops the topic's lists of lower revisions, for everyone. False when it could not: then it is to be tried again.
+    async fn forget(&self, topic: &Topic, below: i64) -> bool;
 }
 
 /// What a tier found.
@@ -117,10 +117,12 @@ impl Tiers {
         everywhere
     }
 
-    /// Drops the topic's lists of lower revisions everywhere.
-    pub async fn forget(&self, topic: &Topic, below: i64) {
+    /// Drops the topic's lists of lower revisions everywhere. False when one of them has not.
+    pub async fn forget(&self, topic: &Topic, below: i64) -> bool {
+        let mut everywhere = true;
         for tier in self.0.iter().rev() {
-            tier.forget(topic, below).await;
+            everywhere &= tier.forget(topic, below).await;
         }
+        everywhere
     }
 }

@@ -135,6 +135,16 @@ impl Refresher {
         Ok(())
     }
 
+    /// Forgets a topic, what only it kept, and its lists everywhere; false when it was not tracked.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn forget(&self, topic: &Topic) -> Result<bool, StoreError> {
+        let known = self.0.store.forget(topic, self.0.clock.now()).await?;
+        self.0.publish(topic).await?;
+        Ok(known)
+    }
+
     /// Publishes again what has not reached every tier, until the service stops. Always as the database has it then: what
     /// could not be published once may since be old.
     pub async fn keep_published(&self) {
@@ -245,12 +255,11 @@ impl Refresher {
 
     /// Every tracked topic in turn, each with an entry of its own below this one.
     async fn run_all(&self, lease: &Lease, cause: Cause) -> Result<(), StoreError> {
-        let Parts { store, tiers, clock, .. } = &*self.0;
+        let Parts { store, clock, .. } = &*self.0;
         let now = clock.now();
         store.configure(&self.0.topics, now).await?;
         for topic in store.stale(now - UNREAD_TIME, now - UNKNOWN_TOPIC_TIME).await? {
-            store.forget(&topic, now).await?;
-            tiers.forget(&topic, first_revision(now)).await;
+            self.forget(&topic).await?;
             info!(%topic, "forgotten: nobody asks for it");
         }
         let (mut sum, mut outcome) = (Report::default(), Outcome::Complete);
@@ -303,24 +312,29 @@ impl Refresher {
 }
 
 impl Parts {
-    /// Builds a topic's lists of what is stored and hands them to every tier.
+    /// Builds a topic's lists of what is stored and hands them to every tier; one that has no list now has none anywhere.
     async fn publish(&self, topic: &Topic) -> Result<(), StoreError> {
-        let rows = self.store.rows(topic, &Ranking::ALL, self.clock.now()).await?;
-        let Some(rows) = rows else {
-            // Forgotten meanwhile.
-            self.unpublished.lock().unwrap_or_else(PoisonError::into_inner).remove(topic);
-            return Ok(());
+        let now = self.clock.now();
+        let rows = self.store.rows(topic, &Ranking::ALL, now).await?;
+        let lists = match rows {
+            Some(rows) => Lists::build(rows).await,
+            None => None,
         };
-        if let Some(lists) = Lists::build(rows).await {
-            let everywhere = self.tiers.publish(&lists).await;
-            let mut unpublished = self.unpublished.lock().unwrap_or_else(PoisonError::into_inner);
-            if everywhere {
-                unpublished.remove(topic);
-            } else {
-                unpublished.insert(topic.clone());
+        let everywhere = match lists {
+            Some(lists) => self.tiers.publish(&lists).await,
+            None => {
+                let tracked_anew = self.store.topic(topic).await?.map(|state| state.revision);
+                self.tiers.forget(topic, tracked_anew.unwrap_or_else(|| first_revision(now))).await
             }
-            self.news.send_replace(());
+        };
+        let mut unpublished = self.unpublished.lock().unwrap_or_else(PoisonError::into_inner);
+        if everywhere {
+            unpublished.remove(topic);
+        } else {
+            unpublished.insert(topic.clone());
         }
+        drop(unpublished);
+        self.news.send_replace(());
         Ok(())
     }
 }

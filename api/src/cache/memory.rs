@@ -129,8 +129,9 @@ impl Cache for MemoryCache {
         true
     }
 
-    async fn forget(&self, topic: &Topic, below: i64) {
+    async fn forget(&self, topic: &Topic, below: i64) -> bool {
         self.entries.invalidate(topic).await;
         self.expire(topic, below).await;
+        true
     }
 }

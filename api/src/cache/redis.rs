@@ -211,11 +211,11 @@ impl Cache for RedisCache {
         taken
     }
 
-    async fn forget(&self, topic: &Topic, below: i64) {
+    async fn forget(&self, topic: &Topic, below: i64) -> bool {
         // No transaction: a Redis that is full refuses every command in one.
         let mut commands = redis::pipe();
         commands.del(key(topic)).ignore().publish(CHANNEL, announcement(topic, below)).ignore();
-        self.run(&commands).await;
+        self.run(&commands).await
     }
 }
 

@@ -61,8 +61,8 @@ impl<C: Cache> Cache for Gate<C> {
         self.tier.publish(lists).await
     }
 
-    async fn forget(&self, topic: &Topic, below: i64) {
-        self.tier.forget(topic, below).await;
+    async fn forget(&self, topic: &Topic, below: i64) -> bool {
+        self.tier.forget(topic, below).await
     }
 }
 
@@ -204,4 +204,17 @@ async fn lists_that_redis_did_not_take_are_offered_again() {
         seconds.trim().parse::<i64>().is_ok_and(|seconds| seconds > 60)
     };
     eventually(10, "the lists of the refresh, not a reader's fill", published).await;
+}
+
+#[tokio::test]
+async fn a_topic_that_redis_did_not_forget_is_forgotten_later() {
+    let Some((mirror, redis)) = over_redis(World::generate(10, 7, "kubernetes"), &[]).await else { return };
+    mirror.refresh("kubernetes").await;
+    redis.signal("-STOP").await;
+    let noticed = async || mirror.get("/ready").await.json()["cache"][1]["can_answer"] == false;
+    eventually(5, "it notices that Redis does not answer", noticed).await;
+    assert_eq!(mirror.request(Method::DELETE, "/topics/kubernetes", &[]).await.status, StatusCode::NO_CONTENT);
+    redis.signal("-CONT").await;
+    let gone = async || redis.command(&["EXISTS", "github-topic-mirror:1:{kubernetes}"]).await.trim_end() == "0";
+    eventually(10, "its lists are gone", gone).await;
 }

@@ -90,18 +90,23 @@ async fn ask(recording: &Value, for_ever: bool, own_links: bool) -> Asked {
     });
     let server = tokio::spawn(async move { axum::serve(listener, router).await });
 
+    let page = search(&origin, Arc::clone(&clock)).await;
+    server.abort();
+    Asked { page, requests: requests.load(Ordering::Relaxed), waited: clock.now() - start }
+}
+
+/// One page of a search, from there.
+async fn search(origin: &str, clock: Arc<TestClock>) -> Result<SearchPage, GitHubError> {
     let database = databases::sqlite();
     let store = api::store::open(&database.url()).await.expect("a database");
     store.bootstrap().await.expect("a schema");
     let config = GitHubConfig { url: origin.parse().expect("an address"), token: None };
-    let github =
-        GitHub::new(&config, Arc::clone(&store), Arc::<TestClock>::clone(&clock), CancellationToken::new()).expect("a client");
-    let patience = Patience { pace: Pace::Scheduled, until: start + TimeDelta::hours(1) };
+    let patience = Patience { pace: Pace::Scheduled, until: clock.now() + TimeDelta::hours(1) };
+    let github = GitHub::new(&config, Arc::clone(&store), clock, CancellationToken::new()).expect("a client");
     let first = github.first_page("topic:kubernetes", Sort::Stars);
     let page = github.search(&first, patience, &mut Report::default()).await;
-    server.abort();
     store.close().await;
-    Asked { page, requests: requests.load(Ordering::Relaxed), waited: clock.now() - start }
+    page
 }
 
 #[tokio::test]
@@ -164,4 +169,18 @@ async fn every_recorded_refusal_is_understood() {
             other => panic!("{named}: {other:?}"),
         }
     }
+}
+
+/// Not a recording, but what a proxy in between can do.
+#[tokio::test]
+async fn an_answer_without_end_is_not_read_to_its_end() {
+    set_up_tls();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let origin = format!("http://{}", listener.local_addr().expect("an address"));
+    let endless = || futures_util::stream::repeat_with(|| Ok::<_, std::io::Error>(bytes::Bytes::from_static(&[b' '; 1 << 20])));
+    let router = axum::Router::new().fallback(async move || axum::body::Body::from_stream(endless()));
+    let server = tokio::spawn(async move { axum::serve(listener, router).await });
+    let error = search(&origin, TestClock::new()).await.expect_err("no page");
+    server.abort();
+    assert_eq!(error.to_string(), "GitHub failed 4 times: the answer is longer than 16 MB");
 }

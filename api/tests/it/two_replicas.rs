@@ -171,6 +171,11 @@ async fn without_redis_the_database_does_its_work() {
         })
         .await;
         replicas.agree(5).await;
+        // From now on each hears again of what the other does: the clock stands still.
+        subscribed(&replicas.redis, 2).await;
+        replicas.change(stars + 1_000);
+        replicas.b.refresh("kubernetes").await;
+        replicas.agree(5).await;
     }
 }
 
