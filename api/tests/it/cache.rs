@@ -9,6 +9,7 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta};
 use redis::IntoConnectionInfo;
 
+use crate::proxy::Proxy;
 use crate::redis::Redis;
 use crate::support::{TestClock, eventually};
 
@@ -163,4 +164,27 @@ async fn something_else_under_our_key_is_a_miss() {
     server.command(&["DEL", key]).await;
     server.command(&["LPUSH", key, "a list"]).await;
     assert_eq!(revision(&*connect(&server)).await, None);
+}
+
+/// A message may have been missed while the connection was cut, and until the subscription is back.
+#[tokio::test]
+async fn memory_is_doubted_when_the_connection_is_cut_and_when_it_is_back() {
+    let Some(server) = Redis::start().await else { return };
+    let network = Proxy::to(server.socket()).await;
+    let address = format!("redis://127.0.0.1:{}/0", network.port);
+    let (cache, pushes) = RedisCache::new(address.into_connection_info().expect("an address")).expect("a cache");
+    let memory = Arc::new(MemoryCache::new(TestClock::new()));
+    let watching = Arc::clone(&memory);
+    tokio::spawn(async move { cache.watch(pushes, &watching).await });
+    let subscribed = async || server.command(&["PUBSUB", "NUMSUB", "github-topic-mirror:1"]).await.trim_end().ends_with('1');
+    eventually(5, "a subscription", subscribed).await;
+    let doubted = async || revision(&*memory).await.is_none();
+
+    memory.fill(&lists(1)).await;
+    network.cut();
+    eventually(5, "doubted when cut", doubted).await;
+    memory.fill(&lists(1)).await;
+    network.heal();
+    eventually(5, "doubted when it is back", doubted).await;
+    eventually(5, "a subscription", subscribed).await;
 }
