@@ -32,6 +32,49 @@ demo: | prerequisites
 test: | test-prerequisites
 	api/tests/with-servers cargo test --workspace --locked --no-fail-fast
 
+## stack: the six containers over the real GitHub, on http://127.0.0.1:8081
+.PHONY: stack
+stack: | engine
+	docker compose up -d --wait --build
+	@$(stack-told)
+
+## stack-demo: the same over a stand-in for GitHub: no token, nothing leaves this machine
+.PHONY: stack-demo
+stack-demo: | engine
+	GITHUB_API_URL=http://github-stub:8090 docker compose --profile demo up -d --wait --build
+	@$(stack-told)
+
+define stack-told
+echo; echo "Serving on http://127.0.0.1:8081:  curl http://127.0.0.1:8081/api/popularity/kubernetes"; \
+echo "It ends with  docker compose --profile demo down  (add -v to forget the data)"
+endef
+
+## load: a minute of load on a running service (LOAD_HOST, TOPIC), every answer checked; the report is in target/load.html
+.PHONY: load
+load: | prerequisites
+	cargo build --release --locked -p loadtest
+	target/release/loadtest --report-file target/load.html
+
+## e2e: the real stack from nothing, every check through the proxy, replicas killed under load (ROUNDS=3); then all is gone
+.PHONY: e2e
+e2e: | engine
+	python3 api/tests/e2e.py --rounds $(or $(ROUNDS),3)
+
+## e2e-chaos: only the load with replicas killed and recreated (ROUNDS=20)
+.PHONY: e2e-chaos
+e2e-chaos: | engine
+	python3 api/tests/e2e.py --chaos --rounds $(or $(ROUNDS),20)
+
+## readme: runs the README's code blocks on a clean clone
+.PHONY: readme
+readme: | test-prerequisites engine
+	python3 api/tests/readme.py
+
+.PHONY: engine
+engine:
+	@docker compose version >/dev/null || { echo "Docker with its compose plug-in is needed: https://docs.docker.com/engine/install" >&2; exit 1; }
+	@docker info >/dev/null || { echo "Docker's engine does not answer: start it, or join its group" >&2; exit 1; }
+
 ## verify-lists: compares the three lists with what a script outside the code sorts from DATA=repositories.jsonl.gz
 .PHONY: verify-lists
 verify-lists: | test-prerequisites
@@ -39,7 +82,7 @@ verify-lists: | test-prerequisites
 	python3 api/tests/verify-lists.py --data "$(or $(DATA),$(error set DATA to a file of search items, one JSON object a line))" \
 	    --api target/debug/api --github-stub target/debug/github-stub
 
-## ci: format, lints, licences, docs and every test, with the time of each step
+## ci: format, lints, licences, docs, every test and the stack, with the time of each step
 .PHONY: ci
 ci: | test-prerequisites
 	@$(call step,format,cargo fmt --all --check)
@@ -48,6 +91,8 @@ ci: | test-prerequisites
 	@$(call step,docs,RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet)
 	@if [ -n "$${REAL_DATA_DIR:-}" ]; then $(call step,lists,$(MAKE) --no-print-directory verify-lists DATA="$$REAL_DATA_DIR/repositories.jsonl.gz"); fi
 	@$(call step,tests,$(MAKE) --no-print-directory test)
+	@if docker info >/dev/null 2>&1; then $(call step,e2e,$(MAKE) --no-print-directory e2e); \
+	else echo "== e2e: NOT RUN, the containers are not tested: no Docker engine answers here"; fi
 
 step = start=$$SECONDS; echo "== $(1)"; $(2); echo "== $(1): $$((SECONDS - start)) s"
 
@@ -55,7 +100,8 @@ step = start=$$SECONDS; echo "== $(1)"; $(2); echo "== $(1): $$((SECONDS - start
 .PHONY: deny
 deny:
 	@command -v cargo-deny >/dev/null || cargo install --locked --quiet cargo-deny --version '$(CARGO_DENY)'
-	cargo deny --locked --all-features check bans licenses sources
+	cargo deny --locked --all-features check licenses sources
+	cargo deny --locked --all-features --exclude loadtest check bans
 
 CARGO_DENY := ^0.19
 
@@ -68,7 +114,7 @@ clean:
 # What the build needs besides cargo, and what the tests do: program:package. As root they are installed; else the message
 # says how.
 BUILD_PACKAGES := gcc:gcc
-TEST_PACKAGES := $(BUILD_PACKAGES) python3:python3 redis-server:redis-server setpriv:util-linux
+TEST_PACKAGES := $(BUILD_PACKAGES) curl:curl git:git jq:jq python3:python3 nginx:nginx redis-server:redis-server setpriv:util-linux
 
 .PHONY: prerequisites test-prerequisites
 prerequisites: PACKAGES := $(BUILD_PACKAGES)
@@ -83,4 +129,4 @@ prerequisites test-prerequisites:
 
 .PHONY: help
 help:
-	@sed -n 's/^## \([a-z-]*\): /  make \1\t/p' Makefile | expand -t 22
+	@sed -n 's/^## \([a-z0-9-]*\): /  make \1\t/p' Makefile | expand -t 22

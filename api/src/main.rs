@@ -1,5 +1,6 @@
 //! The program: settings, logging, parts, listener, serve, stop.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -10,11 +11,18 @@ use api::service::Service;
 use api::topic::Topic;
 use api::{cli, server, telemetry};
 use clap::ArgMatches;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// As for every program that was called wrongly.
 const INVALID_CONFIG: u8 = 2;
+
+/// In bytes, as much as Linux grants by default (net.core.wmem_max): a whole list is handed over in one call, so that it
+/// arrives whole even if this process is killed meanwhile.
+const SEND_BUFFER: u32 = 212_992;
+
+/// Connections that may wait to be accepted, in a burst.
+const BACKLOG: u32 = 1_024;
 
 fn main() -> ExitCode {
     let matches = cli::command().get_matches();
@@ -62,16 +70,26 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let stop = stop_signal()?;
     if let Some(address) = config.metrics_addr {
         let handle = telemetry::start_metrics()?;
-        let listener = bind(address, "METRICS_ADDR").await?;
+        let listener = bind(address, "METRICS_ADDR")?;
         tokio::spawn(server::serve_metrics(listener, handle));
     }
-    let listener = bind(config.listen_addr, "LISTEN_ADDR").await?;
+    let listener = bind(config.listen_addr, "LISTEN_ADDR")?;
     let service = Service::new(config, Arc::new(SystemClock)).await?;
     server::serve(service, listener, stop).await.context("the listener failed")
 }
 
-async fn bind(address: std::net::SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}; set {setting} to another address"))
+fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
+    listen(address).with_context(|| format!("cannot listen on {address}; set {setting} to another address"))
+}
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // As a restart wants it: connections of the process before may still be closing.
+    socket.set_reuseaddr(true)?;
+    // Accepted connections inherit it.
+    socket.set_send_buffer_size(SEND_BUFFER)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Resolves at the first SIGTERM or SIGINT.

@@ -15,7 +15,7 @@ use tokio::process::{Child, Command};
 use crate::databases;
 
 /// The program with nothing of this process's environment but these settings.
-fn api(folder: &TempDir, settings: &[(&str, &str)]) -> Command {
+pub(crate) fn api(folder: &TempDir, settings: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_api"));
     command.env_clear().current_dir(folder).kill_on_drop(true);
     command.env("LISTEN_ADDR", "127.0.0.1:0").env("LOG_FORMAT", "json").envs(settings.iter().copied());
@@ -29,15 +29,15 @@ async fn output(mut command: Command) -> (i32, String, String) {
 }
 
 /// A running program and where it listens.
-struct Running {
-    child: Child,
-    url: String,
+pub(crate) struct Running {
+    pub(crate) child: Child,
+    pub(crate) url: String,
     log: tokio::task::JoinHandle<String>,
 }
 
 impl Running {
     /// Starts the program and reads its log until it says where it listens.
-    async fn start(mut command: Command) -> Self {
+    pub(crate) async fn start(mut command: Command) -> Self {
         let mut child = command.stderr(Stdio::piped()).spawn().expect("the program starts");
         let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
         let mut log = String::new();
@@ -58,24 +58,24 @@ impl Running {
         }
     }
 
-    async fn get(&self, path: &str) -> (StatusCode, String) {
+    pub(crate) async fn get(&self, path: &str) -> (StatusCode, String) {
         let answer = reqwest::get(format!("{}{path}", self.url)).await.expect("an answer");
         (answer.status(), answer.text().await.expect("a body"))
     }
 
-    fn signal(&self, signal: &str) {
+    pub(crate) fn signal(&self, signal: &str) {
         let pid = self.child.id().expect("it runs").to_string();
         let sent = std::process::Command::new("kill").args([signal, &pid]).status().expect("kill runs");
         assert!(sent.success());
     }
 
     /// The exit status and the whole log.
-    async fn ended(mut self) -> (ExitStatus, String) {
+    pub(crate) async fn ended(mut self) -> (ExitStatus, String) {
         (self.child.wait().await.expect("it ends"), self.log.await.expect("its log"))
     }
 }
 
-async fn stub(world: World) -> Stub {
+pub(crate) async fn stub(world: World) -> Stub {
     crate::support::set_up_tls();
     Stub::start(world).await.expect("a free port")
 }

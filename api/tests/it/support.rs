@@ -130,7 +130,7 @@ impl Mirror {
             let _ = stopped.await;
         });
         tokio::spawn(async move { serving.await.expect("the listener works") });
-        let http = reqwest::Client::builder().no_gzip().no_proxy().build().expect("a client");
+        let http = http_client();
         Self { stub, clock, database, service, url, http, _stop: stop }
     }
 
@@ -158,13 +158,7 @@ impl Mirror {
     }
 
     pub(crate) async fn request(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
-        let mut request = self.http.request(method, format!("{}{path}", self.url));
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let response = request.send().await.expect("an answer");
-        let (status, headers) = (response.status(), response.headers().clone());
-        Answer { status, headers, body: response.bytes().await.expect("a body").to_vec() }
+        send(&self.http, method, &format!("{}{path}", self.url), headers).await
     }
 
     /// The three lists of a topic, which must be there.
@@ -184,6 +178,22 @@ impl Mirror {
             ids
         })
     }
+}
+
+/// A client that takes every answer as it comes.
+pub(crate) fn http_client() -> reqwest::Client {
+    set_up_tls();
+    reqwest::Client::builder().no_gzip().no_proxy().build().expect("a client")
+}
+
+pub(crate) async fn send(http: &reqwest::Client, method: Method, url: &str, headers: &[(&str, &str)]) -> Answer {
+    let mut request = http.request(method, url);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let response = request.send().await.expect("an answer");
+    let (status, headers) = (response.status(), response.headers().clone());
+    Answer { status, headers, body: response.bytes().await.expect("a body").to_vec() }
 }
 
 /// Compares the three lists of a topic and tells where they differ first, rather than all of them.

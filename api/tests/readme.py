@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+"""Runs the code blocks of README.md on a clean clone, in the order in which they stand.
+
+A block of the kind `console` has commands after `$ ` and below each what it prints; times, request ids and ages may differ.
+The comment `<!-- beside: make demo -->` before it names what runs meanwhile. Of the other blocks each command must be one
+that exists. Ports 8081 and 8090 must be free."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BLOCK = re.compile(r"(?:<!-- beside: (?P<beside>[^\n]*) -->\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
+STEP = re.compile(r"^\$ (?P<command>.*)\n(?P<output>(?:(?!\$ ).*\n)*)", re.M)
+# What differs from one run to the next.
+VARYING = [
+    (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "TIME"),
+    (r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", "TIME"),
+    (r"\b[0-9a-f]{32}\b", "ID"),
+    (r'"age_seconds":\d+', '"age_seconds":N'),
+]
+
+
+def plain(output):
+    for pattern, name in VARYING:
+        output = re.sub(pattern, name, output)
+    return "\n".join(line.rstrip() for line in output.strip().splitlines())
+
+
+def served():
+    try:
+        with urllib.request.urlopen("http://127.0.0.1:8081/topics/kubernetes", timeout=5) as answer:
+            return b'"complete":true' in answer.read()
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+class Beside:
+    """What runs while blocks are tried."""
+
+    def __init__(self, command, clone):
+        self.clone = clone
+        for port in (8081, 8090):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    raise AssertionError(f"port {port} is taken: stop what listens there")
+        print(f"== beside: {command}", flush=True)
+        started = time.monotonic()
+        # A project of its own: a stack that was started by hand is left alone.
+        self.environment = os.environ | {"COMPOSE_PROJECT_NAME": f"mirror-readme-{os.getpid()}"}
+        self.process = subprocess.Popen(
+            ["bash", "-c", command], cwd=clone, env=self.environment, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        try:
+            while not served():
+                if self.process.poll():
+                    raise AssertionError(f"{command} ended with {self.process.returncode}")
+                if time.monotonic() - started > 1_800:
+                    raise AssertionError(f"{command} does not serve after half an hour")
+                time.sleep(0.2)
+            # One that starts containers has ended only once they are healthy.
+            if "stack" in command and self.process.wait() != 0:
+                raise AssertionError(f"{command} ended with {self.process.returncode}")
+        except BaseException:
+            self.stop()
+            raise
+        print(f"   serves after {time.monotonic() - started:.0f} s", flush=True)
+
+    def stop(self):
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGINT)
+        self.process.wait()
+        if "stack" in self.process.args[-1]:
+            subprocess.run(["docker", "compose", "--profile", "demo", "down", "-v", "-t", "1"], cwd=self.clone,
+                           env=self.environment, capture_output=True, check=True)
+
+
+def console(text, beside):
+    steps = list(STEP.finditer(text))
+    for step in steps:
+        done = subprocess.run(["bash", "-c", step["command"]], cwd=beside.clone, env=beside.environment, text=True,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120)
+        if plain(done.stdout) != plain(step["output"]):
+            raise AssertionError(f"$ {step['command']}\nprints\n{done.stdout}\nbut the README says\n{step['output']}")
+    return len(steps)
+
+
+def commands(text, clone):
+    """Each is a target of the Makefile, or a command of compose that it would accept."""
+    lines = [line.split("#")[0].split() for line in text.splitlines() if line.split("#")[0].strip()]
+    for words in lines:
+        trial = {"make": ["make", "-n", *words[1:]], "docker": ["docker", "compose", "--dry-run", *words[2:]]}.get(words[0])
+        if trial is None:
+            raise AssertionError(f"a command that this script does not know: {' '.join(words)}")
+        done = subprocess.run(trial, cwd=clone, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if done.returncode != 0:
+            raise AssertionError(f"{' '.join(trial)}\n{done.stdout}")
+    return len(lines)
+
+
+def main():
+    beside, tried = None, 0
+    with tempfile.TemporaryDirectory(prefix="readme-") as folder:
+        clone = Path(folder) / "clone"
+        subprocess.run(["git", "clone", "-q", ROOT, clone], check=True)
+        # What was compiled of other people's crates serves here too.
+        (ROOT / "target").mkdir(exist_ok=True)
+        (clone / "target").symlink_to(ROOT / "target")
+        try:
+            for block in BLOCK.finditer((clone / "README.md").read_text()):
+                if block["kind"] == "":
+                    tried += commands(block["text"], clone)
+                    continue
+                if block["kind"] != "console" or not block["beside"]:
+                    raise AssertionError(f"a block without a comment that says what runs beside it:\n{block['text']}")
+                if beside is None or beside.process.args[-1] != block["beside"]:
+                    if beside:
+                        beside.stop()
+                    beside = Beside(block["beside"], clone)
+                tried += console(block["text"], beside)
+        except AssertionError as error:
+            print(f"FAILED: {error}", file=sys.stderr)
+            return 1
+        finally:
+            if beside:
+                beside.stop()
+    print(f"{tried} passed, 0 failed")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+//! `cron --once`, and settings that are wrong.
+
+use axum::http::StatusCode;
+
+use crate::process::{Cron, NEVER};
+use crate::stand_in::StandIn;
+
+#[tokio::test]
+async fn the_exit_code_says_whether_the_refresh_is_complete() {
+    let stand_in = StandIn::start();
+    let cron = Cron::new(&stand_in, NEVER);
+    let (code, log) = cron.run(&["--once"]).await;
+    assert_eq!(code, 0, "{log}");
+    assert_eq!(stand_in.service().rings, 1);
+    assert!(!cron.state_file().exists(), "only the scheduler's successes count for its health");
+
+    for (outcome, word) in [("partial", "not complete"), ("failed", "failed")] {
+        stand_in.service().report["outcome"] = outcome.into();
+        stand_in.service().report["reason"] = "GitHub said no".into();
+        let (code, log) = cron.run(&["--once"]).await;
+        assert_eq!((code, log.lines().count()), (1, 1), "{log}");
+        assert!(log.contains(word) && log.contains("GitHub said no"), "{log}");
+    }
+    assert_eq!(stand_in.service().rings, 3, "one each: who calls it has retries of its own");
+}
+
+#[tokio::test]
+async fn what_it_cannot_do_is_one_line() {
+    let stand_in = StandIn::start();
+    stand_in.service().token = Some("another");
+    let (code, log) = Cron::new(&stand_in, NEVER).with("MAINTENANCE_TOKEN", "not-this-one").run(&["--once"]).await;
+    assert_eq!((code, log.lines().count()), (1, 1), "{log}");
+    assert!(log.contains("/bootstrap_db answered 401 Unauthorized: maintenance wants a token"), "{log}");
+    assert!(!log.contains("not-this-one"), "{log}");
+
+    stand_in.service().token = None;
+    stand_in.service().ring_faults.push_back(StatusCode::SERVICE_UNAVAILABLE);
+    let (code, log) = Cron::new(&stand_in, NEVER).run(&["--once"]).await;
+    assert_eq!((code, log.lines().count()), (1, 1), "{log}");
+
+    let nobody = StandIn::refusing_connections();
+    let (code, log) = Cron::new(&nobody, NEVER).run(&["--once"]).await;
+    assert_eq!((code, log.lines().count()), (1, 1), "{log}");
+    assert!(log.contains(&nobody.url) && log.contains("refused"), "{log}");
+
+    let cron = Cron::new(&nobody, NEVER).with("STATE_FILE", "/nowhere/state");
+    let (code, log) = cron.run(&[]).await;
+    assert_eq!((code, log.lines().count()), (1, 1), "{log}");
+    assert!(log.contains("/nowhere/state") && log.contains("STATE_FILE"), "{log}");
+}
+
+#[tokio::test]
+async fn wrong_settings_are_told_all_at_once() {
+    let nobody = StandIn::refusing_connections();
+    let cron = Cron::new(&nobody, "often").with("LOG_FORMAT", "xml").with("MAINTENANCE_TOKEN", "hunter2 hunter2");
+    let (code, log) = cron.run(&["--api-url", "nowhere"]).await;
+    assert_eq!(code, 2, "{log}");
+    for expected in
+        ["4 settings are wrong", "API_URL: \"nowhere\"", "REFRESH_SCHEDULE: \"often\"", "LOG_FORMAT", "MAINTENANCE_TOKEN"]
+    {
+        assert!(log.contains(expected), "{expected} in {log}");
+    }
+    assert!(!log.contains("hunter2"), "{log}");
+    assert_eq!(cron.run(&["--no-such-flag"]).await.0, 2);
+}

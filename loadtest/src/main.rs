@@ -1,0 +1,100 @@
+//! The program: who is asked, the three scenarios, the run, the verdict.
+
+mod check;
+mod exchange;
+mod scenarios;
+mod verdict;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use goose::GooseError;
+use goose::config::GooseConfiguration;
+use goose::prelude::{GooseAttack, GooseDefault, GooseDefaultType, GooseScheduler};
+use serde::Deserialize;
+
+use crate::check::MOST;
+use crate::scenarios::Target;
+
+/// Where `make demo` and the stack listen.
+const HOST: &str = "http://127.0.0.1:8081";
+const TOPIC: &str = "kubernetes";
+
+/// Users, of whom most wait as people do; and for how long.
+const USERS: usize = 30;
+const RUN_TIME: usize = 60;
+
+/// What holds on two busy cores with everything on them. A wrong answer is one too many.
+const THRESHOLDS: [&str; 2] = ["p95<500ms", "error-rate<=0%"];
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("loadtest: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether every threshold held.
+async fn run() -> anyhow::Result<bool> {
+    let mut config = GooseConfiguration::parse_args_default_or_exit();
+    let host = config.host.take().or_else(|| setting("LOAD_HOST")).unwrap_or_else(|| HOST.to_owned());
+    let topic = setting("TOPIC").unwrap_or_else(|| TOPIC.to_owned());
+    let target = target(&host, topic).await?;
+    config.host = Some(host);
+
+    let mut attack = Box::new(GooseAttack::initialize_with_config(config)?.set_scheduler(GooseScheduler::Random));
+    // Its defaults but for these: no controller that listens, answers whose encoding we check ourselves, every answer counted
+    // and every failure seen to the end.
+    for (setting, value) in [
+        (GooseDefault::NoTelnet, true),
+        (GooseDefault::NoGzip, true),
+        (GooseDefault::NoResetMetrics, true),
+        (GooseDefault::NoThresholdAbort, true),
+        (GooseDefault::NoPrintMetrics, true),
+    ] {
+        attack = attack.set_default(setting, value)?;
+    }
+    attack = attack.set_default(GooseDefault::Users, USERS)?.set_default(GooseDefault::RunTime, RUN_TIME)?;
+    attack = attack.set_default(GooseDefault::IncreaseRate, "10")?.set_default(GooseDefault::Quiet, 1)?;
+    for threshold in THRESHOLDS {
+        attack = attack.set_default(GooseDefault::Threshold, threshold)?;
+    }
+    for scenario in scenarios::all(&target)? {
+        *attack = attack.register_scenario(scenario);
+    }
+    let (metrics, passed) = match attack.execute().await {
+        Ok(metrics) => (metrics, true),
+        Err(GooseError::ThresholdsFailed { metrics, .. }) => (*metrics.0, false),
+        Err(error) => return Err(error.into()),
+    };
+    println!("{}", verdict::of(&metrics, passed));
+    Ok(passed)
+}
+
+/// An environment variable; empty means unset.
+fn setting(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// Asks how long the topic's lists are.
+async fn target(host: &str, topic: String) -> anyhow::Result<Target> {
+    #[derive(Deserialize)]
+    struct Status {
+        stored: usize,
+    }
+    let url = format!("{}/topics/{topic}", host.trim_end_matches('/'));
+    let answer = reqwest::get(&url).await.with_context(|| format!("{host} does not answer; set LOAD_HOST"))?;
+    if !answer.status().is_success() {
+        bail!("{url} answered {}; set TOPIC to one that /topics shows", answer.status());
+    }
+    let Status { stored } = answer.json().await.with_context(|| format!("{url} did not answer as this service does"))?;
+    if stored == 0 {
+        bail!("{topic} has no lists yet; {host}/update_cache fetches them");
+    }
+    Ok(Target { topic, size: stored.min(MOST) })
+}

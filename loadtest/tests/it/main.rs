@@ -1,0 +1,139 @@
+//! The load test as a process: it passes over the service itself, and fails over one that answers wrongly.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on should stop where it is")]
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::sync::Arc;
+
+use api::clock::SystemClock;
+use api::config::Config;
+use api::server;
+use api::service::Service;
+use axum::Router;
+use axum::http::{HeaderMap, Uri, header};
+use axum::response::{IntoResponse, Response};
+use flate2::{Compression, write::GzEncoder};
+use github_stub::{Stub, World};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::process::Command;
+
+/// Two seconds, and thresholds that say nothing of this machine's speed.
+async fn loadtest(url: &str, arguments: &[&str]) -> (i32, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
+    command.env_clear().env("LOAD_HOST", url).args(["-u", "12", "-r", "12", "-t", "2s"]).args(arguments);
+    let output = command.kill_on_drop(true).output().await.expect("the program runs");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (output.status.code().expect("no signal"), text(output.stdout), text(output.stderr))
+}
+
+/// The service over a stand-in for GitHub, with every list of `kubernetes` there.
+struct Mirror {
+    url: String,
+    service: Arc<Service>,
+    _stub: Stub,
+    folder: TempDir,
+}
+
+impl Mirror {
+    async fn start(repositories: usize) -> Self {
+        // Another test of this process may have been first.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let stub = Stub::start(World::generate(repositories, 7, "kubernetes")).await.expect("a free port");
+        let folder = tempfile::tempdir().expect("a folder");
+        let settings = [
+            ("GITHUB_API_URL", OsString::from(stub.url())),
+            ("DATA_DIR", folder.path().into()),
+            ("SCHEDULER", "external".into()),
+        ];
+        let config = Config::read(&|name: &str| settings.iter().find(|(own, _)| *own == name).map(|(_, value)| value.clone()));
+        let service = Service::new(config.expect("valid settings"), Arc::new(SystemClock)).await.expect("a service");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        tokio::spawn(server::serve(Arc::clone(&service), listener, std::future::pending()));
+        let report: Value = reqwest::get(format!("{url}/update_cache")).await.expect("an answer").json().await.expect("JSON");
+        assert_eq!(report["complete"], true, "{report}");
+        Self { url, service, _stub: stub, folder: folder }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_service_passes_and_a_threshold_sets_the_exit_code() {
+    for repositories in [700, 120] {
+        let mirror = Mirror::start(repositories).await;
+        let report = mirror.folder.path().join("report.html");
+        let report_file = report.to_string_lossy().into_owned();
+        let arguments = ["--threshold", "error-rate<=0%", "--report-file", &report_file];
+        let (code, stdout, stderr) = loadtest(&mirror.url, &arguments).await;
+        let verdict = stdout.lines().last().unwrap_or_default();
+        assert_eq!(code, 0, "{stdout}{stderr}");
+        assert!(verdict.starts_with("PASS: ") && verdict.contains(" requests in ") && verdict.contains(" 0 failed"), "{verdict}");
+        let report = std::fs::read_to_string(report).expect("a report");
+        for row in ["/test", "/api/{topic}", "/db/activity/{topic}", "(If-None-Match)", "HEAD", "{unknown}"] {
+            assert!(report.contains(row), "{row}");
+        }
+        let (code, stdout, stderr) = loadtest(&mirror.url, &["--threshold", "max<1us"]).await;
+        assert_eq!(code, 1, "{stdout}{stderr}");
+        assert!(stdout.contains("FAIL: ") && stdout.contains("max<1us"), "{stdout}");
+        mirror.service.stop().await;
+    }
+}
+
+/// A service whose every list is this one.
+async fn lists(list: Value) -> String {
+    let router = Router::new().fallback(async move |uri: Uri, headers: HeaderMap| -> Response {
+        match uri.path() {
+            "/test" => "Oh, Hello World".into_response(),
+            "/topics/kubernetes" => json!({"stored": 3}).to_string().into_response(),
+            _ if headers[header::ACCEPT_ENCODING] == "gzip" => {
+                let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+                encoder.write_all(list.to_string().as_bytes()).expect("memory");
+                ([(header::CONTENT_ENCODING, "gzip")], encoder.finish().expect("memory")).into_response()
+            }
+            _ => list.to_string().into_response(),
+        }
+    });
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    url
+}
+
+fn items(stars: &[u64]) -> Value {
+    let item = |(id, stars): (usize, &u64)| {
+        json!({
+            "id": id, "name": "a", "full_name": "o/a", "html_url": "https://x/o/a", "language": null,
+            "updated_at": "2026-01-01T00:00:00Z", "pushed_at": null, "stargazers_count": stars,
+        })
+    };
+    stars.iter().enumerate().map(item).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn wrong_answers_fail() {
+    for (stars, expected) in
+        [(&[3, 2, 1][..], None), (&[1, 2, 3], Some("out of order at place 2")), (&[3, 2], Some("2 items, not 3"))]
+    {
+        let url = lists(items(stars)).await;
+        let (code, stdout, stderr) = loadtest(&url, &["--scenarios", "programs", "--threshold", "error-rate<=0%"]).await;
+        match expected {
+            None => assert_eq!(code, 0, "{stdout}{stderr}"),
+            Some(expected) => {
+                assert_eq!(code, 1, "{stdout}{stderr}");
+                assert!(stdout.contains("FAIL: ") && stdout.contains(expected), "{stdout}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_it_cannot_have_is_one_line() {
+    let nobody = tokio::net::TcpSocket::new_v4().expect("a socket");
+    nobody.bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+    let url = format!("http://{}", nobody.local_addr().expect("an address"));
+    let (code, _, stderr) = loadtest(&url, &[]).await;
+    assert_eq!((code, stderr.lines().count()), (1, 1), "{stderr}");
+    assert!(stderr.contains(&url) && stderr.contains("LOAD_HOST"), "{stderr}");
+}
