@@ -55,6 +55,11 @@ load: | prerequisites
 	cargo build --release --locked -p loadtest
 	target/release/loadtest --report-file target/load.html
 
+## mutants: takes each rule of a refresh out in turn and expects the tests to fail (docs/refresh.md); half an hour
+.PHONY: mutants
+mutants: | test-prerequisites
+	python3 api/tests/mutants.py
+
 ## e2e: the real stack from nothing, every check through the proxy, replicas killed under load (ROUNDS=3); then all is gone
 .PHONY: e2e
 e2e: | engine

@@ -25,15 +25,16 @@ pub trait Cache: Send + Sync {
     /// Whether it could serve a list now.
     async fn can_answer(&self) -> bool;
 
-    /// Keeps lists built of the database, unless it has ones of a higher revision. False when it could not.
+    /// Keeps lists built of the database, unless it has ones of a higher revision. False when it could not, or knows that
+    /// they are old.
     async fn fill(&self, lists: &Arc<Lists>) -> bool;
 
     /// Keeps the lists of a refresh that has just ended, and makes everyone who reads this tier see them. False when it
     /// could not: then it is to be tried again.
     async fn publish(&self, lists: &Arc<Lists>) -> bool;
 
-    /// Drops the topic's lists of lower revisions, for everyone.
-    async fn forget(&self, topic: &Topic, below: i64);
+    /// Drops the topic's lists of lower revisions, for everyone. False when it could not: then it is to be tried again.
+    async fn forget(&self, topic: &Topic, below: i64) -> bool;
 }
 
 /// What a tier found.
@@ -56,14 +57,25 @@ impl Tiers {
         Self(tiers)
     }
 
-    /// The topic's lists from the first tier that has them fresh, with its name; tiers above it are filled.
+    /// The topic's lists from the fastest tier alone, if it has them fresh, with its name.
+    pub async fn nearest(&self, topic: &Topic) -> Option<(Arc<Lists>, &'static str)> {
+        let nearest = self.0.first()?;
+        let Cached { lists, stale } = nearest.get(topic).await?;
+        (!stale).then_some((lists, nearest.name()))
+    }
+
+    /// The topic's lists from the first tier that has them fresh, with its name; tiers above it are filled. Lists that a
+    /// tier above knows to be old are passed over: the one below has missed a refresh.
     pub async fn get(&self, topic: &Topic) -> Option<(Arc<Lists>, &'static str)> {
         for (depth, tier) in self.0.iter().enumerate() {
             if let Some(Cached { lists, stale: false }) = tier.get(topic).await {
+                let mut trusted = true;
                 for above in &self.0[..depth] {
-                    above.fill(&lists).await;
+                    trusted &= above.fill(&lists).await;
                 }
-                return Some((lists, tier.name()));
+                if trusted {
+                    return Some((lists, tier.name()));
+                }
             }
         }
         None
@@ -105,10 +117,12 @@ impl Tiers {
         everywhere
     }
 
-    /// Drops the topic's lists of lower revisions everywhere.
-    pub async fn forget(&self, topic: &Topic, below: i64) {
+    /// Drops the topic's lists of lower revisions everywhere. False when one of them has not.
+    pub async fn forget(&self, topic: &Topic, below: i64) -> bool {
+        let mut everywhere = true;
         for tier in self.0.iter().rev() {
-            tier.forget(topic, below).await;
+            everywhere &= tier.forget(topic, below).await;
         }
+        everywhere
     }
 }

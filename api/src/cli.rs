@@ -11,7 +11,7 @@ use clap::{Arg, ArgMatches, Command, value_parser};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::config::{SETTINGS, Setting, Source};
-use crate::refresh::report::{Cause, Outcome, Refresh};
+use crate::refresh::report::{Cause, Outcome};
 use crate::service::Service;
 use crate::store::Origin;
 use crate::topic::Topic;
@@ -89,7 +89,8 @@ pub async fn refresh(service: &Arc<Service>, topic: Option<&Topic>) -> anyhow::R
         loop {
             tokio::time::sleep(PROGRESS_EVERY).await;
             let Ok(Some(refresh)) = service.store.refresh(joined.id).await else { continue };
-            let (done, expected) = progress(&refresh);
+            let done = refresh.report.requests;
+            let expected = refresh.report.requests_expected.max(done);
             match &bar {
                 Some(bar) => {
                     bar.set_length(expected.unsigned_abs());
@@ -117,11 +118,6 @@ pub async fn refresh(service: &Arc<Service>, topic: Option<&Topic>) -> anyhow::R
         bail!("the refresh failed: {}", refresh.report.reason.as_deref().unwrap_or("see the log"));
     }
     Ok(())
-}
-
-/// Requests done and expected, over all topics so far.
-fn progress(refresh: &Refresh) -> (i64, i64) {
-    (refresh.report.requests, refresh.report.requests_expected.max(refresh.report.requests))
 }
 
 /// `api healthcheck`.

@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use tokio_util::task::TaskTracker;
 
-type Flight<V> = Shared<BoxFuture<'static, Option<V>>>;
+pub(crate) type Flight<V> = Shared<BoxFuture<'static, Option<V>>>;
 
 /// What is being got, by key.
 pub(crate) struct Flights<K, V: Clone> {
@@ -27,30 +27,25 @@ where
         Self { under_way: Arc::default(), tasks }
     }
 
-    /// Joins the flight of this key, or starts it. `None` when it panicked.
-    pub(crate) async fn join<F>(&self, key: &K, start: impl FnOnce() -> F) -> Option<V>
+    /// The flight of this key, started if there is none: to be waited for, or not. Brings `None` when it panicked.
+    pub(crate) fn join<F>(&self, key: &K, start: impl FnOnce() -> F) -> Flight<V>
     where
         F: Future<Output = V> + Send + 'static,
     {
-        let flight = {
-            let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-            match under_way.get(key) {
-                Some(flight) => flight.clone(),
-                None => {
-                    let landing = Landing { under_way: Arc::clone(&self.under_way), key: key.clone() };
-                    let work = start();
-                    let task = self.tasks.spawn(async move {
-                        // Dropped when the work is done, and also when it panics.
-                        let _landing = landing;
-                        work.await
-                    });
-                    let flight = task.map(Result::ok).boxed().shared();
-                    under_way.insert(key.clone(), flight.clone());
-                    flight
-                }
-            }
-        };
-        flight.await
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(flight) = under_way.get(key) {
+            return flight.clone();
+        }
+        let landing = Landing { under_way: Arc::clone(&self.under_way), key: key.clone() };
+        let work = start();
+        let task = self.tasks.spawn(async move {
+            // Dropped when the work is done, and also when it panics.
+            let _landing = landing;
+            work.await
+        });
+        let flight = task.map(Result::ok).boxed().shared();
+        under_way.insert(key.clone(), flight.clone());
+        flight
     }
 }
 

@@ -182,7 +182,11 @@ impl GitHub {
             self.admit(bucket, patience, report).await?;
             report.requests += 1;
             attempts += 1;
-            let verdict = self.judge(bucket, self.send(url).await).await?;
+            let Some(sent) = self.stopping.run_until_cancelled(self.send(url)).await else {
+                self.judge(bucket, Err("the service is stopping".to_owned())).await?;
+                return Err(GitHubError::Stopping);
+            };
+            let verdict = self.judge(bucket, sent).await?;
             let reason = match verdict {
                 Verdict::Good(answer) => match read(answer) {
                     Ok(value) => return Ok(value),

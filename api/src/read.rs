@@ -1,6 +1,8 @@
 //! A read: the caches, then the database, then, for a topic that is new, GitHub.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -11,14 +13,15 @@ use crate::cache::Tiers;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::flights::Flights;
-use crate::lists::{Lists, Ranking};
+use crate::lists::{Lists, Ranking, UNKNOWN_TOPIC_TIME};
 use crate::refresh::Refresher;
 use crate::refresh::report::{Cause, Refresh, State};
 use crate::store::{OnDemandLimits, Origin, Rows, SharedStore, StoreError, Tracked};
 use crate::topic::Topic;
 
-/// A database that is slower than this counts as down.
-const DATABASE_TIMEOUT: Duration = Duration::from_secs(1);
+/// A database that is slower than this counts as down. With the calls to Redis around it, a read waits a second at most for
+/// what is down.
+const DATABASE_TIMEOUT: Duration = Duration::from_millis(750);
 
 /// How long a reader of a new topic waits for GitHub.
 const FIRST_READ_WAIT: Duration = Duration::from_secs(3);
@@ -27,7 +30,7 @@ const FIRST_READ_WAIT: Duration = Duration::from_secs(3);
 const RETRY_FAILED_AFTER: TimeDelta = TimeDelta::seconds(60);
 
 /// To the hour is near enough: topics are forgotten after days.
-const MARK_READ_EVERY: TimeDelta = TimeDelta::hours(1);
+const NOTE_READ_EVERY: TimeDelta = TimeDelta::hours(1);
 
 /// So that strangers can fill neither the disk nor the schedule.
 const ON_DEMAND_LIMITS: OnDemandLimits = OnDemandLimits { topics: 100, new_an_hour: 10 };
@@ -39,8 +42,15 @@ pub struct Reader {
     tiers: Tiers,
     refresher: Refresher,
     clock: Arc<dyn Clock>,
+    /// TOPICS.
+    configured: Arc<[Topic]>,
     on_demand: bool,
     fills: Arc<Flights<Topic, Filled>>,
+    /// The last fill found the database down.
+    database_down: Arc<AtomicBool>,
+    /// When the topics read within the last hour were noted in the database.
+    noted: Arc<Mutex<HashMap<Topic, DateTime<Utc>>>>,
+    tasks: TaskTracker,
 }
 
 /// Lists, and the tier that had them.
@@ -51,10 +61,11 @@ pub struct Read {
     pub tier: Option<&'static str>,
 }
 
-/// What the database had.
+/// What a fill has brought.
 #[derive(Clone)]
 enum Filled {
-    Lists(Arc<Lists>),
+    /// The lists, and the tier that had them; `None` for the database.
+    Lists(Arc<Lists>, Option<&'static str>),
     /// No list to serve.
     Nothing,
     /// No answer.
@@ -69,10 +80,23 @@ impl Reader {
         tiers: Tiers,
         refresher: Refresher,
         clock: Arc<dyn Clock>,
+        configured: &[Topic],
         on_demand: bool,
         tasks: TaskTracker,
     ) -> Self {
-        Self { store, tiers, refresher, clock, on_demand, fills: Arc::new(Flights::new(tasks)) }
+        let fills = Arc::new(Flights::new(tasks.clone()));
+        Self {
+            store,
+            tiers,
+            refresher,
+            clock,
+            configured: configured.into(),
+            on_demand,
+            fills,
+            database_down: Arc::default(),
+            noted: Arc::default(),
+            tasks,
+        }
     }
 
     /// The topic's lists, from the fastest place that has them.
@@ -80,11 +104,18 @@ impl Reader {
     /// # Errors
     /// When there is no list, or nobody who could tell.
     pub async fn lists(&self, topic: &Topic) -> Result<Read, Error> {
-        if let Some((lists, tier)) = self.tiers.get(topic).await {
+        if let Some((lists, tier)) = self.tiers.nearest(topic).await {
             return Ok(Read { lists, tier: Some(tier) });
         }
-        match self.filled(topic).await {
-            Filled::Lists(lists) => Ok(Read { lists, tier: None }),
+        let filled = self.filled(topic);
+        // Who has a copy does not wait for a database that was just found down: the fill goes on without the reader.
+        if self.database_down.load(Ordering::Relaxed)
+            && let Some((lists, tier)) = self.tiers.get_stale(topic).await
+        {
+            return Ok(Read { lists, tier: Some(tier) });
+        }
+        match filled.await {
+            Filled::Lists(lists, tier) => Ok(Read { lists, tier }),
             Filled::Nothing => self.fetch(topic).await.map(|lists| Read { lists, tier: None }),
             Filled::Down => match self.tiers.get_stale(topic).await {
                 Some((lists, tier)) => Ok(Read { lists, tier: Some(tier) }),
@@ -99,39 +130,66 @@ impl Reader {
     /// The same as [`Reader::lists`].
     pub async fn rows(&self, topic: &Topic, ranking: Ranking) -> Result<Rows, Error> {
         if let Some(rows) = self.stored(topic, &[ranking]).await? {
+            self.note_read(topic);
             return Ok(rows);
         }
         self.fetch(topic).await?;
         self.stored(topic, &[ranking]).await?.ok_or(Error::Unavailable)
     }
 
-    /// What the database has, built and put into the caches by one filler however many ask.
-    async fn filled(&self, topic: &Topic) -> Filled {
+    /// What the tiers below the nearest and the database have, put into the tiers above by one filler however many ask.
+    fn filled(&self, topic: &Topic) -> impl Future<Output = Filled> {
         let reader = self.clone();
         let fill = async |reader: Self, topic: Topic| match reader.fill(&topic).await {
-            Ok(Some(lists)) => Filled::Lists(lists),
+            Ok(Some((lists, tier))) => Filled::Lists(lists, tier),
             Ok(None) => Filled::Nothing,
             Err(_) => Filled::Down,
         };
-        self.fills.join(topic, || fill(reader, topic.clone())).await.unwrap_or(Filled::Down)
+        let flight = self.fills.join(topic, || fill(reader, topic.clone()));
+        async { flight.await.unwrap_or(Filled::Down) }
     }
 
-    async fn fill(&self, topic: &Topic) -> Result<Option<Arc<Lists>>, Error> {
-        let Some(rows) = self.stored(topic, &Ranking::ALL).await? else { return Ok(None) };
-        let now = self.clock.now();
-        if now - rows.state.last_read_at >= MARK_READ_EVERY
-            && let Err(error) = self.store.mark_read(topic, now).await
-        {
-            warn!(%topic, %error, "the read could not be noted");
+    async fn fill(&self, topic: &Topic) -> Result<Option<(Arc<Lists>, Option<&'static str>)>, Error> {
+        if let Some((lists, tier)) = self.tiers.get(topic).await {
+            self.note_read(topic);
+            return Ok(Some((lists, Some(tier))));
         }
-        let Some(lists) = Lists::build(rows).await.filter(|lists| !lists.has_expired(now)) else { return Ok(None) };
+        let rows = self.stored(topic, &Ranking::ALL).await;
+        self.database_down.store(rows.is_err(), Ordering::Relaxed);
+        let Some(rows) = rows? else { return Ok(None) };
+        self.note_read(topic);
+        let Some(lists) = Lists::build(rows).await else { return Ok(None) };
         self.tiers.fill(&lists).await;
-        Ok(Some(lists))
+        Ok(Some((lists, None)))
     }
 
+    /// Notes in the database that the topic is read, once an hour and behind the reader's back.
+    fn note_read(&self, topic: &Topic) {
+        let now = self.clock.now();
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        noted.retain(|_, at| now - *at < NOTE_READ_EVERY);
+        if noted.contains_key(topic) {
+            return;
+        }
+        noted.insert(topic.clone(), now);
+        drop(noted);
+        let (reader, topic) = (self.clone(), topic.clone());
+        self.tasks.spawn(async move {
+            if let Err(error) = reader.store.mark_read(&topic, now).await {
+                warn!(%topic, %error, "the read could not be noted");
+                reader.noted.lock().unwrap_or_else(PoisonError::into_inner).remove(&topic);
+            }
+        });
+    }
+
+    /// What the database has; nothing once it is time to ask GitHub again for a topic that it knew nothing of.
     async fn stored(&self, topic: &Topic, rankings: &[Ranking]) -> Result<Option<Rows>, Error> {
-        match tokio::time::timeout(DATABASE_TIMEOUT, self.store.rows(topic, rankings, self.clock.now())).await {
-            Ok(rows) => Ok(rows?),
+        let now = self.clock.now();
+        let expired = |rows: &Rows| {
+            rows.state.is_unknown_to_github() && rows.state.modified_at.is_some_and(|at| at + UNKNOWN_TOPIC_TIME <= now)
+        };
+        match tokio::time::timeout(DATABASE_TIMEOUT, self.store.rows(topic, rankings, now)).await {
+            Ok(rows) => Ok(rows?.filter(|rows| !expired(rows))),
             Err(_) => {
                 warn!(%topic, "the database did not answer in time");
                 Err(Error::Unavailable)
@@ -153,14 +211,14 @@ impl Reader {
         let ready = async {
             loop {
                 self.refresher.news().await;
-                if let Filled::Lists(lists) = self.filled(topic).await {
+                if let Filled::Lists(lists, _) = self.filled(topic).await {
                     return Ok(Some(lists));
                 }
                 let refresh = self.store.refresh(started.id).await?;
                 if refresh.is_none_or(|refresh| refresh.state == State::Finished) {
                     // It may have ended between the two questions.
                     return match self.filled(topic).await {
-                        Filled::Lists(lists) => Ok(Some(lists)),
+                        Filled::Lists(lists, _) => Ok(Some(lists)),
                         Filled::Nothing | Filled::Down => Ok::<_, StoreError>(None),
                     };
                 }
@@ -178,15 +236,20 @@ impl Reader {
         }
     }
 
-    /// Tracks a topic that strangers ask for, within their limits.
+    /// Tracks a topic that strangers ask for, within their limits. One of TOPICS has none: it may just not have been
+    /// configured yet.
     async fn track(&self, topic: &Topic) -> Result<(), Error> {
         if self.store.topic(topic).await?.is_some() {
+            return Ok(());
+        }
+        let now = self.clock.now();
+        if self.configured.contains(topic) {
+            self.store.track(topic, Origin::Configured, None, now).await?;
             return Ok(());
         }
         if !self.on_demand {
             return Err(Error::NotTracked(topic.clone()));
         }
-        let now = self.clock.now();
         match self.store.track(topic, Origin::OnDemand, Some(ON_DEMAND_LIMITS), now).await? {
             Tracked::Yes => Ok(()),
             Tracked::Full => Err(Error::NotYet {

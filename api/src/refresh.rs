@@ -43,6 +43,9 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 /// How soon lists that a cache did not take are offered again.
 const PUBLISH_AGAIN: Duration = Duration::from_secs(1);
 
+/// How soon a database that failed a refresh is told again that it is over.
+const GIVE_UP_AGAIN: Duration = Duration::from_secs(1);
+
 /// How often to look whether another process has finished the refresh we wait for.
 const POLL: Duration = Duration::from_millis(250);
 
@@ -141,6 +144,16 @@ impl Refresher {
         Ok(())
     }
 
+    /// Forgets a topic, what only it kept, and its lists everywhere; false when it was not tracked.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn forget(&self, topic: &Topic) -> Result<bool, StoreError> {
+        let known = self.0.store.forget(topic, self.0.clock.now()).await?;
+        self.0.publish(topic).await?;
+        Ok(known)
+    }
+
     /// Publishes again what has not reached every tier, until the service stops. Always as the database has it then: what
     /// could not be published once may since be old.
     pub async fn keep_published(&self) {
@@ -232,20 +245,43 @@ impl Refresher {
             };
             if let Err(error) = ended {
                 error!(%error, "the refresh could not be finished");
+                self.give_up(&lease, &error).await;
             }
             self.0.news.send_replace(());
         }
         .boxed()
     }
 
+    /// Closes the entry of a run that the database failed, as soon as it answers again: whoever waits for the refresh
+    /// would wait for ever.
+    async fn give_up(&self, lease: &Lease, error: &StoreError) {
+        let Parts { store, clock, stopping, .. } = &*self.0;
+        let reason = match error {
+            StoreError::LeaseLost => "its topic was forgotten, or another process has taken over",
+            StoreError::Database(_) | StoreError::Migration(_) => "the database failed",
+        };
+        loop {
+            let entry = store.refresh(lease.refresh).await.ok().flatten();
+            let mut report = entry.map(|entry| entry.report).unwrap_or_default();
+            report.because(reason);
+            match store.end(lease, Outcome::Failed, &report, clock.now()).await {
+                Ok(()) | Err(StoreError::LeaseLost) => return,
+                Err(error) => warn!(%error, "the refresh could not be given up"),
+            }
+            let again = tokio::time::sleep(GIVE_UP_AGAIN);
+            if stopping.run_until_cancelled(again).await.is_none() {
+                return;
+            }
+        }
+    }
+
     /// Every tracked topic, the longest unrefreshed first, each with an entry of its own below this one.
     async fn run_all(&self, lease: &Lease, cause: Cause) -> Result<(), StoreError> {
-        let Parts { store, tiers, clock, .. } = &*self.0;
+        let Parts { store, clock, .. } = &*self.0;
         let now = clock.now();
         store.configure(&self.0.topics, now).await?;
         for topic in store.stale(now - UNREAD_TIME, now - UNKNOWN_TOPIC_TIME).await? {
-            store.forget(&topic, now).await?;
-            tiers.forget(&topic, first_revision(now)).await;
+            self.forget(&topic).await?;
             info!(%topic, "forgotten: nobody asks for it");
         }
         let mut topics = store.topics().await?;
@@ -307,20 +343,29 @@ impl Refresher {
 }
 
 impl Parts {
-    /// Builds a topic's lists of what is stored and hands them to every tier.
+    /// Builds a topic's lists of what is stored and hands them to every tier; one that has no list now has none anywhere.
     async fn publish(&self, topic: &Topic) -> Result<(), StoreError> {
-        let rows = self.store.rows(topic, &Ranking::ALL, self.clock.now()).await?;
-        let Some(rows) = rows else { return Ok(()) };
-        if let Some(lists) = Lists::build(rows).await {
-            let everywhere = self.tiers.publish(&lists).await;
-            let mut unpublished = self.unpublished.lock().unwrap_or_else(PoisonError::into_inner);
-            if everywhere {
-                unpublished.remove(topic);
-            } else {
-                unpublished.insert(topic.clone());
+        let now = self.clock.now();
+        let rows = self.store.rows(topic, &Ranking::ALL, now).await?;
+        let lists = match rows {
+            Some(rows) => Lists::build(rows).await,
+            None => None,
+        };
+        let everywhere = match lists {
+            Some(lists) => self.tiers.publish(&lists).await,
+            None => {
+                let tracked_anew = self.store.topic(topic).await?.map(|state| state.revision);
+                self.tiers.forget(topic, tracked_anew.unwrap_or_else(|| first_revision(now))).await
             }
-            self.news.send_replace(());
+        };
+        let mut unpublished = self.unpublished.lock().unwrap_or_else(PoisonError::into_inner);
+        if everywhere {
+            unpublished.remove(topic);
+        } else {
+            unpublished.insert(topic.clone());
         }
+        drop(unpublished);
+        self.news.send_replace(());
         Ok(())
     }
 }

@@ -42,27 +42,27 @@ pub struct Repository {
     #[serde(default)]
     pub default_branch: Option<String>,
     /// A fork; searches leave these out unless told otherwise.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub fork: bool,
     /// Read-only.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub archived: bool,
     /// Taken down by GitHub.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub disabled: bool,
     /// Offered as a template.
-    #[serde(default, deserialize_with = "null_is_false")]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub is_template: bool,
     /// In KB.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub size: i64,
     /// Falls as well as rises.
     pub stargazers_count: i64,
     /// How often it was forked.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub forks_count: i64,
     /// Issues and pull requests.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub open_issues_count: i64,
     /// When it was made.
     #[serde(default)]
@@ -146,6 +146,43 @@ fn spdx_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>,
     Ok(Option::<License>::deserialize(deserializer)?.and_then(|license| license.spdx_id))
 }
 
-fn null_is_false<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_may_be_missing_may_also_be_null() {
+        let mut item = json!({ "id": 1, "name": "b", "full_name": "a/b", "html_url": "https://github.com/a/b",
+            "stargazers_count": 2, "updated_at": "2018-05-01T17:01:50Z" });
+        let missing: Repository = serde_json::from_value(item.clone()).expect("what is needed is there");
+        for key in [
+            "node_id",
+            "owner",
+            "description",
+            "homepage",
+            "language",
+            "license",
+            "topics",
+            "default_branch",
+            "fork",
+            "archived",
+            "disabled",
+            "is_template",
+            "size",
+            "forks_count",
+            "open_issues_count",
+            "created_at",
+            "pushed_at",
+        ] {
+            item[key] = serde_json::Value::Null;
+        }
+        assert_eq!(serde_json::from_value::<Repository>(item).expect("nulls"), missing);
+        assert!(missing.has_topic("kubernetes"), "an answer without topics does not deny it");
+    }
 }

@@ -14,15 +14,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::config::Scheduler;
-use crate::service::Service;
+use crate::service::{STOP_TIME, Service};
 use crate::{http, scheduler};
 
 /// How long answers only say `Connection: close` before idle connections are closed: a client that has just connected,
 /// or is just sending its next request, gets an answer.
 const LINGER: Duration = Duration::from_millis(250);
-
-/// How long requests in flight may take to end.
-const DRAIN_TIME: Duration = Duration::from_secs(20);
 
 /// Serves on `listener` until `shutdown`, then stops: no new connections, requests in flight and running transactions
 /// end, leases are given back.
@@ -60,16 +57,20 @@ pub async fn serve(
     });
     let router = ServiceExt::<Request>::into_make_service(http::router(Arc::clone(&service)));
     let server = axum::serve(listener, router).with_graceful_shutdown(drained.clone().cancelled_owned());
+    let served = async {
+        server.await?;
+        service.stop().await;
+        std::io::Result::Ok(())
+    };
     let in_time = async {
-        drained.cancelled().await;
-        tokio::time::sleep(DRAIN_TIME).await;
+        service.stopping.cancelled().await;
+        tokio::time::sleep(STOP_TIME).await;
     };
     tokio::select! {
-        served = server => served?,
-        () = in_time => warn!(seconds = DRAIN_TIME.as_secs(), "requests still ran and were cut"),
+        served = served => served?,
+        () = in_time => warn!(seconds = STOP_TIME.as_secs(), "what still ran was cut; the next start finishes it"),
     }
     stop.abort();
-    service.stop().await;
     if let Some(scheduler) = scheduler {
         scheduler.abort();
     }

@@ -18,7 +18,7 @@ use crate::refresh::{Parts, Refresher};
 use crate::store::{self, SharedStore, StoreError};
 
 /// How long a stop may take; then whatever still runs is left behind, and the next start finishes it.
-const STOP_TIME: Duration = Duration::from_secs(20);
+pub(crate) const STOP_TIME: Duration = Duration::from_secs(20);
 
 /// Everything that answers and works.
 pub struct Service {
@@ -50,7 +50,11 @@ impl Service {
                 let store = store::open(&config.database).await;
                 let advice = || format!("cannot open {}; DATA_DIR must name a folder that can be written", path.display());
                 let store = store.with_context(advice)?;
-                store.bootstrap().await.with_context(|| format!("cannot make the schema in {}", path.display()))?;
+                let made = async {
+                    store.bootstrap().await?;
+                    store.configure(&config.topics, clock.now()).await
+                };
+                made.await.with_context(|| format!("cannot make the schema in {}", path.display()))?;
                 store
             }
             // Its schema is made by /bootstrap_db.
@@ -90,6 +94,7 @@ impl Service {
             tiers.clone(),
             refresher.clone(),
             Arc::clone(&clock),
+            &config.topics,
             config.on_demand_topics,
             tasks.clone(),
         );

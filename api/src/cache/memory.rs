@@ -103,13 +103,15 @@ impl Cache for MemoryCache {
     }
 
     async fn fill(&self, lists: &Arc<Lists>) -> bool {
+        let (now, revision) = (self.clock.now(), lists.standing.revision);
         let entry = Entry {
             lists: Some(Arc::clone(lists)),
-            announced: lists.standing.revision,
-            taken_at: self.clock.now(),
+            announced: revision,
+            taken_at: now,
             generation: self.generation.load(Ordering::Relaxed),
         };
-        self.entries
+        let kept = self
+            .entries
             .entry_by_ref(&lists.topic)
             .and_compute_with(async |held| match held.map(moka::Entry::into_value) {
                 Some(held) if held.revision() > entry.revision() => Op::Nop,
@@ -117,15 +119,19 @@ impl Cache for MemoryCache {
                 None => Op::Put(entry),
             })
             .await;
-        true
+        let newest = kept.into_entry().is_none_or(|kept| kept.value().announced.max(kept.value().revision()) <= revision);
+        newest && !lists.has_expired(now)
     }
 
     async fn publish(&self, lists: &Arc<Lists>) -> bool {
-        self.fill(lists).await
+        // Not to be tried again where it already has newer ones.
+        self.fill(lists).await;
+        true
     }
 
-    async fn forget(&self, topic: &Topic, below: i64) {
+    async fn forget(&self, topic: &Topic, below: i64) -> bool {
         self.entries.invalidate(topic).await;
         self.expire(topic, below).await;
+        true
     }
 }

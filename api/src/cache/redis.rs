@@ -34,6 +34,17 @@ const PUBLISHED_SECONDS: u64 = 24 * 60 * 60;
 /// Lists that were read from the database: should a refresh have overtaken them, they are gone soon.
 const FILLED_SECONDS: u64 = 60;
 
+/// Stores lists unless there are ones of a higher revision: of two refreshes that end at once, the one that read the database
+/// first may come last. The key's lists begin with their revision, in [`REVISION_DIGITS`] digits.
+const STORE_UNLESS_NEWER: &str = "
+    local held = redis.call('GETRANGE', KEYS[1], 0, #ARGV[1] - 1)
+    if #held < #ARGV[1] or held:find('%D') or held <= ARGV[1] then
+        redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+    end";
+
+/// As many as the largest revision has.
+const REVISION_DIGITS: usize = 19;
+
 /// Says `topic revision` when a topic's lists have changed. The number is that of [`encode`]'s format.
 const CHANNEL: &str = "github-topic-mirror:1";
 
@@ -136,6 +147,11 @@ fn announcement(topic: &Topic, revision: i64) -> String {
     format!("{topic} {revision}")
 }
 
+/// A revision whose digits sort as it does.
+fn digits(revision: i64) -> String {
+    format!("{:0REVISION_DIGITS$}", revision.max(0))
+}
+
 fn changed(push: &PushInfo) -> Option<(Topic, i64)> {
     let Some(Value::BulkString(message)) = push.data.last() else { return None };
     let (topic, revision) = std::str::from_utf8(message).ok()?.split_once(' ')?;
@@ -163,7 +179,14 @@ impl Cache for RedisCache {
     }
 
     async fn can_answer(&self) -> bool {
-        self.up.load(Ordering::Relaxed)
+        if !self.up.load(Ordering::Relaxed) {
+            return false;
+        }
+        // It is a cache of little but our keys: one look finds one of them.
+        let mut scan = redis::cmd("SCAN");
+        scan.arg(0).arg("MATCH").arg(format!("{CHANNEL}:*")).arg("COUNT").arg(1_000);
+        let found: RedisResult<(u64, Vec<String>)> = bounded(scan.query_async(&mut self.connection.clone())).await;
+        found.is_ok_and(|(_, keys)| !keys.is_empty())
     }
 
     async fn fill(&self, lists: &Arc<Lists>) -> bool {
@@ -177,7 +200,8 @@ impl Cache for RedisCache {
         let (topic, revision) = (&lists.topic, lists.standing.revision);
         let mut commands = redis::pipe();
         commands.atomic();
-        commands.cmd("SET").arg(key(topic)).arg(&*encode(lists)).arg("EX").arg(PUBLISHED_SECONDS).ignore();
+        let store = commands.cmd("EVAL").arg(STORE_UNLESS_NEWER).arg(1).arg(key(topic));
+        store.arg(digits(revision)).arg(&*encode(lists)).arg(PUBLISHED_SECONDS).ignore();
         commands.publish(CHANNEL, announcement(topic, revision)).ignore();
         let taken = self.run(&commands).await;
         if !taken {
@@ -187,11 +211,11 @@ impl Cache for RedisCache {
         taken
     }
 
-    async fn forget(&self, topic: &Topic, below: i64) {
+    async fn forget(&self, topic: &Topic, below: i64) -> bool {
         // No transaction: a Redis that is full refuses every command in one.
         let mut commands = redis::pipe();
         commands.del(key(topic)).ignore().publish(CHANNEL, announcement(topic, below)).ignore();
-        self.run(&commands).await;
+        self.run(&commands).await
     }
 }
 
@@ -204,7 +228,7 @@ struct Head {
     bodies: Vec<(usize, String)>,
 }
 
-/// The head's length in four bytes, the head as JSON, the bodies.
+/// The revision's digits, the head's length in four bytes, the head as JSON, the bodies.
 #[expect(clippy::expect_used, reason = "serializing plain data cannot fail, and ETags are ASCII")]
 fn encode(lists: &Lists) -> Bytes {
     let bodies = || lists.lists.iter().flat_map(List::bodies);
@@ -215,7 +239,8 @@ fn encode(lists: &Lists) -> Bytes {
         bodies: bodies().map(|body| (body.bytes.len(), etag(body))).collect(),
     };
     let head = serde_json::to_vec(&head).expect("plain data");
-    let mut value = BytesMut::with_capacity(4 + head.len() + lists.size());
+    let mut value = BytesMut::with_capacity(REVISION_DIGITS + 4 + head.len() + lists.size());
+    value.put_slice(digits(lists.standing.revision).as_bytes());
     value.put_u32(u32::try_from(head.len()).expect("a few hundred bytes"));
     value.put_slice(&head);
     bodies().for_each(|body| value.put_slice(&body.bytes));
@@ -224,6 +249,7 @@ fn encode(lists: &Lists) -> Bytes {
 
 /// The lists in a value of [`encode`]; their bodies are slices of it.
 fn decode(topic: &Topic, mut value: Bytes) -> Option<Lists> {
+    take(&mut value, REVISION_DIGITS)?;
     let length = usize::try_from(take(&mut value, 4)?.get_u32()).ok()?;
     let head: Head = serde_json::from_slice(&take(&mut value, length)?).ok()?;
     let mut bodies = Vec::with_capacity(head.bodies.len());
@@ -271,6 +297,6 @@ mod tests {
         for length in 0..whole.len() {
             assert_eq!(decode(&lists.topic, whole.slice(..length)), None, "{length}");
         }
-        assert_eq!(decode(&lists.topic, Bytes::from_static(b"\xff\xff\xff\xff{}")), None);
+        assert_eq!(decode(&lists.topic, Bytes::from_static(b"0000000000000000007\xff\xff\xff\xff{}")), None);
     }
 }

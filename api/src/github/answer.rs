@@ -47,6 +47,8 @@ pub(super) fn judge(answer: &Answer, bucket: Bucket, quota: &mut Quota, now: Dat
     match answer.status {
         403 | 429 if reported.remaining == Some(0) && !is_secondary(&message) => {
             quota.exhausted(now);
+            // Its own word goes before the window's end.
+            quota.paused_until = quota.paused_until.max(retry_after.map(|wait| now + wait));
             Ruling::Limited
         }
         403 | 429 if is_secondary(&message) || retry_after.is_some() || answer.status == 429 => {
@@ -136,6 +138,8 @@ mod tests {
         for status in [403, 429] {
             let headers = [("x-ratelimit-limit", "30"), ("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "1790000020")];
             assert_eq!(judged(status, &headers, r#"{"message":"API rate limit exceeded"}"#), (Ruling::Limited, Some(at(21))));
+            let headers = [&headers[..], &[("retry-after", "40")]].concat();
+            assert_eq!(judged(status, &headers, "{}"), (Ruling::Limited, Some(at(40))), "Retry-After goes first");
         }
     }
 

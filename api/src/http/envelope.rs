@@ -30,7 +30,7 @@ pub(super) async fn envelope(State(service): State<Arc<Service>>, request: Reque
 
     let mut response = next.run(request).instrument(span.clone()).await;
     let (status, took) = (response.status(), started.elapsed());
-    if status.is_client_error() || status.is_server_error() {
+    if (status.is_client_error() || status.is_server_error()) && !is_json(&response) {
         response = problem(response, uri.path(), &id);
     }
     let headers = response.headers_mut();
@@ -64,6 +64,11 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
             HeaderValue::try_from(format!("{:032x}", fastrand::u128(..))).unwrap_or_else(|_| HeaderValue::from_static("none"))
         }
     }
+}
+
+/// A handler that wrote JSON, as `/ready` does, has said all there is to say.
+fn is_json(response: &Response) -> bool {
+    response.headers().get(header::CONTENT_TYPE).is_some_and(|value| value == "application/json")
 }
 
 /// RFC 9457. Whatever the framework wrote is replaced; headers such as Allow and Retry-After stay.

@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::refresh::Ended;
 use crate::refresh::report::Cause;
 use crate::service::Service;
-use crate::store::{Origin, TopicState, first_revision};
+use crate::store::{Origin, TopicState};
 use crate::topic::Topic;
 
 /// Someone who may do maintenance: a handler that takes this is guarded, under every spelling of its path.
@@ -125,11 +125,9 @@ fn prefers_async(headers: &HeaderMap) -> bool {
 }
 
 pub(super) async fn forget(_: Maintainer, State(service): State<Arc<Service>>, topic: Topic) -> Result<StatusCode, Error> {
-    let now = service.clock.now();
-    if !service.store.forget(&topic, now).await? {
+    if !service.refresher.forget(&topic).await? {
         return Err(Error::NotTracked(topic));
     }
-    service.tiers.forget(&topic, first_revision(now)).await;
     tracing::info!(%topic, "forgotten on request");
     Ok(StatusCode::NO_CONTENT)
 }

@@ -54,6 +54,9 @@ const CONNECTIONS: u32 = 10;
 /// How long a request waits for a connection before it is told that the database is down.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How long a connection outside the pool may take to come.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// What every connection sets: no statement, and no writer that was cut off, may hold the others up for ever.
 const LIMITS: [(&str, &str); 2] = [("statement_timeout", "10s"), ("idle_in_transaction_session_timeout", "15s")];
 
@@ -108,13 +111,13 @@ impl SqlStore {
 
     /// Creates the database itself, where the role may and it is missing.
     async fn create_database(&self) -> Result<()> {
-        match self.options.connect().await {
-            Err(sqlx::Error::Database(error)) if error.code().as_deref() == Some(INVALID_CATALOG_NAME) => {}
+        match connect(&self.options).await {
+            Err(error) if is_missing(&error) => {}
             Err(error) => return Err(error.into()),
             Ok(connection) => return Ok(connection.close().await?),
         }
         let name = self.options.get_database().unwrap_or_default().replace('"', "\"\"");
-        let mut connection = self.options.clone().database("postgres").connect().await?;
+        let mut connection = connect(&self.options.clone().database("postgres")).await?;
         let created = sqlx::query(AssertSqlSafe(format!("CREATE DATABASE \"{name}\""))).execute(&mut connection).await;
         connection.close().await?;
         match created {
@@ -123,6 +126,19 @@ impl SqlStore {
             Err(error) => return Err(error.into()),
         }
         Ok(())
+    }
+}
+
+/// The server is there, the database is not.
+fn is_missing(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.code().as_deref() == Some(INVALID_CATALOG_NAME))
+}
+
+/// A connection outside the pool.
+async fn connect(options: &PgConnectOptions) -> sqlx::Result<Connection> {
+    match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {
+        Ok(connection) => connection,
+        Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
     }
 }
 
@@ -187,8 +203,11 @@ impl Store for SqlStore {
     }
 
     async fn has_schema(&self) -> Result<bool> {
-        let table: Option<String> =
-            sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations')::text").fetch_one(&self.pool).await?;
+        let table = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations')::text").fetch_one(&self.pool).await;
+        let table: Option<String> = match table {
+            Err(error) if is_missing(&error) => None,
+            table => table?,
+        };
         if table.is_none() {
             return Ok(false);
         }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta};
 use redis::IntoConnectionInfo;
 
+use crate::proxy::Proxy;
 use crate::redis::Redis;
 use crate::support::{TestClock, eventually};
 
@@ -31,6 +32,7 @@ async fn revision(cache: &dyn Cache) -> Option<i64> {
 
 async fn keeps_whole_lists(cache: Arc<dyn Cache>) {
     assert_eq!(revision(&*cache).await, None);
+    assert!(!cache.can_answer().await, "it has nothing");
     assert!(cache.fill(&lists(1)).await);
     assert_eq!(cache.get(&topic()).await.map(|cached| cached.lists), Some(lists(1)));
     assert!(cache.publish(&lists(2)).await);
@@ -43,6 +45,13 @@ async fn never_lets_an_old_fill_replace_a_newer_list(cache: Arc<dyn Cache>) {
     cache.publish(&lists(6)).await;
     cache.fill(&lists(5)).await;
     assert_eq!(revision(&*cache).await, Some(6));
+}
+
+/// Of two refreshes that end at once, the one that read the database first may come last.
+async fn never_lets_an_old_refresh_replace_a_newer_list(cache: Arc<dyn Cache>) {
+    cache.publish(&lists(10)).await;
+    assert!(cache.publish(&lists(9)).await, "there is nothing to try again");
+    assert_eq!(revision(&*cache).await, Some(10));
 }
 
 async fn forgets(cache: Arc<dyn Cache>) {
@@ -76,7 +85,12 @@ macro_rules! contract {
     };
 }
 
-contract![keeps_whole_lists, never_lets_an_old_fill_replace_a_newer_list, forgets];
+contract![
+    keeps_whole_lists,
+    never_lets_an_old_fill_replace_a_newer_list,
+    never_lets_an_old_refresh_replace_a_newer_list,
+    forgets,
+];
 
 fn connect(server: &Redis) -> Arc<RedisCache> {
     let (cache, _) = RedisCache::new(server.url().into_connection_info().expect("an address")).expect("a cache");
@@ -144,8 +158,34 @@ async fn something_else_under_our_key_is_a_miss() {
     for value in ["", "nonsense", "{\"standing\":{}}"] {
         server.command(&["SET", key, value]).await;
         assert_eq!(revision(&*connect(&server)).await, None);
+        assert!(connect(&server).publish(&lists(1)).await, "{value} is replaced");
+        assert_eq!(revision(&*connect(&server)).await, Some(1));
     }
     server.command(&["DEL", key]).await;
     server.command(&["LPUSH", key, "a list"]).await;
     assert_eq!(revision(&*connect(&server)).await, None);
+}
+
+/// A message may have been missed while the connection was cut, and until the subscription is back.
+#[tokio::test]
+async fn memory_is_doubted_when_the_connection_is_cut_and_when_it_is_back() {
+    let Some(server) = Redis::start().await else { return };
+    let network = Proxy::to(server.socket()).await;
+    let address = format!("redis://127.0.0.1:{}/0", network.port);
+    let (cache, pushes) = RedisCache::new(address.into_connection_info().expect("an address")).expect("a cache");
+    let memory = Arc::new(MemoryCache::new(TestClock::new()));
+    let watching = Arc::clone(&memory);
+    tokio::spawn(async move { cache.watch(pushes, &watching).await });
+    let subscriptions = async || server.command(&["PUBSUB", "NUMSUB", "github-topic-mirror:1"]).await;
+    eventually(5, "a subscription", async || subscriptions().await.trim_end().ends_with('1')).await;
+
+    memory.fill(&lists(1)).await;
+    network.cut();
+    eventually(5, "doubted when cut", async || revision(&*memory).await.is_none()).await;
+    // Nobody can say now whether this is still so.
+    eventually(5, "the server has noticed", async || subscriptions().await.trim_end().ends_with('0')).await;
+    memory.fill(&lists(1)).await;
+    network.heal();
+    eventually(5, "doubted when it is back", async || revision(&*memory).await.is_none()).await;
+    eventually(5, "a subscription", async || subscriptions().await.trim_end().ends_with('1')).await;
 }

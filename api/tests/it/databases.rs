@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
+use crate::support::say_not_run;
+
 /// A database that does not exist yet.
 pub(crate) enum Database {
     Sqlite(TempDir),
@@ -23,7 +25,7 @@ pub(crate) fn sqlite() -> Database {
 pub(crate) fn postgres() -> Option<Database> {
     let Ok(url) = std::env::var("TEST_POSTGRES_URL") else {
         assert!(std::env::var_os("REQUIRE_ALL_BACKENDS").is_none(), "TEST_POSTGRES_URL is not set");
-        eprintln!("not run: TEST_POSTGRES_URL names no PostgreSQL; `make test` starts one");
+        say_not_run("TEST_POSTGRES_URL names no PostgreSQL; `make test` starts one");
         return None;
     };
     Some(Database::Postgres(url.replacen("/postgres?", &format!("/test_{:016x}?", fastrand::u64(..)), 1)))

@@ -1,10 +1,10 @@
 //! Maintenance: who may, and what it answers.
 
-use github_stub::{FaultKind, World};
+use github_stub::{Fault, FaultKind, World};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
-use crate::support::Mirror;
+use crate::support::{Mirror, eventually};
 
 #[tokio::test]
 async fn wants_the_token_under_every_spelling() {
@@ -132,4 +132,60 @@ async fn without_any_list_an_update_says_why() {
     let report = mirror.get("/update_cache").await.json();
     assert_eq!((&report["complete"], &report["outcome"]), (&false.into(), &"failed".into()));
     assert_eq!(mirror.get("/api/kubernetes").await.ids().len(), 10);
+}
+
+/// A run over all topics that finds one of them running waits for it and tells of it as of its own.
+#[tokio::test]
+async fn a_run_over_all_tells_of_every_topic_also_of_one_it_joined() {
+    let mut world = World::generate(300, 7, "kubernetes");
+    world.add_generated(20, 8, "mcp");
+    let mirror = Mirror::start_with(world, &[("TOPICS", "kubernetes,mcp")]).await;
+    mirror.stub.world().settings.latency_millis = 50;
+    let prefer = [("prefer", "respond-async")];
+    let one = mirror.request(Method::POST, "/update_cache?topic=kubernetes", &prefer).await.json();
+    let all = mirror.request(Method::POST, "/update_cache", &prefer).await.json();
+    let running = mirror.get(all["location"].as_str().expect("a location")).await.json();
+    assert_eq!(running["state"], "running");
+    let ended = mirror.get("/update_cache").await.json();
+    assert_eq!((&ended["id"], &ended["coalesced"]), (&all["id"], &true.into()), "{ended}");
+    let topics: Vec<_> = ended["topics"].as_array().expect("topics").iter().map(|one| (&one["topic"], &one["id"])).collect();
+    assert_eq!(topics.len(), 2, "{ended}");
+    assert!(topics.contains(&(&json!("kubernetes"), &one["id"])), "{topics:?}");
+    assert_eq!(mirror.stub.world().counters.searches, 4, "three pages and one");
+}
+
+#[tokio::test]
+async fn a_running_one_shows_how_far_it_is() {
+    let mirror = Mirror::start(World::generate(700, 7, "kubernetes")).await;
+    mirror.stub.world().faults.push(Fault::from(FaultKind::Slow { millis: 600_000 }).on("stars", 2));
+    let all = mirror.request(Method::POST, "/update_cache", &[("prefer", "respond-async")]).await.json();
+    while mirror.stub.world().counters.searches < 7 {
+        tokio::task::yield_now().await;
+    }
+    let entry = mirror.get(all["location"].as_str().expect("a location")).await.json();
+    for entry in [&entry, &entry["topics"][0], &mirror.get("/refreshes").await.json()[0]] {
+        assert_eq!(entry["state"], "running");
+        assert_eq!((&entry["requests"], &entry["requests_expected"]), (&6.into(), &15.into()), "{entry}");
+    }
+}
+
+#[tokio::test]
+async fn a_caller_that_leaves_does_not_stop_the_run() {
+    let mirror = Mirror::start(World::generate(700, 7, "kubernetes")).await;
+    mirror.stub.world().settings.latency_millis = 30;
+    {
+        let leaving = mirror.get("/update_cache");
+        let begun = async {
+            while mirror.stub.world().counters.searches == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            answer = leaving => panic!("{}", answer.text()),
+            () = begun => {}
+        }
+    }
+    let entry = async || mirror.get("/refreshes").await.json()[0].clone();
+    eventually(30, "it ends all the same", async || entry().await["state"] == "finished").await;
+    assert_eq!((&entry().await["complete"], mirror.stub.world().counters.searches), (&true.into(), 15));
 }

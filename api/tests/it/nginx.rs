@@ -446,7 +446,7 @@ async fn request_ids_go_all_the_way_and_only_harmless_ones() {
 #[tokio::test]
 async fn only_the_database_and_strange_topics_are_limited() {
     let replica = Replica::start().await;
-    let Some(nginx) = Nginx::start_with(&[replica.address], "kubernetes, mcp ,3d", 1).await else { return };
+    let Some(nginx) = Nginx::start_with(&[replica.address], "kubernetes, mcp:complete ,3d", 1).await else { return };
     let refused = async |path: &str| {
         let mut refused = 0;
         for _ in 0..8 {

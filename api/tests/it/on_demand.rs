@@ -61,6 +61,21 @@ async fn are_ten_new_ones_an_hour_at_most() {
 }
 
 #[tokio::test]
+async fn are_a_hundred_at_most() {
+    let mirror = Mirror::start(World::default()).await;
+    for index in 0..100 {
+        assert_eq!(mirror.get(&format!("/api/topic-{index}")).await.status, StatusCode::OK);
+        if index % 10 == 9 {
+            mirror.clock.advance(TimeDelta::minutes(61));
+        }
+    }
+    let refused = mirror.get("/api/topic-100").await;
+    assert_eq!((refused.status, refused.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, "3600"));
+    assert!(refused.text().contains("100 topics are kept on demand"), "{}", refused.text());
+    assert_eq!(mirror.get("/topics").await.json().as_array().map(Vec::len), Some(101), "and the configured one");
+}
+
+#[tokio::test]
 async fn are_forgotten_when_nobody_reads_them() {
     let mut world = World::generate(10, 7, "kubernetes");
     world.add_generated(10, 8, "read");

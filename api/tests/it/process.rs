@@ -311,3 +311,28 @@ async fn told_to_stop_under_load_it_cuts_no_request() {
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(log.contains("\"stopped\""), "{log}");
 }
+
+/// GitHub hangs, and the next start has to have the lease at once.
+#[tokio::test]
+async fn told_to_stop_in_mid_refresh_it_gives_the_lease_back() {
+    let stub = stub(World::generate(700, 7, "kubernetes")).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = [("GITHUB_API_URL", &*stub.url()), ("SCHEDULER", "external"), ("DATA_DIR", ".")];
+    let running = Running::start(api(&folder, &settings)).await;
+    assert_eq!(running.get("/update_cache").await.0, StatusCode::OK);
+    stub.world().faults.push(Fault::from(FaultKind::Slow { millis: 600_000 }).on("stars", 2));
+    let asked = stub.world().counters.searches;
+    let waiting = tokio::spawn(reqwest::get(format!("{}/update_cache?topic=kubernetes", running.url)));
+    while stub.world().counters.searches < asked + 7 {
+        tokio::task::yield_now().await;
+    }
+    running.signal("-TERM");
+    let answer = waiting.await.expect("no panic").expect("an answer, since it was in flight");
+    let report: Value = answer.json().await.expect("a report");
+    assert_eq!((&report["outcome"], &report["reason"]), (&"partial".into(), &"the service is stopping".into()), "{report}");
+    let (status, log) = running.ended().await;
+    assert_eq!(status.code(), Some(0), "{log}");
+
+    let leases = databases::Database::Sqlite(folder).query("SELECT name FROM leases WHERE owner IS NOT NULL").await;
+    assert_eq!(leases, Vec::<String>::new());
+}

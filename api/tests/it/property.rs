@@ -18,6 +18,7 @@ use github_stub::limits::Limit;
 use github_stub::{Counters, Fault, FaultKind, Stub, World};
 use serde_json::json;
 use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
 
 use crate::databases::{self, Database};
 use crate::support::{TestClock, config, set_up_tls};
@@ -102,6 +103,23 @@ struct Observed {
     counters: Counters,
 }
 
+/// A runtime of its own for a service: dropped, everything in it stops where it is, as if killed.
+struct Process(Option<Runtime>);
+
+impl Process {
+    fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+        self.0.as_ref().expect("a running process").spawn(work)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 struct Simulation {
     random: fastrand::Rng,
     topic: Topic,
@@ -110,8 +128,7 @@ struct Simulation {
     clock: Arc<TestClock>,
     stub: Stub,
     database: Database,
-    /// A process: dropped, it is killed.
-    process: Option<Runtime>,
+    process: Process,
     service: Arc<Service>,
     kills: u64,
 }
@@ -119,7 +136,7 @@ struct Simulation {
 impl Simulation {
     async fn start(seed: u64) -> Self {
         let mut random = fastrand::Rng::with_seed(seed);
-        let size = if random.u8(..6) == 0 { random.usize(480..720) } else { random.usize(1..260) };
+        let size = if random.u8(..8) == 0 { random.usize(480..720) } else { random.usize(1..260) };
         let mut world = World::generate(size, seed, TOPIC);
         world.settings.updated_by_push = random.u8(..4) == 0;
         if random.bool() {
@@ -133,7 +150,7 @@ impl Simulation {
         let database = databases::sqlite();
         let (process, service) = process(&stub, &database, &clock, complete, token).await;
         let topic = TOPIC.parse().expect("a topic");
-        Self { random, topic, complete, token, clock, stub, database, process: Some(process), service, kills: 0 }
+        Self { random, topic, complete, token, clock, stub, database, process, service, kills: 0 }
     }
 
     async fn run(mut self) -> BTreeMap<String, u64> {
@@ -145,7 +162,7 @@ impl Simulation {
                 self.kill_during_a_refresh(&before).await;
                 let after = self.observe().await;
                 self.check_lists(&after).await;
-                check_nothing_lost(&before, &after);
+                self.check_losses(&before, &after);
             } else {
                 let began = self.clock.now();
                 let ended = self.refresh().await;
@@ -158,9 +175,6 @@ impl Simulation {
         self.recover().await;
         let mut struck = std::mem::take(&mut self.stub.world().counters.faults);
         struck.insert("kill".to_owned(), self.kills);
-        if let Some(process) = self.process.take() {
-            process.shutdown_background();
-        }
         struck
     }
 
@@ -234,8 +248,7 @@ impl Simulation {
 
     async fn refresh(&mut self) -> Ended {
         let (service, topic) = (Arc::clone(&self.service), self.topic.clone());
-        let process = self.process.as_ref().expect("a process");
-        let refresh = process.spawn(async move { service.refresher.refresh(Some(&topic), Cause::Request).await });
+        let refresh = self.process.spawn(async move { service.refresher.refresh(Some(&topic), Cause::Request).await });
         refresh.await.expect("no panic").expect("a database")
     }
 
@@ -243,24 +256,19 @@ impl Simulation {
     async fn kill_during_a_refresh(&mut self, before: &Observed) {
         let after = self.random.u64(1..9);
         let (service, topic) = (Arc::clone(&self.service), self.topic.clone());
-        let process = self.process.take().expect("a process");
-        let refresh = process.spawn(async move { service.refresher.refresh(Some(&topic), Cause::Request).await.map(drop) });
+        let refresh = self.process.spawn(async move { service.refresher.refresh(Some(&topic), Cause::Request).await.map(drop) });
         while !refresh.is_finished() && self.stub.world().counters.searches < before.counters.searches + after {
             tokio::task::yield_now().await;
         }
         self.kills += u64::from(!refresh.is_finished());
-        process.shutdown_background();
+        self.process = Process(None);
         let _ = refresh.await;
-        (self.process, self.service) = {
-            let (process, service) = process_of(self).await;
-            (Some(process), service)
-        };
-        // It may have died of a limit before it could take it down.
-        let limits = |counters: &Counters| {
-            let struck = |name| counters.faults.get(name).copied().unwrap_or_default();
-            struck("primary_limit") + struck("secondary_limit")
-        };
-        let limited = limits(&self.stub.world().counters) > limits(&before.counters);
+        let Self { stub, database, clock, complete, token, .. } = self;
+        let (process, service) = process(stub, database, clock, *complete, *token).await;
+        (self.process, self.service) = (process, service);
+        // A limit may have been its last answer, not taken down yet.
+        let after = self.observe().await;
+        let limited = struck(before, &after, "primary_limit") + struck(before, &after, "secondary_limit") > 0;
         self.clock.advance(if limited { TimeDelta::hours(3) } else { TimeDelta::seconds(30) });
     }
 
@@ -312,16 +320,11 @@ impl Simulation {
         let (counters, report) = (&after.counters, &ended.refresh.report);
         assert_eq!((counters.over_limit, counters.impatient), (0, 0), "no request beyond a limit or within a pause");
         assert_eq!(counters.unexpected, Vec::<String>::new());
-        let asked = counters.requests[before.counters.requests.len()..].iter().map(|(_, request)| request.as_str());
-        let asked: Vec<&str> = asked.collect();
-        assert_eq!(report.requests, i64::try_from(asked.len()).expect("few"), "every request is in the report: {report:?}");
+        let requests = i64::try_from(asked(before, after).count()).expect("few");
+        assert_eq!(report.requests, requests, "every request is in the report: {report:?}");
         let entry = self.service.store.refresh(ended.refresh.id).await.expect("a database").expect("an entry");
         assert_eq!((entry.outcome, &entry.report), (ended.refresh.outcome, report), "the ledger has the report");
 
-        let struck = |name| {
-            let of = |observed: &Observed| observed.counters.faults.get(name).copied().unwrap_or_default();
-            of(after) - of(before)
-        };
         let (refreshed_before, state) = (before.state.as_ref().and_then(|state| state.refreshed_at), after.state.as_ref());
         let refreshed_at = state.and_then(|state| state.refreshed_at);
         if ended.refresh.outcome != Some(Outcome::Complete) {
@@ -336,7 +339,21 @@ impl Simulation {
             return;
         }
         assert!(refreshed_at.is_some_and(|at| began <= at && at <= self.clock.now()), "{refreshed_at:?}");
-        // Whatever is out is gone, or was overtaken.
+        self.check_losses(before, after);
+        let existing: BTreeSet<u64> = self.stub.world().ranked(TOPIC, "stars").into_iter().collect();
+        // Where nothing went wrong and nothing is in doubt, the lists are the world's.
+        let undisturbed = {
+            let world = self.stub.world();
+            let whole = world.settings.drop.is_empty() && world.settings.shuffle.is_none();
+            whole && after.counters.faults == before.counters.faults
+        };
+        if undisturbed && after.kept.keys().all(|id| existing.contains(id)) {
+            self.check_agreement(after, &format!("{report:?}"));
+        }
+    }
+
+    /// Whatever is out is gone, or was overtaken, or GitHub said so when it was asked.
+    fn check_losses(&self, before: &Observed, after: &Observed) {
         let existing: BTreeSet<u64> = self.stub.world().ranked(TOPIC, "stars").into_iter().collect();
         let lost: Vec<u64> = before.kept.keys().filter(|id| !after.kept.contains_key(id)).copied().collect();
         let mut all = after.kept.clone();
@@ -347,19 +364,14 @@ impl Simulation {
             ids.into_iter().take(500).collect::<BTreeSet<_>>()
         };
         let (by_stars, by_update) = (places(|kept| kept.stars), places(|kept| kept.updated));
-        let mut lies = struck("not_found") + struck("unavailable");
+        let mut lies = struck(before, after, "not_found") + struck(before, after, "unavailable");
         for id in lost.iter().filter(|id| existing.contains(id)) {
             let earns = self.complete || by_stars.contains(id) || by_update.contains(id);
-            if earns && lies > 0 && asked.iter().any(|request| request.ends_with(&format!("/repositories/{id}"))) {
+            if earns && lies > 0 && asked(before, after).any(|request| request.ends_with(&format!("/repositories/{id}"))) {
                 lies -= 1;
             } else {
-                assert!(!earns, "{id} exists and earns its place, but is out: {report:?}");
+                assert!(!earns, "{id} exists and earns its place, but is out");
             }
-        }
-        // Where nothing went wrong and nothing is in doubt, the lists are the world's.
-        let undisturbed = after.counters.faults == before.counters.faults && self.stub.world().settings.drop.is_empty();
-        if undisturbed && after.kept.keys().all(|id| existing.contains(id)) {
-            self.check_agreement(after, &format!("{report:?}"));
         }
     }
 
@@ -414,14 +426,20 @@ impl Simulation {
     }
 }
 
+/// How often a fault struck between two instants.
+fn struck(before: &Observed, after: &Observed, name: &str) -> u64 {
+    let of = |observed: &Observed| observed.counters.faults.get(name).copied().unwrap_or_default();
+    of(after) - of(before)
+}
+
+/// What GitHub was asked between two instants.
+fn asked<'a>(before: &Observed, after: &'a Observed) -> impl Iterator<Item = &'a str> {
+    after.counters.requests[before.counters.requests.len()..].iter().map(|(_, request)| request.as_str())
+}
+
 fn check_nothing_lost(before: &Observed, after: &Observed) {
     let lost: Vec<&u64> = before.kept.keys().filter(|id| !after.kept.contains_key(id)).collect();
     assert!(lost.is_empty(), "{lost:?} are out");
-}
-
-async fn process_of(simulation: &Simulation) -> (Runtime, Arc<Service>) {
-    let Simulation { stub, database, clock, complete, token, .. } = simulation;
-    process(stub, database, clock, *complete, *token).await
 }
 
 /// A service in a runtime of its own, which can be killed.
@@ -431,7 +449,7 @@ async fn process(
     clock: &Arc<TestClock>,
     complete: bool,
     token: bool,
-) -> (Runtime, Arc<Service>) {
+) -> (Process, Arc<Service>) {
     let coverage = if complete { "complete" } else { "top" };
     let config = config(stub, database, &[("COVERAGE", coverage), ("GITHUB_TOKEN", if token { "some-token" } else { "" })]);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
@@ -442,5 +460,5 @@ async fn process(
         service
     });
     let service = service.await.expect("no panic");
-    (runtime, service)
+    (Process(Some(runtime)), service)
 }

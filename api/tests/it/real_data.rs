@@ -5,17 +5,17 @@ use std::path::PathBuf;
 use github_stub::{Repository, World};
 use serde_json::{Value, json};
 
-use crate::support::Mirror;
+use crate::support::{Mirror, say_not_run};
 
 /// Topics of at most so many, so that a list shows each of them.
 const PER_TOPIC: usize = 450;
 
 /// Where the recordings are; without them the test has nothing to say.
-fn real_data() -> Option<PathBuf> {
+pub(crate) fn real_data() -> Option<PathBuf> {
     let folder = std::env::var_os("REAL_DATA_DIR").map(PathBuf::from);
     if folder.is_none() {
         assert!(std::env::var_os("REQUIRE_ALL_BACKENDS").is_none(), "REAL_DATA_DIR is not set");
-        eprintln!("not run: REAL_DATA_DIR names no recordings");
+        say_not_run("REAL_DATA_DIR names no recordings");
     }
     folder
 }

@@ -7,6 +7,8 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::support::say_not_run;
+
 /// A server on a socket in a temporary folder; gone with this.
 pub(crate) struct Redis {
     folder: TempDir,
@@ -20,7 +22,7 @@ impl Redis {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let Some(server) = launch(&folder).await else {
             assert!(std::env::var_os("REQUIRE_ALL_BACKENDS").is_none(), "there is no redis-server");
-            eprintln!("not run: there is no redis-server; `make test` installs it");
+            say_not_run("there is no redis-server; `make test` installs it");
             return None;
         };
         Some(Self { folder, server })

@@ -183,3 +183,20 @@ async fn topics_that_share_repositories_change_together() {
     }
     assert_ne!(mirror.get("/api/popularity/kubernetes").await.header("last-modified"), date);
 }
+
+/// Whoever waits must hear of it, the scheduler inside among them.
+#[tokio::test]
+async fn one_that_the_database_failed_is_over() {
+    let mirror = Mirror::refreshed(World::generate(30, 7, "kubernetes")).await;
+    let before = mirror.lists("kubernetes").await;
+    mirror.database.query("ALTER TABLE star_snapshots RENAME TO lost").await;
+    for path in ["/update_cache?topic=kubernetes", "/update_cache"] {
+        let answer = tokio::time::timeout(std::time::Duration::from_secs(30), mirror.get(path)).await.expect("an answer");
+        let report = answer.json();
+        assert_eq!((&report["state"], &report["outcome"]), (&"finished".into(), &"failed".into()), "{report}");
+        assert!(report["reason"].as_str().is_some_and(|reason| reason.ends_with("the database failed")), "{report}");
+    }
+    assert_lists(&mirror.lists("kubernetes").await, &before, "the old lists");
+    mirror.database.query("ALTER TABLE lost RENAME TO star_snapshots").await;
+    assert_eq!(mirror.refresh("kubernetes").await["complete"], true, "the lease was given back");
+}

@@ -4,6 +4,8 @@ use github_stub::World;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
+use crate::databases;
+use crate::redis::Redis;
 use crate::support::Mirror;
 
 #[tokio::test]
@@ -32,6 +34,27 @@ async fn plain_routes_answer() {
         assert_eq!(topic[key], expected, "{key}");
     }
     assert_eq!(mirror.get("/topics").await.json()[0], topic);
+}
+
+#[tokio::test]
+async fn not_being_ready_is_told_in_the_same_words() {
+    let mirror = Mirror::start(World::default()).await;
+    let nowhere = mirror.replica(&[("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none")]).await;
+    let answer = nowhere.get("/ready").await;
+    assert_eq!((answer.status, answer.header("content-type")), (StatusCode::SERVICE_UNAVAILABLE, "application/json"));
+    let ready = answer.json();
+    assert_eq!((&ready["ready"], &ready["database"]), (&false.into(), &"down".into()), "{ready}");
+    assert_eq!(ready["cache"][0], json!({ "tier": "memory", "can_answer": false }));
+    assert_eq!(nowhere.get("/health").await.text(), "ok");
+
+    // The server is there, but nobody has rung /bootstrap_db; a Redis that has nothing does not help either.
+    let (Some(missing), Some(redis)) = (databases::postgres(), Redis::start().await) else { return };
+    let settings = [("DATABASE_URL", &*missing.setting()), ("REDIS_URL", &*redis.url())];
+    let bare = mirror.replica(&settings).await;
+    let answer = bare.get("/ready").await;
+    assert_eq!((answer.status, &answer.json()["database"]), (StatusCode::SERVICE_UNAVAILABLE, &"no_schema".into()));
+    assert_eq!(bare.get("/bootstrap_db").await.json()["created"], true);
+    assert_eq!(bare.get("/ready").await.status, StatusCode::OK);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! A service under test, its stand-in for GitHub, and a clock that tests set.
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
@@ -208,6 +209,12 @@ pub(crate) fn assert_lists(actual: &[Vec<u64>; 3], expected: &[Vec<u64>; 3], con
         let differing = actual.iter().zip(expected).enumerate().find(|(_, (actual, expected))| actual != expected);
         assert_eq!(differing, None, "{name}: {context}");
     }
+}
+
+/// Says aloud that a test had nothing to try. Not `eprintln!`: the harness swallows that of a test that passes.
+pub(crate) fn say_not_run(why: &str) {
+    let test = std::thread::current().name().unwrap_or_default().to_owned();
+    writeln!(std::io::stderr(), "{test} was NOT RUN: {why}").expect("stderr");
 }
 
 /// Tries again until it holds, for as long as something may take that the service promises to be soon.

@@ -171,6 +171,11 @@ async fn without_redis_the_database_does_its_work() {
         })
         .await;
         replicas.agree(5).await;
+        // From now on each hears again of what the other does: the clock stands still.
+        subscribed(&replicas.redis, 2).await;
+        replicas.change(stars + 1_000);
+        replicas.b.refresh("kubernetes").await;
+        replicas.agree(5).await;
     }
 }
 
@@ -197,6 +202,13 @@ async fn without_the_database_memory_and_redis_answer() {
     for path in PATHS {
         assert_eq!(replicas.a.get(path).await.status, StatusCode::OK);
     }
+    // The first to find out waits for it, not everyone after that.
+    let many = async {
+        for _ in 0..30 {
+            assert_eq!(replicas.a.get(PATHS[0]).await.header("cache-status"), "memory; hit");
+        }
+    };
+    assert!(tokio::time::timeout(std::time::Duration::from_secs(5), many).await.is_ok(), "reads wait for what is down");
 
     replicas.to_database.heal();
     replicas.to_redis.heal();

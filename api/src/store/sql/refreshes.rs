@@ -45,7 +45,15 @@ impl RefreshStore for SqlStore {
             }
         }
         match held {
-            Some((running, expires_at)) if expires_at > now => return Ok(Begun::Running(running)),
+            Some((running, expires_at)) if expires_at > now => {
+                // A run over several topics shows the ones that it joins as its own.
+                if let Some(parent) = refresh.parent {
+                    let adopt = "UPDATE refreshes SET parent_id = $2 WHERE id = $1 AND parent_id IS NULL";
+                    sqlx::query(adopt).bind(running).bind(parent).execute(&mut *transaction).await?;
+                    transaction.commit().await?;
+                }
+                return Ok(Begun::Running(running));
+            }
             Some((abandoned, _)) => {
                 let report = Report { reason: Some("its process ended".to_owned()), ..Report::default() };
                 close_entry(&mut transaction, abandoned, Outcome::Failed, &report, now).await?;
@@ -280,17 +288,24 @@ impl RefreshStore for SqlStore {
     async fn refreshes(&self, limit: i64) -> Result<Vec<Refresh>> {
         let query = AssertSqlSafe(format!("{ENTRY} WHERE parent_id IS NULL ORDER BY id DESC LIMIT $1"));
         let rows = sqlx::query(query).bind(limit).fetch_all(self.reader()).await?;
-        Ok(rows.iter().map(entry).collect::<sqlx::Result<_>>()?)
+        let mut entries = rows.iter().map(entry).collect::<sqlx::Result<Vec<_>>>()?;
+        for running in entries.iter_mut().filter(|entry| entry.topic.is_none() && entry.state == State::Running) {
+            if let Some(whole) = self.refresh(running.id).await? {
+                *running = whole;
+            }
+        }
+        Ok(entries)
     }
 
     async fn refresh(&self, id: i64) -> Result<Option<Refresh>> {
-        let query = AssertSqlSafe(format!("{ENTRY} WHERE id = $1 OR parent_id = $1 ORDER BY id"));
+        let query = AssertSqlSafe(format!("{ENTRY} WHERE id = $1 OR parent_id = $1 ORDER BY id <> $1, id"));
         let rows = sqlx::query(query).bind(id).fetch_all(self.reader()).await?;
         let mut entries = rows.iter().map(entry).collect::<sqlx::Result<Vec<_>>>()?.into_iter();
         let Some(mut refresh) = entries.next().filter(|first| first.id == id) else { return Ok(None) };
         refresh.topics = entries.collect();
+        // Its own numbers are written at its end: until then they are those of its topics so far.
         if refresh.state == State::Running {
-            refresh.topics.iter().for_each(|child| refresh.report.add(&child.report));
+            refresh.topics.iter().for_each(|topic| refresh.report.add(&topic.report));
         }
         Ok(Some(refresh))
     }

@@ -1,0 +1,220 @@
+//! A read on its way down: what each tier may answer, and what a slow or wrong one must not do.
+
+use std::sync::Arc;
+
+use api::cache::{Cache, Cached, MemoryCache, RedisCache, Tiers};
+use api::lists::Lists;
+use api::store::Rows;
+use api::topic::Topic;
+use async_trait::async_trait;
+use chrono::TimeDelta;
+use github_stub::World;
+use redis::IntoConnectionInfo;
+use reqwest::{Method, StatusCode};
+use tokio::sync::{Notify, Semaphore};
+
+use crate::databases;
+use crate::redis::Redis;
+use crate::support::{Mirror, TestClock, eventually};
+
+const PATH: &str = "/api/popularity/kubernetes";
+
+/// One service over a Redis of its own.
+async fn over_redis(world: World, settings: &[(&str, &str)]) -> Option<(Mirror, Redis)> {
+    let redis = Redis::start().await?;
+    let url = redis.url();
+    let settings = [settings, &[("REDIS_URL", &url)]].concat();
+    let mirror = Mirror::start_with(world, &settings).await;
+    let listening = async || redis.command(&["PUBSUB", "NUMSUB", "github-topic-mirror:1"]).await.trim_end().ends_with('1');
+    eventually(5, "it listens to what changes", listening).await;
+    Some((mirror, redis))
+}
+
+/// A tier whose fills wait until they are let through.
+struct Gate<C> {
+    tier: C,
+    reached: Notify,
+    open: Semaphore,
+}
+
+#[async_trait]
+impl<C: Cache> Cache for Gate<C> {
+    fn name(&self) -> &'static str {
+        self.tier.name()
+    }
+
+    async fn get(&self, topic: &Topic) -> Option<Cached> {
+        self.tier.get(topic).await
+    }
+
+    async fn can_answer(&self) -> bool {
+        self.tier.can_answer().await
+    }
+
+    async fn fill(&self, lists: &Arc<Lists>) -> bool {
+        self.reached.notify_one();
+        let _permit = self.open.acquire().await.expect("never closed");
+        self.tier.fill(lists).await
+    }
+
+    async fn publish(&self, lists: &Arc<Lists>) -> bool {
+        self.tier.publish(lists).await
+    }
+
+    async fn forget(&self, topic: &Topic, below: i64) -> bool {
+        self.tier.forget(topic, below).await
+    }
+}
+
+/// One replica has read its rows and is about to fill them in; the other refreshes just then.
+#[tokio::test]
+async fn a_fill_that_a_refresh_has_overtaken_is_harmless() {
+    let (Some(database), Some(redis)) = (databases::postgres(), Redis::start().await) else { return };
+    let url = redis.url();
+    let mirror = Mirror::start_on(database, World::generate(50, 7, "kubernetes"), &[("REDIS_URL", &url)]).await;
+    mirror.refresh("kubernetes").await;
+    redis.command(&["FLUSHALL"]).await;
+
+    let connect = || RedisCache::new(url.as_str().into_connection_info().expect("an address")).expect("a cache");
+    let (shared, pushes) = connect();
+    let (shared, memory) = (Arc::new(shared), Arc::new(MemoryCache::new(Arc::<TestClock>::clone(&mirror.clock))));
+    let (watched, watching) = (Arc::clone(&shared), Arc::clone(&memory));
+    tokio::spawn(async move { watched.watch(pushes, &watching).await });
+    let listening = async || redis.command(&["PUBSUB", "NUMSUB", "github-topic-mirror:1"]).await.trim_end().ends_with('2');
+    eventually(5, "both listen to what changes", listening).await;
+    let gate = Arc::new(Gate { tier: connect().0, reached: Notify::new(), open: Semaphore::new(0) });
+    let tiers = Tiers::new(vec![memory, Arc::<Gate<RedisCache>>::clone(&gate)]);
+
+    let topic: Topic = "kubernetes".parse().expect("a topic");
+    let rows = async || -> Rows {
+        let rows = mirror.service.store.rows(&topic, &api::lists::Ranking::ALL, mirror.service.clock.now()).await;
+        rows.expect("a database").expect("a list")
+    };
+    let old = Lists::build(rows().await).await.expect("lists");
+    let filling = {
+        let (tiers, old) = (tiers.clone(), Arc::clone(&old));
+        tokio::spawn(async move { tiers.fill(&old).await })
+    };
+    gate.reached.notified().await;
+    let id = mirror.expected("kubernetes")[1][5];
+    mirror.stub.world().star(id, 9_000_000, "2026-09-21T14:13:21Z".parse().expect("a date"));
+    mirror.refresh("kubernetes").await;
+    gate.open.add_permits(1);
+    filling.await.expect("filled");
+
+    let new = Lists::build(rows().await).await.expect("lists");
+    assert_ne!(new.standing.revision, old.standing.revision);
+    let (served, tier) = tiers.get(&topic).await.expect("lists");
+    assert_eq!((served.standing.revision, tier), (new.standing.revision, "redis"));
+    assert_eq!(mirror.get(PATH).await.ids()[0], id);
+}
+
+/// Redis has missed a refresh, and a replica knows it.
+#[tokio::test]
+async fn a_list_older_than_what_memory_knows_is_not_served() {
+    let Some((mirror, redis)) = over_redis(World::generate(50, 7, "kubernetes"), &[]).await else { return };
+    let key = "github-topic-mirror:1:{kubernetes}";
+    mirror.refresh("kubernetes").await;
+    redis.command(&["COPY", key, "old"]).await;
+    let id = mirror.expected("kubernetes")[1][5];
+    mirror.stub.world().star(id, 9_000_000, "2026-09-21T14:13:21Z".parse().expect("a date"));
+    mirror.refresh("kubernetes").await;
+    redis.command(&["RENAME", "old", key]).await;
+    mirror.clock.advance(TimeDelta::seconds(61));
+    let answer = mirror.get(PATH).await;
+    assert_eq!((answer.ids()[0], answer.header("cache-status")), (id, "database; fwd=miss"));
+}
+
+#[tokio::test]
+async fn many_who_miss_ask_redis_once() {
+    let Some((mirror, redis)) = over_redis(World::generate(500, 7, "kubernetes"), &[]).await else { return };
+    mirror.refresh("kubernetes").await;
+    mirror.clock.advance(TimeDelta::seconds(61));
+    redis.command(&["CONFIG", "RESETSTAT"]).await;
+    let answers = futures_util::future::join_all((0..100).map(|_| mirror.get(PATH))).await;
+    assert!(answers.iter().all(|answer| answer.status == StatusCode::OK));
+    let stats = redis.command(&["INFO", "commandstats"]).await;
+    let gets = stats.lines().find(|line| line.starts_with("cmdstat_get:")).expect("somebody asked");
+    assert!(gets.starts_with("cmdstat_get:calls=1,"), "{gets}");
+}
+
+/// With Redis a read may never reach the database, which still has to know that there are readers.
+#[tokio::test]
+async fn topics_that_are_read_from_redis_or_the_database_are_kept() {
+    let mut world = World::generate(10, 7, "kubernetes");
+    for (seed, topic) in [(8, "cached"), (9, "stored"), (10, "unread")] {
+        world.add_generated(10, seed, topic);
+    }
+    let Some((mirror, _redis)) = over_redis(world, &[]).await else { return };
+    for topic in ["cached", "stored", "unread"] {
+        assert_eq!(mirror.get(&format!("/api/{topic}")).await.status, StatusCode::OK);
+    }
+    for _ in 0..8 {
+        mirror.clock.advance(TimeDelta::days(1));
+        for path in ["/api/cached", "/db/stored"] {
+            assert_eq!(mirror.get(path).await.status, StatusCode::OK);
+            let topic: Topic = path[path.len() - 6..].parse().expect("a topic");
+            let noted = async || {
+                let state = mirror.service.store.topic(&topic).await.expect("a database").expect("tracked");
+                state.last_read_at == mirror.service.clock.now()
+            };
+            eventually(5, "the read is noted", noted).await;
+        }
+        assert_eq!(mirror.request(Method::POST, "/update_cache", &[]).await.status, StatusCode::OK);
+    }
+    let topics = mirror.get("/topics").await.json();
+    let topics: Vec<_> = topics.as_array().expect("topics").iter().map(|topic| topic["topic"].clone()).collect();
+    assert_eq!(topics, ["kubernetes", "cached", "stored"]);
+}
+
+/// Redis would remember for a day.
+#[tokio::test]
+async fn unknown_topics_are_asked_for_again_after_an_hour_whoever_remembers() {
+    for path in ["/api/no-such-topic", "/db/no-such-topic"] {
+        let Some((mirror, _redis)) = over_redis(World::default(), &[]).await else { return };
+        assert_eq!(mirror.get(path).await.ids().len(), 0);
+        mirror.stub.world().add_generated(3, 7, "no-such-topic");
+        mirror.clock.advance(TimeDelta::minutes(59));
+        assert_eq!(mirror.get(path).await.ids().len(), 0, "{path}");
+        mirror.clock.advance(TimeDelta::minutes(2));
+        assert_eq!(mirror.get(path).await.ids().len(), 3, "{path}");
+    }
+}
+
+/// Another program rings, and has not rung yet.
+#[tokio::test]
+async fn a_configured_topic_without_a_list_is_fetched_whatever_strangers_may() {
+    let settings = [("ON_DEMAND_TOPICS", "false"), ("SCHEDULER", "external"), ("TOPICS", "mcp")];
+    let mirror = Mirror::start_with(World::generate(10, 7, "mcp"), &settings).await;
+    mirror.service.store.forget(&"mcp".parse().expect("a topic"), mirror.service.clock.now()).await.expect("a database");
+    assert_eq!(mirror.get("/api/mcp").await.ids().len(), 10);
+    assert_eq!(mirror.get("/topics/mcp").await.json()["origin"], "configured");
+    assert_eq!(mirror.get("/api/other").await.status, StatusCode::NOT_FOUND);
+}
+
+/// What a refresh could not tell Redis is told it later, though nobody reads.
+#[tokio::test]
+async fn lists_that_redis_did_not_take_are_offered_again() {
+    let Some((mirror, mut redis)) = over_redis(World::generate(10, 7, "kubernetes"), &[]).await else { return };
+    redis.kill().await;
+    mirror.refresh("kubernetes").await;
+    redis.restart().await;
+    let published = async || {
+        let seconds = redis.command(&["TTL", "github-topic-mirror:1:{kubernetes}"]).await;
+        seconds.trim().parse::<i64>().is_ok_and(|seconds| seconds > 60)
+    };
+    eventually(10, "the lists of the refresh, not a reader's fill", published).await;
+}
+
+#[tokio::test]
+async fn a_topic_that_redis_did_not_forget_is_forgotten_later() {
+    let Some((mirror, redis)) = over_redis(World::generate(10, 7, "kubernetes"), &[]).await else { return };
+    mirror.refresh("kubernetes").await;
+    redis.signal("-STOP").await;
+    let noticed = async || mirror.get("/ready").await.json()["cache"][1]["can_answer"] == false;
+    eventually(5, "it notices that Redis does not answer", noticed).await;
+    assert_eq!(mirror.request(Method::DELETE, "/topics/kubernetes", &[]).await.status, StatusCode::NO_CONTENT);
+    redis.signal("-CONT").await;
+    let gone = async || redis.command(&["EXISTS", "github-topic-mirror:1:{kubernetes}"]).await.trim_end() == "0";
+    eventually(10, "its lists are gone", gone).await;
+}

@@ -1,0 +1,186 @@
+//! The client against answers that GitHub really gave, with their headers.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use api::clock::Clock;
+use api::config::GitHubConfig;
+use api::github::{GitHub, GitHubError, Patience, SearchPage, Sort};
+use api::quota::Pace;
+use api::refresh::report::Report;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::databases;
+use crate::real_data::real_data;
+use crate::support::{TestClock, set_up_tls};
+
+/// The lines of a file of recordings.
+fn recordings(file: &str) -> Option<Vec<Value>> {
+    let text = std::fs::read_to_string(real_data()?.join(file)).expect("the recordings");
+    Some(text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect())
+}
+
+/// A recorded header's value: what a recording project has made a template of is a time so many seconds from `now`.
+fn value(recorded: &str, now: DateTime<Utc>) -> String {
+    if !recorded.starts_with("{{") {
+        return recorded.to_owned();
+    }
+    let (count, unit) = recorded
+        .split_once("offset='")
+        .and_then(|(_, rest)| rest.split_once('\''))
+        .and_then(|(offset, _)| offset.split_once(' '))
+        .unwrap_or(("0", "seconds"));
+    let count: i64 = count.parse().expect("a number");
+    let time = now + if unit == "minutes" { TimeDelta::minutes(count) } else { TimeDelta::seconds(count) };
+    if recorded.contains("unix") { time.timestamp().to_string() } else { time.format("%a, %d %b %Y %H:%M:%S GMT").to_string() }
+}
+
+/// The recorded headers, as the server sends them that stands in.
+fn headers(recording: &Value, now: DateTime<Utc>, origin: Option<&str>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, recorded) in recording["headers"].as_object().expect("headers") {
+        let name = name.to_ascii_lowercase();
+        // How that one connection sent the body.
+        if ["content-encoding", "transfer-encoding", "content-length", "connection", "date"].contains(&&*name) {
+            continue;
+        }
+        let values = recorded.as_array().cloned().unwrap_or_else(|| vec![recorded.clone()]);
+        for recorded in values {
+            let mut value = value(recorded.as_str().expect("text"), now);
+            if let (Some(origin), "link") = (origin, &*name) {
+                value = ["https://api.github.com", "http://localhost:54240"]
+                    .iter()
+                    .fold(value, |value, own| value.replace(own, origin));
+            }
+            headers.append(HeaderName::try_from(&name).expect("a name"), HeaderValue::try_from(value).expect("a value"));
+        }
+    }
+    headers
+}
+
+/// What the client made of it.
+struct Asked {
+    page: Result<SearchPage, GitHubError>,
+    requests: usize,
+    waited: TimeDelta,
+}
+
+/// Asks a server that gives the recorded answer once, or for ever, and an empty page from then on.
+async fn ask(recording: &Value, for_ever: bool, own_links: bool) -> Asked {
+    set_up_tls();
+    let clock = TestClock::new();
+    let start = clock.now();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let origin = format!("http://{}", listener.local_addr().expect("an address"));
+    let status =
+        StatusCode::from_u16(u16::try_from(recording["status"].as_u64().expect("a status")).expect("short")).expect("one");
+    let headers = headers(recording, start, own_links.then_some(&origin));
+    let body = recording["body"].as_str().map_or_else(|| recording["body"].to_string(), str::to_owned);
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&requests);
+    let router = axum::Router::new().fallback(async move || {
+        if counted.fetch_add(1, Ordering::Relaxed) == 0 || for_ever {
+            return (status, headers.clone(), body.clone());
+        }
+        (StatusCode::OK, HeaderMap::new(), json!({ "total_count": 0, "items": [] }).to_string())
+    });
+    let server = tokio::spawn(async move { axum::serve(listener, router).await });
+
+    let page = search(&origin, Arc::clone(&clock)).await;
+    server.abort();
+    Asked { page, requests: requests.load(Ordering::Relaxed), waited: clock.now() - start }
+}
+
+/// One page of a search, from there.
+async fn search(origin: &str, clock: Arc<TestClock>) -> Result<SearchPage, GitHubError> {
+    let database = databases::sqlite();
+    let store = api::store::open(&database.url()).await.expect("a database");
+    store.bootstrap().await.expect("a schema");
+    let config = GitHubConfig { url: origin.parse().expect("an address"), token: None };
+    let patience = Patience { pace: Pace::Scheduled, until: clock.now() + TimeDelta::hours(1) };
+    let github = GitHub::new(&config, Arc::clone(&store), clock, CancellationToken::new()).expect("a client");
+    let first = github.first_page("topic:kubernetes", Sort::Stars);
+    let page = github.search(&first, patience, &mut Report::default()).await;
+    store.close().await;
+    page
+}
+
+#[tokio::test]
+async fn every_recorded_page_is_read_whole() {
+    let Some(recordings) = recordings("recorded-search-repositories-pages.jsonl") else { return };
+    assert_eq!(recordings.len(), 9);
+    for recording in recordings {
+        let named = format!("{} of {}", recording["url"], recording["source"]);
+        let Asked { page, requests, .. } = ask(&recording, true, true).await;
+        let page = page.unwrap_or_else(|error| panic!("{named}: {error}"));
+        let items = recording["body"]["items"].as_array().expect("items");
+        assert_eq!((page.repositories.len(), page.skipped.len(), requests), (items.len(), 0, 1), "{named}");
+        assert_eq!((&json!(page.total_count), page.incomplete_results), (&recording["body"]["total_count"], false), "{named}");
+        for (repository, item) in page.repositories.iter().zip(items) {
+            let read = json!([repository.id, repository.full_name, repository.stargazers_count, repository.language]);
+            assert_eq!(read, json!([item["id"], item["full_name"], item["stargazers_count"], item["language"]]), "{named}");
+        }
+        let link = recording["headers"].as_object().expect("headers").iter().find(|(name, _)| name.eq_ignore_ascii_case("link"));
+        assert_eq!(page.next.is_some(), link.is_some(), "{named}");
+        if link.is_some() {
+            assert!(page.next.is_some_and(|next| next.query_pairs().any(|pair| pair == ("page".into(), "2".into()))), "{named}");
+            // As recorded it leads elsewhere, and nobody goes there.
+            let foreign = ask(&recording, true, false).await.page;
+            assert!(foreign.is_err_and(|error| error.to_string().contains("another origin")), "{named}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_recorded_refusal_is_understood() {
+    let Some(recordings) = recordings("recorded-error-responses.jsonl") else { return };
+    assert_eq!(recordings.len(), 19);
+    for recording in recordings {
+        let named = format!("{} of {}", recording["status"], recording["source"]);
+        let header = |wanted: &str| {
+            let headers = recording["headers"].as_object().expect("headers");
+            headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).and_then(|(_, value)| value.as_str())
+        };
+        let Asked { page, requests, waited } = ask(&recording, false, true).await;
+        match recording["status"].as_u64() {
+            Some(401 | 422) => {
+                assert!(matches!(page, Err(GitHubError::Refused(_))), "{named}: {page:?}");
+                assert_eq!((requests, waited), (1, TimeDelta::zero()), "{named}: it would not help");
+            }
+            Some(503) => {
+                assert!(page.is_ok(), "{named}: {page:?}");
+                assert!(requests == 2 && waited < TimeDelta::seconds(5), "{named}: soon again");
+            }
+            Some(403 | 429) => {
+                assert!(page.is_ok(), "{named}: {page:?}");
+                let seconds = match (header("retry-after"), header("x-ratelimit-remaining")) {
+                    (Some(date), _) if date.starts_with("{{") => 8,
+                    (Some(seconds), _) => seconds.parse().expect("seconds"),
+                    // The window ends in 3 s, and its header counts whole ones.
+                    (None, Some("0")) => 4,
+                    (None, _) => 60,
+                };
+                assert_eq!((requests, waited), (2, TimeDelta::seconds(seconds)), "{named}");
+            }
+            other => panic!("{named}: {other:?}"),
+        }
+    }
+}
+
+/// Not a recording, but what a proxy in between can do.
+#[tokio::test]
+async fn an_answer_without_end_is_not_read_to_its_end() {
+    set_up_tls();
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let origin = format!("http://{}", listener.local_addr().expect("an address"));
+    let endless = || futures_util::stream::repeat_with(|| Ok::<_, std::io::Error>(bytes::Bytes::from_static(&[b' '; 1 << 20])));
+    let router = axum::Router::new().fallback(async move || axum::body::Body::from_stream(endless()));
+    let server = tokio::spawn(async move { axum::serve(listener, router).await });
+    let error = search(&origin, TestClock::new()).await.expect_err("no page");
+    server.abort();
+    assert_eq!(error.to_string(), "GitHub failed 4 times: the answer is longer than 16 MB");
+}
