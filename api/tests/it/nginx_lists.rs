@@ -10,6 +10,7 @@ use reqwest::{Method, StatusCode};
 use crate::nginx::{Nginx, Replica};
 use crate::support::{Answer, Mirror, eventually, http_client};
 
+type Fault = fn(&Replica);
 type Headers = &'static [(&'static str, &'static str)];
 
 /// Until nginx counts the next second.
@@ -71,12 +72,10 @@ async fn are_what_the_service_would_answer() {
         for etag in &etags {
             conditions.push(vec![("if-none-match", etag.clone())]);
             conditions.push(vec![("if-none-match", format!("W/{etag}"))]);
-            conditions.push(vec![
-                ("if-none-match", etag.clone()),
-                ("if-modified-since", "Fri, 01 Jan 2010 00:00:00 GMT".into()),
-            ]);
+            conditions.push(vec![("if-none-match", etag.clone()), ("if-modified-since", "Fri, 01 Jan 2010 00:00:00 GMT".into())]);
         }
-        for path in ["/api/kubernetes", "//api/popularity/kubernetes/", "/api/activity/kubernetes?a=b", "/db/activity/kubernetes"] {
+        for path in ["/api/kubernetes", "//api/popularity/kubernetes/", "/api/activity/kubernetes?a=b", "/db/activity/kubernetes"]
+        {
             for encoding in ["", "gzip", "br"] {
                 nginx.request(Method::GET, path, &[("accept-encoding", encoding)]).await;
                 for condition in &conditions {
@@ -200,7 +199,8 @@ async fn are_kept_once_for_each_encoding_whatever_clients_send() {
     assert_eq!(before, 0);
     for number in 0..300 {
         let (odd, query) = (format!("x-{number}"), format!("?q={number}&{number}"));
-        let spelling = ["/api/kubernetes", "//api///kubernetes", "/api/kubernetes//", "/api/x/../kubernetes", "/api/%6bubernetes"];
+        let spelling =
+            ["/api/kubernetes", "//api///kubernetes", "/api/kubernetes//", "/api/x/../kubernetes", "/api/%6bubernetes"];
         let path = format!("{}{query}", spelling[number % spelling.len()]);
         for accept in [
             format!("gzip, {odd}"),
@@ -335,7 +335,7 @@ async fn of_a_slow_replica_keep_nobody_waiting_for_the_first_reader() {
 
 #[tokio::test]
 async fn that_nginx_has_outlive_their_replicas() {
-    let faults: [(&str, fn(&Replica)); 6] = [
+    let faults: [(&str, Fault); 6] = [
         ("500", |replica| replica.answers_with(500)),
         ("502", |replica| replica.answers_with(502)),
         ("503", |replica| replica.answers_with(503)),
