@@ -14,9 +14,6 @@ use clap::ArgMatches;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// As for every program that was called wrongly.
 const INVALID_CONFIG: u8 = 2;
 
