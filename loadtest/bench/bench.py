@@ -39,6 +39,9 @@ def cases(stack, quick, varnish):
         accept = {"Accept-Encoding": encoding}
         file = files + {"identity": "/list", "gzip": "/gzip/list", "br": "/br/list"}[encoding]
         case(f"file, {encoding}", file, encoding != "br", headers=accept)
+        # nginx' own default.
+        if encoding != "br":
+            case(f"file without sendfile, {encoding}", file.replace(files, files + "/plain"), headers=accept)
         for name, path in LISTS.items():
             first = name == "best match"
             if first or not quick:
@@ -110,6 +113,7 @@ def reads(folder, disk, quick, varnish):
     with Processes(folder, disk) as processes:
         stack = Stack(processes)
         stack.start()
+        stack.settle()
         stack.start_proxies(varnish)
         every = cases(stack, quick, varnish)
         for case in every:

@@ -34,6 +34,11 @@ FILES = """
         location = /gzip/list {{ gzip_static on; }}
         location = /br/list {{ alias {root}/list.br; add_header Content-Encoding br; }}
         location = /test {{ default_type text/plain; }}
+        location /plain/ {{
+            sendfile off;
+            alias {root}/;
+            location = /plain/gzip/list {{ alias {root}/gzip/list; gzip_static on; }}
+        }}
     }}
 }}
 """
@@ -72,6 +77,10 @@ class Stack:
             wait_for(lambda: fetch(self.url(f"api-{replica}", "/health"))[0] == 200, "a replica answers", processes)
         wait_for(lambda: fetch(self.url("api-a", "/bootstrap_db"), "POST")[0] == 200, "the schema is made", processes)
         return self.refresh()
+
+    def settle(self):
+        """What PostgreSQL does of itself within a minute."""
+        subprocess.run([program("psql"), "-q", "-c", "VACUUM ANALYZE", self.database_url], check=True)
 
     def refresh(self):
         """Seconds."""
