@@ -67,22 +67,25 @@ impl Encoding {
 pub struct Body {
     /// The bytes on the wire.
     pub bytes: Bytes,
-    /// Quoted: the first 128 bits of the bytes' SHA-256.
+    /// Quoted: the first 128 bits of the bytes' SHA-256, and the encoding's name, by which the proxy knows whose ETag it is.
     pub etag: HeaderValue,
 }
 
 impl Body {
     /// Takes the bytes and computes their ETag.
     #[must_use]
-    pub fn new(bytes: Bytes) -> Self {
+    pub fn new(bytes: Bytes, encoding: Encoding) -> Self {
         use std::fmt::Write;
-        let mut etag = String::with_capacity(34);
+        let mut etag = String::with_capacity(39);
         etag.push('"');
         for byte in &Sha256::digest(&bytes)[..16] {
             write!(etag, "{byte:02x}").expect("writing to a string cannot fail");
         }
+        if let Some(name) = encoding.name() {
+            write!(etag, "-{name}").expect("writing to a string cannot fail");
+        }
         etag.push('"');
-        Self { bytes, etag: HeaderValue::try_from(etag).expect("hexadecimal digits") }
+        Self { bytes, etag: HeaderValue::try_from(etag).expect("ASCII") }
     }
 }
 
@@ -105,8 +108,12 @@ impl List {
         let mut brotli = Vec::with_capacity(json.len() / 4);
         let parameters = brotli::enc::BrotliEncoderParams { quality: BROTLI_QUALITY, ..Default::default() };
         brotli::BrotliCompress(&mut json.as_slice(), &mut brotli, &parameters).expect("writing to memory cannot fail");
-        let body = |bytes: Vec<u8>| Body::new(Bytes::from(bytes.into_boxed_slice()));
-        Self { identity: body(json), gzip: body(gzip), brotli: body(brotli) }
+        let body = |bytes: Vec<u8>, encoding| Body::new(Bytes::from(bytes.into_boxed_slice()), encoding);
+        Self {
+            identity: body(json, Encoding::Identity),
+            gzip: body(gzip, Encoding::Gzip),
+            brotli: body(brotli, Encoding::Brotli),
+        }
     }
 
     /// The body in that encoding.
@@ -248,7 +255,8 @@ mod tests {
         brotli::Decompressor::new(&*list.brotli.bytes, 4096).read_to_end(&mut unbrotlied).expect("brotli");
         assert_eq!(gunzipped, list.identity.bytes);
         assert_eq!(unbrotlied, list.identity.bytes);
-        assert_ne!(list.gzip.etag, list.brotli.etag);
-        assert_ne!(list.gzip.etag, list.identity.etag);
+        let etag = |encoding| list.body(encoding).etag.to_str().expect("ASCII");
+        assert_eq!(etag(Encoding::Identity).len(), 34);
+        assert!(etag(Encoding::Gzip).ends_with("-gzip\"") && etag(Encoding::Brotli).ends_with("-br\""));
     }
 }

@@ -213,7 +213,7 @@ def every_route(stack):
 def both_replicas(stack):
     """Requests go to both, over connections that are kept."""
     for index in range(40):
-        stack.get("/api/kubernetes", x_request_id=f"both-{index}")
+        stack.get("/topics", x_request_id=f"both-{index}")
     entries = []
 
     def logged():

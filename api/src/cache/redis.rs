@@ -232,7 +232,7 @@ struct Head {
 #[expect(clippy::expect_used, reason = "serializing plain data cannot fail, and ETags are ASCII")]
 fn encode(lists: &Lists) -> Bytes {
     let bodies = || lists.lists.iter().flat_map(List::bodies);
-    let etag = |body: &Body| body.etag.to_str().expect("hexadecimal digits").to_owned();
+    let etag = |body: &Body| body.etag.to_str().expect("ASCII").to_owned();
     let head = Head {
         standing: lists.standing.clone(),
         valid_until: lists.valid_until,
@@ -269,11 +269,12 @@ fn take(value: &mut Bytes, length: usize) -> Option<Bytes> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lists::Encoding;
 
     fn lists() -> Lists {
         let list = |text: &'static str| {
-            let body = |prefix: &str| Body::new(format!("{prefix}{text}").into());
-            List { identity: body(""), gzip: body("gzip "), brotli: body("br ") }
+            let body = |encoding: Encoding| Body::new(format!("{encoding:?} {text}").into(), encoding);
+            List { identity: body(Encoding::Identity), gzip: body(Encoding::Gzip), brotli: body(Encoding::Brotli) }
         };
         let at = DateTime::from_timestamp(1_790_000_000, 0).expect("a date");
         Lists {

@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 
 use super::negotiation::{encoding, http_date, is_current};
 use crate::error::Error;
@@ -37,6 +38,7 @@ pub(super) fn cached(ranking: Ranking) -> MethodRouter<Arc<Service>> {
         };
         describe(response.headers_mut(), standing, &body.etag, cache_status(read.tier));
         response.headers_mut().insert(header::CACHE_CONTROL, CACHE_CONTROL);
+        response.headers_mut().insert("x-accel-expires", end_of_this_second(service.clock.now()));
         response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
         Ok(response)
     })
@@ -48,7 +50,7 @@ pub(super) fn stored(ranking: Ranking) -> MethodRouter<Arc<Service>> {
         let rows = service.reader.rows(&topic, ranking).await?;
         let standing = Standing::of(&rows.state).ok_or(Error::Internal)?;
         let items = rows.lists.first().ok_or(Error::Internal)?;
-        let body = lists::Body::new(lists::json(items).into());
+        let body = lists::Body::new(lists::json(items).into(), Encoding::Identity);
         let mut response = if is_current(&headers, std::iter::once(&body.etag), standing.modified_at) {
             StatusCode::NOT_MODIFIED.into_response()
         } else {
@@ -58,6 +60,11 @@ pub(super) fn stored(ranking: Ranking) -> MethodRouter<Arc<Service>> {
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         Ok(response)
     })
+}
+
+/// For how long the proxy may answer for us. nginx counts in whole seconds: one second from now would be up to two.
+fn end_of_this_second(now: DateTime<Utc>) -> HeaderValue {
+    HeaderValue::try_from(format!("@{}", now.timestamp())).unwrap_or(HeaderValue::from_static("0"))
 }
 
 fn json(bytes: Bytes, encoding: Encoding) -> Response {

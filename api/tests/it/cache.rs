@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use api::cache::{Cache, MemoryCache, RedisCache};
-use api::lists::{Body, List, Lists, Standing};
+use api::lists::{Body, Encoding, List, Lists, Standing};
 use api::topic::Topic;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta};
@@ -18,7 +18,7 @@ fn topic() -> Topic {
 }
 
 fn lists(revision: i64) -> Arc<Lists> {
-    let body = Body::new(Bytes::from(format!("[{revision}]")));
+    let body = Body::new(Bytes::from(format!("[{revision}]")), Encoding::Identity);
     let list = List { identity: body.clone(), gzip: body.clone(), brotli: body };
     let modified_at = DateTime::from_timestamp(crate::support::START, 0).expect("a date");
     let standing = Standing { revision, modified_at, refreshed_at: Some(modified_at), complete: true, total_count: Some(1) };

@@ -1,0 +1,121 @@
+"""One measurement: wrk for some seconds, and the CPU that it cost everybody."""
+
+import os
+import re
+import statistics
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from processes import machine_busy, program
+
+
+@dataclass
+class Case:
+    """What is asked for, how, and what must come."""
+    name: str
+    url: str
+    headers: dict = field(default_factory=dict)
+    method: str = "GET"
+    status: int = 200
+    connections: int = 32
+    script: Path = None
+
+
+@dataclass
+class Run:
+    requests: int
+    seconds: float
+    failed: int
+    p50: float
+    p99: float
+    cpu: dict
+    others: float
+
+    @property
+    def rate(self):
+        return self.requests / self.seconds
+
+    @property
+    def micros(self):
+        """CPU microseconds a request, of all processes together."""
+        return sum(self.cpu.values()) * 1e6 / max(self.requests, 1)
+
+    def micros_of(self, name):
+        return self.cpu.get(name, 0.0) * 1e6 / max(self.requests, 1)
+
+
+def measure(processes, case, seconds):
+    load = ab if case.method == "HEAD" else wrk
+    busy, before = machine_busy(), processes.cpu()
+    process = subprocess.Popen(load(case, seconds), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    output = process.stdout.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    processes.check()
+    after, busy = processes.cpu(), machine_busy() - busy
+    if process.returncode != 0:
+        raise SystemExit(f"bench: {case.name}: {process.args} ended with {process.returncode}:\n{output}")
+    cpu = {name: after[name] - before.get(name, 0.0) for name in after}
+    cpu["load"] = usage.ru_utime + usage.ru_stime
+    read = read_ab if case.method == "HEAD" else read_wrk
+    requests, took, failed, p50, p99 = read(output)
+    # What nobody here used, as a share of the whole machine.
+    others = max(0.0, busy - sum(cpu.values())) / (took * os.cpu_count())
+    return Run(requests, took, failed, p50, p99, cpu, others)
+
+
+def wrk(case, seconds):
+    headers = [part for name, value in case.headers.items() for part in ("-H", f"{name}: {value}")]
+    threads = min(2, case.connections)
+    script = ["-s", case.script] if case.script else []
+    return [program("wrk"), f"-t{threads}", f"-c{case.connections}", f"-d{seconds}s", "--latency", *headers, *script, case.url]
+
+
+UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4}
+
+
+def read_wrk(output):
+    def number(pattern, default=None):
+        found = re.search(pattern, output)
+        if not found and default is None:
+            raise SystemExit(f"bench: wrk said something new:\n{output}")
+        return found.groups() if found else default
+
+    def latency(percent):
+        value, unit = number(rf"{percent}%\s+([\d.]+)(us|ms|s|m)")
+        return float(value) * UNITS[unit]
+
+    requests, seconds, unit = number(r"(\d+) requests in ([\d.]+)(s|m)")
+    failed = sum(map(int, number(r"connect (\d+), read (\d+), write (\d+), timeout (\d+)", ())))
+    failed += sum(map(int, number(r"Non-2xx or 3xx responses: (\d+)", ())))
+    return int(requests), float(seconds) * UNITS[unit] / 1e3, failed, latency(50), latency(99)
+
+
+def ab(case, seconds):
+    """wrk waits for the body that an answer to HEAD does not have."""
+    headers = [part for name, value in case.headers.items() for part in ("-H", f"{name}: {value}")]
+    return [program("ab"), "-q", "-k", "-i", f"-c{case.connections}", f"-t{seconds}", "-n10000000", *headers, case.url]
+
+
+def read_ab(output):
+    def number(pattern):
+        found = re.search(pattern, output)
+        return float(found.group(1)) if found else 0.0
+
+    # An answer of another length is none that failed: request ids differ.
+    failed = sum(number(pattern) for pattern in [r"Receive: (\d+)", r"Exceptions: (\d+)", r"Non-2xx responses: +(\d+)"])
+    return (int(number(r"Complete requests: +(\d+)")), number(r"Time taken for tests: +([\d.]+)"), int(failed),
+            number(r" 50%\s+(\d+)"), number(r" 99%\s+(\d+)"))
+
+
+def median(runs, value):
+    return statistics.median(value(run) for run in runs)
+
+
+def script(folder, name, paths):
+    """A wrk script that asks for these paths in turn."""
+    file = Path(folder, f"{name}.lua")
+    file.write_text("local paths = {" + ",".join(f'"{path}"' for path in paths) + "}\nlocal at = 0\n"
+                    "request = function() at = at % #paths + 1; return wrk.format('GET', paths[at]) end\n")
+    return file
