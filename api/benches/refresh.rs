@@ -45,8 +45,7 @@ async fn main() {
                     item["updated_at"] = json!((Utc::now() - TimeDelta::seconds(1)).format("%Y-%m-%dT%H:%M:%SZ").to_string());
                 }
             }
-            let pages: Vec<Vec<u8>> =
-                items.chunks(PER_PAGE).map(|page| serde_json::to_vec(page).expect("plain data")).collect();
+            let pages: Vec<Vec<u8>> = items.chunks(PER_PAGE).map(|page| serde_json::to_vec(page).expect("plain data")).collect();
             let steps = refresh(&store, &topic, &pages, &own, &other).await;
             println!("{}", json!({ "kind": kind, "steps": steps }));
         }

@@ -71,12 +71,10 @@ async fn are_what_the_service_would_answer() {
         for etag in &etags {
             conditions.push(vec![("if-none-match", etag.clone())]);
             conditions.push(vec![("if-none-match", format!("W/{etag}"))]);
-            conditions.push(vec![
-                ("if-none-match", etag.clone()),
-                ("if-modified-since", "Fri, 01 Jan 2010 00:00:00 GMT".into()),
-            ]);
+            conditions.push(vec![("if-none-match", etag.clone()), ("if-modified-since", "Fri, 01 Jan 2010 00:00:00 GMT".into())]);
         }
-        for path in ["/api/kubernetes", "//api/popularity/kubernetes/", "/api/activity/kubernetes?a=b", "/db/activity/kubernetes"] {
+        for path in ["/api/kubernetes", "//api/popularity/kubernetes/", "/api/activity/kubernetes?a=b", "/db/activity/kubernetes"]
+        {
             for encoding in ["", "gzip", "br"] {
                 nginx.request(Method::GET, path, &[("accept-encoding", encoding)]).await;
                 for condition in &conditions {
@@ -198,7 +196,8 @@ async fn are_kept_once_for_each_encoding_whatever_clients_send() {
     assert_eq!(before, 0);
     for number in 0..300 {
         let (odd, query) = (format!("x-{number}"), format!("?q={number}&{number}"));
-        let spelling = ["/api/kubernetes", "//api///kubernetes", "/api/kubernetes//", "/api/x/../kubernetes", "/api/%6bubernetes"];
+        let spelling =
+            ["/api/kubernetes", "//api///kubernetes", "/api/kubernetes//", "/api/x/../kubernetes", "/api/%6bubernetes"];
         let path = format!("{}{query}", spelling[number % spelling.len()]);
         for accept in [
             format!("gzip, {odd}"),
@@ -223,7 +222,9 @@ async fn are_kept_once_for_each_encoding_whatever_clients_send() {
     }
     assert_eq!(nginx.kept().0, 3, "identity, gzip and br of one list");
     // Not trusted to be a list of its own.
-    for path in ["/api/KUBERNETES", "/api/kubernetes%0a", "/api/kubernetes%00", "/api/kubernetes;a", "/api/popularity%2fkubernetes"] {
+    for path in
+        ["/api/KUBERNETES", "/api/kubernetes%0a", "/api/kubernetes%00", "/api/kubernetes;a", "/api/popularity%2fkubernetes"]
+    {
         let (direct, proxied) = (mirror.get(path).await, nginx.get(path).await);
         assert!(proxied.status == direct.status || proxied.status == StatusCode::BAD_REQUEST, "{path}: {proxied:?}");
     }

@@ -228,7 +228,7 @@ impl Simulation {
         };
         let shuffle = (self.random.u8(..4) == 0).then(|| self.random.u64(..));
         let mut faults = Vec::new();
-        for _ in 0..self.random.usize(..5) {
+        for _ in 0..self.random.usize(..6) {
             let kinds = fault_kinds(&mut self.random);
             let kind = kinds[self.random.usize(..kinds.len())].clone();
             let single = matches!(kind, FaultKind::NotFound | FaultKind::Unavailable);
@@ -238,7 +238,7 @@ impl Simulation {
             } else if self.random.bool() {
                 fault.page = Some(self.random.usize(1..4));
             }
-            let times = if self.random.u8(..8) == 0 { 30 } else { self.random.u32(1..3) };
+            let times = if single || self.random.u8(..8) == 0 { 30 } else { self.random.u32(1..4) };
             faults.push(fault.times(times));
         }
         let mut world = self.stub.world();
