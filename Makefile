@@ -60,6 +60,13 @@ load: | prerequisites
 mutants: | test-prerequisites
 	python3 api/tests/mutants.py
 
+## bench: what every kind of read and a refresh cost, beside nginx serving files; docs/performance.md is the report (QUICK=1)
+.PHONY: bench
+bench: | bench-prerequisites
+	cargo build --locked --profile dist -p api -p github-stub
+	cargo bench --locked --quiet --profile dist -p api --bench refresh --no-run
+	python3 loadtest/bench/bench.py $(if $(QUICK),--quick)
+
 ## e2e: the real stack from nothing, every check through the proxy, replicas killed under load (ROUNDS=3); then all is gone
 .PHONY: e2e
 e2e: | engine
@@ -121,13 +128,17 @@ clean:
 BUILD_PACKAGES := gcc:gcc
 TEST_PACKAGES := $(BUILD_PACKAGES) curl:curl git:git jq:jq python3:python3 nginx:nginx redis-server:redis-server setpriv:util-linux
 
-.PHONY: prerequisites test-prerequisites
+BENCH_PACKAGES := $(BUILD_PACKAGES) python3:python3 nginx:nginx redis-server:redis-server setpriv:util-linux wrk:wrk ab:apache2-utils \
+    varnishd:varnish
+
+.PHONY: prerequisites test-prerequisites bench-prerequisites
 prerequisites: PACKAGES := $(BUILD_PACKAGES)
 test-prerequisites: PACKAGES := $(TEST_PACKAGES)
-prerequisites test-prerequisites:
+bench-prerequisites: PACKAGES := $(BENCH_PACKAGES)
+prerequisites test-prerequisites bench-prerequisites:
 	@missing=(); for need in $(PACKAGES); do \
 	    command -v "$${need%%:*}" >/dev/null || missing+=("$${need##*:}"); done; \
-	if [ $@ = test-prerequisites ] && ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then missing+=(postgresql); fi; \
+	if [ $@ != prerequisites ] && ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then missing+=(postgresql); fi; \
 	if [ $${#missing[@]} -gt 0 ]; then \
 	    if [ "$$(id -u)" = 0 ]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$${missing[@]}"; \
 	    else echo "missing: run   sudo apt-get install $${missing[*]}   and try again" >&2; exit 1; fi; fi

@@ -2,12 +2,12 @@
 //!
 //! DATABASE_URL names the database, REDIS_URL the cache that two replicas share.
 
-#![allow(clippy::expect_used, missing_docs, reason = "a program that nobody but the benchmark runs")]
+#![allow(clippy::expect_used, clippy::panic, reason = "a program that nobody but the benchmark runs")]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use api::cache::{Cache, MemoryCache, RedisCache, Tiers};
+use api::cache::{MemoryCache, RedisCache, Tiers};
 use api::clock::SystemClock;
 use api::config::Config;
 use api::lists::{Lists, Ranking};

@@ -3,6 +3,7 @@
 mod envelope;
 mod lists;
 mod maintenance;
+mod metrics;
 mod negotiation;
 mod status;
 

@@ -3,9 +3,9 @@
 #![expect(clippy::expect_used, reason = "writing to memory and serializing plain data cannot fail")]
 
 use std::io::Write;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use axum::http::HeaderValue;
+use axum::http::{HeaderMap, HeaderValue};
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use flate2::Compression;
@@ -69,6 +69,8 @@ pub struct Body {
     pub bytes: Bytes,
     /// Quoted: the first 128 bits of the bytes' SHA-256, and the encoding's name, by which the proxy knows whose ETag it is.
     pub etag: HeaderValue,
+    /// The headers that go with them, once they were sent.
+    pub(crate) head: OnceLock<HeaderMap>,
 }
 
 impl Body {
@@ -85,7 +87,13 @@ impl Body {
             write!(etag, "-{name}").expect("writing to a string cannot fail");
         }
         etag.push('"');
-        Self { bytes, etag: HeaderValue::try_from(etag).expect("ASCII") }
+        Self::with_etag(bytes, HeaderValue::try_from(etag).expect("ASCII"))
+    }
+
+    /// Bytes whose ETag is known.
+    #[must_use]
+    pub fn with_etag(bytes: Bytes, etag: HeaderValue) -> Self {
+        Self { bytes, etag, head: OnceLock::new() }
     }
 }
 

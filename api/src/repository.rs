@@ -1,6 +1,6 @@
 //! A repository as the mirror keeps it: what people ask for of GitHub's search item.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Timelike, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// GitHub's id, the only name of a repository that lasts.
@@ -105,10 +105,28 @@ pub struct ListItem {
     pub stargazers_count: i64,
 }
 
-/// A time as lists and reports show it: `2018-05-01T17:01:50Z`.
+/// A time as lists and reports show it: `2018-05-01T17:01:50Z`. Digit by digit, since chrono's own way took a fifth of the
+/// CPU of a list from the database.
 #[must_use]
 pub fn rfc3339(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+    let Some(year) = u32::try_from(time.year()).ok().filter(|year| *year <= 9_999) else {
+        return time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    };
+    let mut text = String::with_capacity("2018-05-01T17:01:50Z".len());
+    let pairs = [
+        (year / 100, ""),
+        (year % 100, "-"),
+        (time.month(), "-"),
+        (time.day(), "T"),
+        (time.hour(), ":"),
+        (time.minute(), ":"),
+        (time.second(), "Z"),
+    ];
+    for (number, then) in pairs {
+        text.extend([number / 10, number % 10].into_iter().filter_map(|digit| char::from_digit(digit, 10)));
+        text.push_str(then);
+    }
+    text
 }
 
 /// For `serialize_with`: [`rfc3339`].
@@ -155,6 +173,14 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn times_are_written_as_chrono_writes_them() {
+        for seconds in [0, 1_525_194_110, 1_790_000_000, 951_782_399, -62_167_219_200, 253_402_300_799, 253_402_300_800, -1] {
+            let time = DateTime::from_timestamp(seconds, 999_999_999).expect("a date");
+            assert_eq!(rfc3339(time), time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true));
+        }
+    }
 
     #[test]
     fn what_may_be_missing_may_also_be_null() {

@@ -254,7 +254,7 @@ fn decode(topic: &Topic, mut value: Bytes) -> Option<Lists> {
     let head: Head = serde_json::from_slice(&take(&mut value, length)?).ok()?;
     let mut bodies = Vec::with_capacity(head.bodies.len());
     for (length, etag) in head.bodies {
-        bodies.push(Body { bytes: take(&mut value, length)?, etag: HeaderValue::try_from(etag).ok()? });
+        bodies.push(Body::with_etag(take(&mut value, length)?, HeaderValue::try_from(etag).ok()?));
     }
     let mut bodies = bodies.into_iter();
     let mut list = || Some(List { identity: bodies.next()?, gzip: bodies.next()?, brotli: bodies.next()? });

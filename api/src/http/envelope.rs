@@ -1,7 +1,9 @@
 //! What every answer gets, whichever route gave it: a request id, problem details for an error, a log line when it was
 //! slow or failed, metrics.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use axum::Json;
@@ -12,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use tracing::{Instrument, info_span, warn};
 
+use super::metrics;
 use crate::error::Detail;
 use crate::service::Service;
 
@@ -26,9 +29,14 @@ pub(super) async fn envelope(State(service): State<Arc<Service>>, request: Reque
     let method = request.method().clone();
     let uri = request.uri().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let span = info_span!("request", id = id.to_str().unwrap_or_default(), %method, path = uri.path());
+    let span = || info_span!("request", id = id.to_str().unwrap_or_default(), %method, path = uri.path());
 
-    let mut response = next.run(request).instrument(span.clone()).await;
+    let mut answer = pin!(next.run(request));
+    // A list out of memory is there at once. Only what waits has anything to log, and pays for a span.
+    let mut response = match futures_util::poll!(answer.as_mut()) {
+        Poll::Ready(response) => response,
+        Poll::Pending => answer.instrument(span()).await,
+    };
     let (status, took) = (response.status(), started.elapsed());
     if (status.is_client_error() || status.is_server_error()) && !is_json(&response) {
         response = problem(response, uri.path(), &id);
@@ -37,18 +45,16 @@ pub(super) async fn envelope(State(service): State<Arc<Service>>, request: Reque
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
-    headers.insert(X_REQUEST_ID.clone(), id);
+    headers.insert(X_REQUEST_ID.clone(), id.clone());
     if service.stopping.is_cancelled() {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     if status.is_server_error() || (took >= SLOW && route != "/update_cache") {
         let milliseconds = took.as_millis();
-        span.in_scope(|| warn!(status = status.as_u16(), milliseconds, "a request failed or was slow"));
+        span().in_scope(|| warn!(status = status.as_u16(), milliseconds, "a request failed or was slow"));
     }
-    let labels = [("route", route.to_owned()), ("status", status.as_u16().to_string())];
-    metrics::counter!("http_requests_total", &labels).increment(1);
-    metrics::histogram!("http_request_duration_seconds", "route" => route.to_owned()).record(took.as_secs_f64());
+    metrics::count(route, status, took);
     response
 }
 

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::Response;
 use axum::routing::{MethodRouter, get};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -23,61 +23,67 @@ const CACHE_CONTROL: HeaderValue =
 /// Headers that scripts of other origins may read besides the simple ones.
 const EXPOSED: HeaderValue = HeaderValue::from_static("ETag, X-Refreshed-At, X-Complete, X-Total-Count, Cache-Status");
 
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+const X_ACCEL_EXPIRES: HeaderName = HeaderName::from_static("x-accel-expires");
+
+/// Room for every header of a list's answer.
+const HEADERS: usize = 24;
+
 /// `/api`: the ready bodies.
 pub(super) fn cached(ranking: Ranking) -> MethodRouter<Arc<Service>> {
-    get(async move |State(service): State<Arc<Service>>, topic: Topic, headers: HeaderMap| -> Result<Response, Error> {
+    get(async move |State(service): State<Arc<Service>>, topic: Topic, request: Request| -> Result<Response, Error> {
         let read = service.reader.lists(&topic).await?;
         let list = read.lists.list(ranking);
-        let encoding = encoding(&headers);
-        let body = list.body(encoding);
-        let standing = &read.lists.standing;
-        let mut response = if is_current(&headers, list.bodies().map(|body| &body.etag), standing.modified_at) {
-            StatusCode::NOT_MODIFIED.into_response()
-        } else {
-            json(body.bytes.clone(), encoding)
-        };
-        describe(response.headers_mut(), standing, &body.etag, cache_status(read.tier));
-        response.headers_mut().insert(header::CACHE_CONTROL, CACHE_CONTROL);
-        response.headers_mut().insert("x-accel-expires", end_of_this_second(service.clock.now()));
-        response.headers_mut().insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+        let encoding = encoding(request.headers());
+        let (body, standing) = (list.body(encoding), &read.lists.standing);
+        let head = body.head.get_or_init(|| {
+            let mut head = head(standing, &body.etag, encoding);
+            head.insert(header::CACHE_CONTROL, CACHE_CONTROL);
+            head.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+            head
+        });
+        let current = is_current(request.headers(), list.bodies().map(|body| &body.etag), standing.modified_at);
+        let mut response = answer(head.clone(), body.bytes.clone(), current);
+        response.headers_mut().insert(CACHE_STATUS, cache_status(read.tier));
+        response.headers_mut().insert(X_ACCEL_EXPIRES, end_of_this_second(service.clock.now()));
         Ok(response)
     })
 }
 
 /// `/db`: the rows as they are now.
 pub(super) fn stored(ranking: Ranking) -> MethodRouter<Arc<Service>> {
-    get(async move |State(service): State<Arc<Service>>, topic: Topic, headers: HeaderMap| -> Result<Response, Error> {
+    get(async move |State(service): State<Arc<Service>>, topic: Topic, request: Request| -> Result<Response, Error> {
         let rows = service.reader.rows(&topic, ranking).await?;
         let standing = Standing::of(&rows.state).ok_or(Error::Internal)?;
         let items = rows.lists.first().ok_or(Error::Internal)?;
         let body = lists::Body::new(lists::json(items).into(), Encoding::Identity);
-        let mut response = if is_current(&headers, std::iter::once(&body.etag), standing.modified_at) {
-            StatusCode::NOT_MODIFIED.into_response()
-        } else {
-            json(body.bytes, Encoding::Identity)
-        };
-        describe(response.headers_mut(), &standing, &body.etag, cache_status(None));
+        let current = is_current(request.headers(), std::iter::once(&body.etag), standing.modified_at);
+        let mut response = answer(head(&standing, &body.etag, Encoding::Identity), body.bytes, current);
+        response.headers_mut().insert(CACHE_STATUS, cache_status(None));
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         Ok(response)
     })
 }
 
-/// For how long the proxy may answer for us. nginx counts in whole seconds: one second from now would be up to two.
-fn end_of_this_second(now: DateTime<Utc>) -> HeaderValue {
-    HeaderValue::try_from(format!("@{}", now.timestamp())).unwrap_or(HeaderValue::from_static("0"))
-}
-
-fn json(bytes: Bytes, encoding: Encoding) -> Response {
-    let mut response = Response::new(Body::from(bytes));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if let Some(name) = encoding.name() {
-        response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static(name));
+/// A list, or that the client's copy is current.
+fn answer(head: HeaderMap, bytes: Bytes, current: bool) -> Response {
+    let mut response = Response::new(if current { Body::empty() } else { Body::from(bytes) });
+    *response.headers_mut() = head;
+    if current {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        response.headers_mut().remove(header::CONTENT_TYPE);
+        response.headers_mut().remove(header::CONTENT_ENCODING);
     }
     response
 }
 
-/// What a list's headers say of it, with a body and without.
-fn describe(headers: &mut HeaderMap, standing: &Standing, etag: &HeaderValue, cache_status: HeaderValue) {
+/// The headers of a list that are the same for everyone.
+fn head(standing: &Standing, etag: &HeaderValue, encoding: Encoding) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(HEADERS);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(name) = encoding.name() {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(name));
+    }
     headers.insert(header::ETAG, etag.clone());
     headers.insert(header::LAST_MODIFIED, http_date(standing.modified_at));
     headers.insert("x-complete", HeaderValue::from_static(if standing.complete { "true" } else { "false" }));
@@ -89,7 +95,12 @@ fn describe(headers: &mut HeaderMap, standing: &Standing, etag: &HeaderValue, ca
     }
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
-    headers.insert("cache-status", cache_status);
+    headers
+}
+
+/// For how long the proxy may answer for us. nginx counts in whole seconds: one second from now would be up to two.
+fn end_of_this_second(now: DateTime<Utc>) -> HeaderValue {
+    HeaderValue::try_from(format!("@{}", now.timestamp())).unwrap_or(HeaderValue::from_static("0"))
 }
 
 /// RFC 9211: who had it.

@@ -10,6 +10,7 @@ use reqwest::{Method, StatusCode};
 use crate::nginx::{Nginx, Replica};
 use crate::support::{Answer, Mirror, eventually, http_client};
 
+type Fault = fn(&Replica);
 type Headers = &'static [(&'static str, &'static str)];
 
 /// Until nginx counts the next second.
@@ -89,6 +90,8 @@ async fn are_what_the_service_would_answer() {
                             let mut expected = direct.all(name);
                             match name {
                                 "date" | "x-request-id" => continue,
+                                // That a 304 has none is for HTTP's libraries to say.
+                                "content-length" if direct.status == StatusCode::NOT_MODIFIED => continue,
                                 // For nginx itself.
                                 "x-accel-expires" => expected.clear(),
                                 // nginx tells of itself in a second line, if it was asked for an answer of its own.
@@ -222,14 +225,14 @@ async fn are_kept_once_for_each_encoding_whatever_clients_send() {
     }
     assert_eq!(nginx.kept().0, 3, "identity, gzip and br of one list");
     // Not trusted to be a list of its own.
-    for path in
-        ["/api/KUBERNETES", "/api/kubernetes%0a", "/api/kubernetes%00", "/api/kubernetes;a", "/api/popularity%2fkubernetes"]
-    {
+    for path in ["/api/KUBERNETES", "/api/kubernetes%0a", "/api/kubernetes%00", "/api/kubernetes;a", "/api/a%2fkubernetes"] {
         let (direct, proxied) = (mirror.get(path).await, nginx.get(path).await);
         assert!(proxied.status == direct.status || proxied.status == StatusCode::BAD_REQUEST, "{path}: {proxied:?}");
     }
     assert_eq!(nginx.kept().0, 3);
-    assert_eq!(nginx.get("/api/popularity/kubernetes").await.status, StatusCode::OK);
+    for path in ["/api/popularity/kubernetes", "/api/popularity%2fkubernetes"] {
+        assert_eq!(nginx.get(path).await.status, StatusCode::OK);
+    }
     assert_eq!(nginx.kept().0, 4);
 }
 
@@ -264,15 +267,18 @@ async fn are_asked_for_once_a_second() {
 
 #[tokio::test]
 async fn are_never_older_than_a_second() {
-    // A second is meant also where a replica does not say until when.
     let Some((replica, nginx)) = replica_behind_nginx(&[]).await else { return };
-    let mut changed = std::time::Instant::now();
-    for number in 0..400 {
-        let answer = nginx.get("/api/kubernetes").await;
-        let behind = number - version(&answer).min(number);
-        assert!(behind <= 1 || changed.elapsed() > Duration::from_secs(1), "{behind} versions behind");
-        replica.has_version(number);
-        changed = std::time::Instant::now();
+    // nginx reads the clock when something happens, and this machine may have something else to do.
+    let late = Duration::from_millis(1_150);
+    let mut ended = Vec::new();
+    for next in 1..400 {
+        let version = version(&nginx.get("/api/kubernetes").await);
+        if let Some(ended) = ended.get(version) {
+            let age = std::time::Instant::elapsed(ended);
+            assert!(age < late, "{age:?} after the replica had a newer one");
+        }
+        replica.has_version(next);
+        ended.push(std::time::Instant::now());
         tokio::time::sleep(Duration::from_millis(7)).await;
     }
 }
@@ -302,6 +308,8 @@ async fn that_nobody_has_yet_are_asked_for_by_one_of_many() {
     let patient = [("proxy_cache_lock_timeout 20ms;", "proxy_cache_lock_timeout 5s;")];
     let Some((replica, nginx)) = replica_behind_nginx(&patient).await else { return };
     replica.takes(Duration::from_millis(100));
+    // Those who wait look again after half a second, when the list is still of this one.
+    next_second().await;
     let many = (0..30).map(|_| nginx.get("/api/kubernetes"));
     let answers = futures_util::future::join_all(many).await;
     assert!(answers.iter().all(|answer| answer.status == StatusCode::OK));
@@ -327,7 +335,7 @@ async fn of_a_slow_replica_keep_nobody_waiting_for_the_first_reader() {
 
 #[tokio::test]
 async fn that_nginx_has_outlive_their_replicas() {
-    let faults: [(&str, fn(&Replica)); 6] = [
+    let faults: [(&str, Fault); 6] = [
         ("500", |replica| replica.answers_with(500)),
         ("502", |replica| replica.answers_with(502)),
         ("503", |replica| replica.answers_with(503)),
