@@ -84,17 +84,17 @@ impl Repository {
 
 /// What a list shows of a repository: exactly these keys, in this order.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ListItem {
+pub struct ListItem<'a> {
     /// GitHub's id.
     pub id: RepositoryId,
     /// The part of `full_name` after the slash.
-    pub name: String,
+    pub name: &'a str,
     /// `owner/name`.
-    pub full_name: String,
+    pub full_name: &'a str,
     /// The page for people.
-    pub html_url: String,
+    pub html_url: &'a str,
     /// May be null.
-    pub language: Option<String>,
+    pub language: Option<&'a str>,
     /// RFC 3339, UTC, whole seconds, `Z`.
     #[serde(serialize_with = "seconds")]
     pub updated_at: DateTime<Utc>,
@@ -173,6 +173,26 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_list_shows_exactly_the_eight_keys_with_times_in_whole_seconds_utc() {
+        let item = ListItem {
+            id: 20_580_498,
+            name: "kubernetes",
+            full_name: "kubernetes/kubernetes",
+            html_url: "https://github.com/kubernetes/kubernetes",
+            language: None,
+            updated_at: "2018-05-01T17:01:50.25Z".parse().expect("a date"),
+            pushed_at: Some("2018-05-01T16:59:09+02:00".parse().expect("a date")),
+            stargazers_count: 34_914,
+        };
+        let expected = concat!(
+            r#"{"id":20580498,"name":"kubernetes","full_name":"kubernetes/kubernetes","#,
+            r#""html_url":"https://github.com/kubernetes/kubernetes","language":null,"updated_at":"2018-05-01T17:01:50Z","#,
+            r#""pushed_at":"2018-05-01T14:59:09Z","stargazers_count":34914}"#
+        );
+        assert_eq!(serde_json::to_string(&item).expect("JSON"), expected);
+    }
 
     #[test]
     fn times_are_written_as_chrono_writes_them() {

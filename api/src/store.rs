@@ -20,7 +20,7 @@ use crate::lists::Ranking;
 use crate::quota::{Bucket, Quota};
 use crate::refresh::plan::{Covered, Slice};
 use crate::refresh::report::{Cause, Outcome, Refresh, Report};
-use crate::repository::{ListItem, Repository, RepositoryId};
+use crate::repository::{Repository, RepositoryId};
 use crate::topic::Topic;
 
 /// How long a lease lasts without a renewal: after that another process takes over a dead one's refresh.
@@ -118,13 +118,13 @@ pub enum Tracked {
     TooManyNew(DateTime<Utc>),
 }
 
-/// Rows of one ranking, with the state they belong to: read in one transaction.
+/// Lists as the database has them, with the state they belong to: read in one transaction.
 #[derive(Clone, Debug)]
 pub struct Rows {
     /// The topic as it was when the rows were read.
     pub state: TopicState,
-    /// One list for each ranking asked for, in that order.
-    pub lists: Vec<Vec<ListItem>>,
+    /// The JSON of each ranking asked for, in that order: compact, an array of objects.
+    pub lists: Vec<Vec<u8>>,
 }
 
 /// The right to refresh, and the number that later holders have a higher one of.

@@ -66,10 +66,15 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     };
     match headers.get(&X_REQUEST_ID).filter(harmless) {
         Some(id) => id.clone(),
-        None => {
-            HeaderValue::try_from(format!("{:032x}", fastrand::u128(..))).unwrap_or_else(|_| HeaderValue::from_static("none"))
-        }
+        None => new_id(),
     }
+}
+
+/// 128 bits in hexadecimal digits.
+fn new_id() -> HeaderValue {
+    let id = fastrand::u128(..).to_ne_bytes();
+    let digits: [u8; 32] = std::array::from_fn(|at| b"0123456789abcdef"[usize::from(id[at / 2] >> (at % 2 * 4) & 0xf)]);
+    HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static("none"))
 }
 
 /// A handler that wrote JSON, as `/ready` does, has said all there is to say.

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use api::clock::Clock;
-use api::lists::{self, Ranking};
+use api::lists::Ranking;
 use api::refresh::Ended;
 use api::refresh::report::{Cause, Outcome};
 use api::service::Service;
@@ -17,12 +17,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, stream};
 use github_stub::limits::Limit;
 use github_stub::{Counters, Fault, FaultKind, Stub, World};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
 use crate::databases::{self, Database};
-use crate::support::{TestClock, config, set_up_tls};
+use crate::support::{TestClock, config, items, set_up_tls, timestamp};
 
 const TOPIC: &str = "kubernetes";
 
@@ -277,9 +277,8 @@ impl Simulation {
     async fn observe(&self) -> Observed {
         let state = self.service.store.topic(&self.topic).await.expect("a database");
         let rows = self.service.store.rows(&self.topic, &Ranking::ALL, self.clock.now()).await.expect("a database");
-        let id = |id: i64| u64::try_from(id).expect("an id");
         let lists = rows.map(|rows| {
-            let ids = rows.lists.iter().map(|list| list.iter().map(|item| id(item.id)).collect());
+            let ids = rows.lists.iter().map(|list| items(list).iter().map(|item| item["id"].as_u64().expect("an id")).collect());
             ids.collect::<Vec<_>>().try_into().expect("three lists")
         });
         let kept = self.database.query(
@@ -300,19 +299,21 @@ impl Simulation {
     async fn check_lists(&self, now: &Observed) {
         let rows = self.service.store.rows(&self.topic, &Ranking::ALL, self.clock.now()).await.expect("a database");
         let Some(rows) = rows else { return };
-        for (ranking, items) in Ranking::ALL.iter().zip(&rows.lists) {
-            let ids: BTreeSet<i64> = items.iter().map(|item| item.id).collect();
+        for (ranking, list) in Ranking::ALL.iter().zip(&rows.lists) {
+            let items = items(list);
+            let number = |item: &Value, key: &str| item[key].as_i64().expect("a number");
+            let ids: BTreeSet<i64> = items.iter().map(|item| number(item, "id")).collect();
             assert!(ids.len() == items.len() && items.len() <= 500, "{ranking:?}: an id counts once, and 500 at most");
             let sorted = items.is_sorted_by_key(|item| match ranking {
                 Ranking::BestMatch => (0, 0),
-                Ranking::Popularity => (-item.stargazers_count, item.id),
-                Ranking::Activity => (-item.updated_at.timestamp(), item.id),
+                Ranking::Popularity => (-number(item, "stargazers_count"), number(item, "id")),
+                Ranking::Activity => (-timestamp(&item["updated_at"]), number(item, "id")),
             });
             assert!(sorted, "{ranking:?}: in order");
         }
         let served = self.service.reader.lists(&self.topic).await.unwrap_or_else(|_| panic!("there are lists"));
-        for (ranking, items) in Ranking::ALL.iter().zip(&rows.lists) {
-            assert_eq!(served.lists.list(*ranking).identity.bytes, lists::json(items), "{ranking:?}: cache and database agree");
+        for (ranking, list) in Ranking::ALL.iter().zip(&rows.lists) {
+            assert_eq!(served.lists.list(*ranking).identity.bytes, *list, "{ranking:?}: cache and database agree");
         }
         let state = now.state.as_ref().expect("tracked");
         assert_eq!((served.lists.standing.refreshed_at, served.lists.standing.complete), (state.refreshed_at, state.complete));

@@ -185,6 +185,16 @@ impl Mirror {
     }
 }
 
+/// The objects of a list.
+pub(crate) fn items(list: &[u8]) -> Vec<Value> {
+    serde_json::from_slice(list).expect("a list")
+}
+
+/// A time in a list.
+pub(crate) fn timestamp(time: &Value) -> i64 {
+    time.as_str().expect("text").parse::<DateTime<Utc>>().expect("a date").timestamp()
+}
+
 /// A client that takes every answer as it comes.
 pub(crate) fn http_client() -> reqwest::Client {
     set_up_tls();

@@ -12,8 +12,11 @@ use crate::store::{OnDemandLimits, Origin, Result, Rows, TopicState, TopicStore,
 use crate::topic::Topic;
 
 const STATE: &str = "SELECT name, origin, tracked_at, last_read_at, revision, modified_at, refreshed_at, complete, total_count,
-        found, shrunk_to, shrunk_at, covered_at, changes_until, (SELECT count(*) FROM topic_repositories WHERE topic = name) AS stored
+        found, shrunk_to, shrunk_at, covered_at, changes_until, revision > listed_revision AS unlisted, (SELECT count(*) FROM topic_repositories WHERE topic = name) AS stored
     FROM topics";
+
+/// Room for a repository's JSON: 270 bytes on average.
+const ITEM_BYTES: usize = 320;
 
 #[async_trait]
 impl TopicStore for SqlStore {
@@ -119,21 +122,23 @@ impl TopicStore for SqlStore {
 
     async fn rows(&self, topic: &Topic, rankings: &[Ranking], now: DateTime<Utc>) -> Result<Option<Rows>> {
         let mut transaction = self.read().await?;
-        let unlisted: Option<bool> =
-            sqlx::query_scalar("SELECT revision > listed_revision FROM topics WHERE name = $1 AND modified_at IS NOT NULL")
-                .bind(topic.as_str())
-                .fetch_optional(&mut *transaction)
-                .await?;
-        let Some(unlisted) = unlisted else { return Ok(None) };
-        if unlisted {
+        let Some(row) = topic_row(&mut transaction, topic).await? else { return Ok(None) };
+        let mut state = state(&row)?;
+        if state.modified_at.is_none() {
+            return Ok(None);
+        }
+        if row.try_get("unlisted")? {
             transaction = self.write().await?;
             list_revision(&mut transaction, topic, now).await?;
+            match topic_state(&mut transaction, topic).await? {
+                Some(listed) => state = listed,
+                None => return Ok(None),
+            }
         }
-        let Some(state) = topic_state(&mut transaction, topic).await? else { return Ok(None) };
         let mut lists = Vec::with_capacity(rankings.len());
         for ranking in rankings {
             let rows = sqlx::query(select(*ranking)).bind(topic.as_str()).fetch_all(&mut *transaction).await?;
-            lists.push(rows.iter().map(item).collect::<sqlx::Result<_>>()?);
+            lists.push(json(&rows)?);
         }
         transaction.commit().await?;
         Ok(Some(Rows { state, lists }))
@@ -157,8 +162,12 @@ async fn refusal(connection: &mut Connection, limits: OnDemandLimits, now: DateT
 }
 
 async fn topic_state(connection: &mut Connection, topic: &Topic) -> Result<Option<TopicState>> {
+    Ok(topic_row(connection, topic).await?.as_ref().map(state).transpose()?)
+}
+
+async fn topic_row(connection: &mut Connection, topic: &Topic) -> Result<Option<Row>> {
     let query = sqlx::query(AssertSqlSafe(format!("{STATE} WHERE name = $1"))).bind(topic.as_str());
-    Ok(query.fetch_optional(connection).await?.as_ref().map(state).transpose()?)
+    Ok(query.fetch_optional(connection).await?)
 }
 
 fn state(row: &Row) -> sqlx::Result<TopicState> {
@@ -201,7 +210,21 @@ fn select(ranking: Ranking) -> &'static str {
     }
 }
 
-fn item(row: &Row) -> sqlx::Result<ListItem> {
+/// A list's JSON, written in one pass over its rows.
+fn json(rows: &[Row]) -> sqlx::Result<Vec<u8>> {
+    let mut json = Vec::with_capacity(2 + rows.len() * ITEM_BYTES);
+    json.push(b'[');
+    for (index, row) in rows.iter().enumerate() {
+        if index > 0 {
+            json.push(b',');
+        }
+        serde_json::to_writer(&mut json, &item(row)?).map_err(|error| sqlx::Error::Decode(error.into()))?;
+    }
+    json.push(b']');
+    Ok(json)
+}
+
+fn item(row: &Row) -> sqlx::Result<ListItem<'_>> {
     Ok(ListItem {
         id: row.try_get(0)?,
         name: row.try_get(1)?,
