@@ -194,7 +194,12 @@ impl Lists {
             let lists: Vec<List> = rows.lists.into_iter().map(List::new).collect();
             lists.try_into().expect("the rows are of every ranking")
         });
-        let lists = lists.await.expect("compressing does not panic");
+        let lists = match lists.await {
+            Ok(lists) => lists,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            // The runtime has stopped, and so will this.
+            Err(_) => std::future::pending().await,
+        };
         Some(Arc::new(Self { topic, standing, valid_until, lists }))
     }
 

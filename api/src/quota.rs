@@ -30,6 +30,9 @@ const SEARCH_WINDOW: TimeDelta = TimeDelta::minutes(1);
 /// A request that was under way for longer has failed, or its process has ended.
 const LONGEST_REQUEST: TimeDelta = TimeDelta::seconds(35);
 
+/// The lowest that GitHub has for searches: without a token.
+const ASSUMED_LIMIT: i64 = 10;
+
 /// Limits above this need no spacing: a private server's, or none to speak of.
 const SPACED_UP_TO: i64 = 1_000;
 
@@ -52,13 +55,13 @@ pub enum Pace {
 }
 
 /// A bucket's state, kept in the database for every replica.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Quota {
     /// Grows with each change.
     pub version: i64,
     /// Requests a window; `None` when GitHub reports no limit.
     pub limit: Option<i64>,
-    /// Requests left in the window.
+    /// Requests left in the window, as far as known.
     pub remaining: Option<i64>,
     /// The end of the window.
     pub reset_at: Option<DateTime<Utc>>,
@@ -81,6 +84,22 @@ pub struct Reported {
     pub remaining: Option<i64>,
     /// `x-ratelimit-reset`.
     pub reset_at: Option<DateTime<Utc>>,
+}
+
+impl Default for Quota {
+    /// Before the first answer: failures tell of no limit, but count towards it.
+    fn default() -> Self {
+        Self {
+            version: 0,
+            limit: Some(ASSUMED_LIMIT),
+            remaining: None,
+            reset_at: None,
+            next_at: None,
+            busy_until: None,
+            paused_until: None,
+            strikes: 0,
+        }
+    }
 }
 
 impl Quota {
@@ -126,11 +145,12 @@ impl Quota {
 
     /// Takes over what an answer says of the limits.
     pub fn observe(&mut self, bucket: Bucket, reported: Reported, now: DateTime<Utc>) {
+        let is_new = self.limit != reported.limit;
         self.limit = reported.limit;
         self.remaining = reported.remaining;
         self.reset_at = reported.reset_at;
-        // The first answer is the first to tell the limit, and so how far away the next request is.
-        self.next_at = self.spacing(bucket).map(|spacing| self.next_at.unwrap_or(now + spacing));
+        // An answer that tells another limit tells how far away the next request is.
+        self.next_at = self.spacing(bucket).map(|spacing| self.next_at.filter(|_| !is_new).unwrap_or(now + spacing));
     }
 
     /// A good answer ends a series of secondary limits.
@@ -193,6 +213,9 @@ mod tests {
         unlimited.send(at(0));
         unlimited.observe(Bucket::Search, Reported::default(), at(0));
         assert_eq!(turn(unlimited), at(0), "no limit reported: no spacing");
+        let mut unheard = Quota::default();
+        assert_eq!(unheard.take_turn(Bucket::Search, Pace::Scheduled, at(0)), at(0));
+        assert_eq!(turn(unheard), at(6), "no answer yet");
     }
 
     #[test]

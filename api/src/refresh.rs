@@ -1,5 +1,6 @@
 //! Refreshes: one at a time for each topic, whoever rings, and never worse than before.
 
+mod pages;
 pub mod plan;
 mod reading;
 pub mod report;
@@ -202,24 +203,17 @@ impl Refresher {
     }
 
     async fn refresh_below(&self, parent: Option<i64>, topic: Option<&Topic>, cause: Cause) -> Result<Ended, StoreError> {
-        // A dead process leaves its entry running: the next round takes the refresh over when its lease has ended.
-        let mut coalesced = false;
+        let first = self.start_below(parent, topic, cause).await?;
+        let mut joined = first;
         loop {
-            let joined = self.start_below(parent, topic, cause).await?;
-            coalesced |= joined.coalesced;
-            let ended = tokio::time::timeout(TAKE_OVER, self.ended(joined.id));
-            let refresh = if joined.coalesced {
-                match ended.await {
-                    Ok(refresh) => refresh?,
-                    Err(_) => continue,
-                }
-            } else {
-                self.ended(joined.id).await?
-            };
             // Without an entry its topic was forgotten: the next round starts anew.
-            if let Some(refresh) = refresh {
-                return Ok(Ended { refresh, coalesced });
+            if let Ok(ended) = tokio::time::timeout(TAKE_OVER, self.ended(joined.id)).await
+                && let Some(refresh) = ended?
+            {
+                return Ok(Ended { refresh, coalesced: first.coalesced });
             }
+            // Whoever died leaves its entry running: it is taken over here when its lease has ended.
+            joined = self.start_below(parent, topic, cause).await?;
         }
     }
 
@@ -244,7 +238,10 @@ impl Refresher {
                 None => self.run_all(&lease, cause).await,
             };
             if let Err(error) = ended {
-                error!(%error, "the refresh could not be finished");
+                match error {
+                    StoreError::LeaseLost => warn!(%error, "the refresh ends here"),
+                    StoreError::Database(_) | StoreError::Migration(_) => error!(%error, "the refresh could not be finished"),
+                }
                 self.give_up(&lease, &error).await;
             }
             self.0.news.send_replace(());

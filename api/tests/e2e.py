@@ -315,13 +315,13 @@ def open_to_everyone(stack):
 
 
 def under_load(stack, rounds):
-    """300 requests a second, bodies checked: a replica that is killed, returns, is recreated, loses none."""
+    """300 lists a second, bodies checked: a replica that is killed, returns, is recreated, loses none."""
+    # Not /db: it says 503 when PostgreSQL takes more than a second, which on a busy machine is no replica's fault.
     expected = {}
     # The proxy has the first three itself for a second; the other spelling goes to a replica each time.
     for path in ["/api/kubernetes", "/api/popularity/kubernetes", "/api/activity/kubernetes", "/api/activity/Kubernetes"]:
         for encoding in ["identity", "gzip", "br"]:
             expected[path, encoding] = stack.get(path, accept_encoding=encoding).body
-    expected["/db/popularity/kubernetes", "identity"] = stack.get("/db/popularity/kubernetes").body
     proxy = stack.inspect("proxy")["State"]["StartedAt"]
     with Load(stack.port, expected, requests_a_second=300) as load:
         for index in range(rounds):

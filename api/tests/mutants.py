@@ -14,23 +14,24 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 SRC = "api/src/"
-RUN, SLICES, QUOTA, SQL = SRC + "refresh/run.rs", SRC + "refresh/slices.rs", SRC + "quota.rs", SRC + "store/sql/refreshes.rs"
+RUN, PAGES, SLICES = SRC + "refresh/run.rs", SRC + "refresh/pages.rs", SRC + "refresh/slices.rs"
+QUOTA, SQL = SRC + "quota.rs", SRC + "store/sql/refreshes.rs"
 
 # The rule; its file; what stands there; what stands there without the rule.
 MUTANTS = [
     ("a partial run removes nothing and keeps best match", RUN, "complete.then_some(confirmed)", "Some(confirmed)"),
-    ("incomplete results are not believed", RUN, "if page.incomplete_results {", "if false {"),
-    ("short pages are not believed", RUN, "page.items() < expected", "false"),
-    ("a page with something missing is read again", RUN, "MAX_REFETCHES: usize = 2", "MAX_REFETCHES: usize = 0"),
-    ("a count that halves makes the run partial", RUN, "page.total_count.min(before) * 2 < page.total_count.max(before)", "false"),
-    ("a last page without a next one is noticed", RUN, "next.is_none() && offset < reach", "false"),
+    ("incomplete results are not believed", PAGES, "if page.incomplete_results {", "if false {"),
+    ("short pages are not believed", PAGES, "page.items() < expected", "false"),
+    ("a page with something missing is read again", PAGES, "MAX_REFETCHES: usize = 2", "MAX_REFETCHES: usize = 0"),
+    ("a count that halves makes the run partial", PAGES, "page.total_count.min(before) * 2 < page.total_count.max(before)", "false"),
+    ("a last page without a next one is noticed", PAGES, "next.is_none() && offset < reach", "false"),
     ("a count that fell far is not taken for the whole topic", RUN, "total * 2 >= state.found.unwrap_or(0)", "true"),
     ("a result half as large waits for another", RUN, "size * 2 >= before", "true"),
     ("the other one comes ten minutes later", RUN, "TimeDelta::minutes(10)", "TimeDelta::minutes(0)"),
     ("1 in 100 may be unreadable", RUN, "self.report.skipped * TOLERATED_OF > self.report.found", "false"),
-    ("unreadable items keep their places", RUN, "unreadable.extend(skipped.id);", ""),
-    ("the later copy of a repository counts", RUN, "repositories.iter().rev().filter", "repositories.iter().filter"),
-    ("an id has one place in best match", RUN, "self.best_match.retain(|id| *id != repository.id);", ""),
+    ("unreadable items keep their places", PAGES, "unreadable.extend(skipped.id);", ""),
+    ("the later copy of a repository counts", PAGES, "repositories.iter().rev().filter", "repositories.iter().filter"),
+    ("an id has one place in best match", PAGES, "self.best_match.retain(|id| *id != repository.id);", ""),
     ("doubts are settled by asking", RUN, "Ok(Single::Found(_) | Single::Gone) => gone.push(id)", "Ok(Single::Found(_) | Single::Gone) => {}"),
     ("what still exists keeps its place", RUN, "if repository.has_topic(self.topic.as_str()) => found.push(*repository)", "if false => found.push(*repository)"),
     ("what left the topic is out", RUN, "if repository.has_topic(self.topic.as_str())", "if true"),
@@ -48,7 +49,7 @@ MUTANTS = [
     ("an order by push is recognised", SRC + "refresh/reading.rs", "self.against_push < self.against_update", "false"),
     ("too many changes bring the whole run forward", RUN, "self.covered.covered_at = None;", ""),
     ("a whole topic is read whole every day", SRC + "refresh/plan.rs", "if covered_at.date_naive() == now.date_naive()", "if covered_at <= now"),
-    ("changes are read back to the last run", RUN, "Extent::Since(time) => reading.oldest.is_some_and(|oldest| oldest < time)", "Extent::Since(_) => true"),
+    ("changes are read back to the last run", PAGES, "Extent::Since(time) => reading.oldest.is_some_and(|oldest| oldest < time)", "Extent::Since(_) => true"),
     ("the limit is spread over its window", QUOTA, "(bucket == Bucket::Search).then", "false.then"),
     ("a turn is one request's", QUOTA, "self.next_at = self.next_at.max(Some(turn + spacing));", ""),
     ("a tenth of the limit is kept back", QUOTA, "Pace::Scheduled => (limit + 9) / 10", "Pace::Scheduled => -1"),

@@ -35,6 +35,11 @@ def plain(output):
     return "\n".join(line.rstrip() for line in output.strip().splitlines())
 
 
+def listens(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def served():
     try:
         with urllib.request.urlopen("http://127.0.0.1:8081/topics/kubernetes", timeout=5) as answer:
@@ -49,9 +54,12 @@ class Beside:
     def __init__(self, command, clone):
         self.clone = clone
         for port in (8081, 8090):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
+            # What ran beside the block before may still be ending.
+            until = time.monotonic() + 10
+            while listens(port):
+                if time.monotonic() > until:
                     raise AssertionError(f"port {port} is taken: stop what listens there")
+                time.sleep(0.2)
         print(f"== beside: {command}", flush=True)
         started = time.monotonic()
         # A project of its own: a stack that was started by hand is left alone.

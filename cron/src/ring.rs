@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use backon::{ExponentialBuilder, Retryable};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{TimeDelta, Utc};
 use tracing::{info, warn};
 
 use crate::config::Config;
@@ -21,22 +21,18 @@ const BEFORE_THE_NEXT: TimeDelta = TimeDelta::seconds(1);
 /// Where rings are due more often than a refresh may take, it is still seen to its end; rings due meanwhile are left out.
 const SHORTEST: Duration = Duration::from_secs(600);
 
-/// Tries until there is a report, or the next ring is due; that one joins a refresh that still runs.
+/// A ring of the scheduler's: tries until there is a report or the next ring is due, which joins a refresh that still runs.
 ///
 /// # Errors
-/// The last try's, or that time is up.
-pub(crate) async fn with_retries(mirror: &Mirror, schedule: &Schedule, now: DateTime<Utc>) -> anyhow::Result<Report> {
-    let until_next = (schedule.next(now) - now - BEFORE_THE_NEXT).to_std().unwrap_or_default();
+/// What no other try would change, or that time is up.
+pub(crate) async fn with_retries(mirror: &Mirror, schedule: &Schedule) -> anyhow::Result<Report> {
     let pauses =
         ExponentialBuilder::new().with_min_delay(FIRST_PAUSE).with_max_delay(LONGEST_PAUSE).without_max_times().with_jitter();
-    let retried = (|| mirror.refresh())
+    let tries = (|| mirror.refresh())
         .retry(pauses)
         .when(Error::may_pass)
         .notify(|error, pause| warn!(%error, "no refresh; next try in {:.1} s", pause.as_secs_f64()));
-    match tokio::time::timeout(until_next.max(SHORTEST), retried).await {
-        Ok(report) => Ok(report?),
-        Err(_) => bail!("no refresh ended before the next is due"),
-    }
+    in_time(schedule, tries).await
 }
 
 /// `cron --once`: one try, since the scheduler that calls it has retries of its own.
@@ -44,13 +40,23 @@ pub(crate) async fn with_retries(mirror: &Mirror, schedule: &Schedule, now: Date
 /// # Errors
 /// When the refresh did not come about or is not complete.
 pub(crate) async fn once(config: &Config) -> anyhow::Result<()> {
-    let report = Mirror::new(config)?.refresh().await?;
+    let mirror = Mirror::new(config)?;
+    let report = in_time(&config.schedule, mirror.refresh()).await?;
     if report.outcome != Outcome::Complete {
         let reason = report.reason.as_deref().unwrap_or("the service's log says why");
         bail!("the refresh {} is not complete: {reason}", report.id);
     }
     tell(&report);
     Ok(())
+}
+
+async fn in_time(schedule: &Schedule, refresh: impl Future<Output = Result<Report, Error>>) -> anyhow::Result<Report> {
+    let now = Utc::now();
+    let until_next = (schedule.next(now) - now - BEFORE_THE_NEXT).to_std().unwrap_or_default();
+    match tokio::time::timeout(until_next.max(SHORTEST), refresh).await {
+        Ok(report) => Ok(report?),
+        Err(_) => bail!("no refresh has ended, and the next is due"),
+    }
 }
 
 /// The report as a log line.

@@ -73,7 +73,7 @@ impl Bell {
     }
 
     async fn refresh(&self) {
-        match ring::with_retries(&self.mirror, &self.config.schedule, Utc::now()).await {
+        match ring::with_retries(&self.mirror, &self.config.schedule).await {
             Ok(report) => {
                 ring::tell(&report);
                 // What came in part is stored and shown as such: the ring itself succeeded.

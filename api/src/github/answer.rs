@@ -3,7 +3,7 @@
 //! Source: GitHub's "Rate limits for the REST API", and answers recorded by other clients' projects.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use serde::Deserialize;
 
 use super::Answer;
@@ -34,8 +34,9 @@ pub(super) enum Ruling {
 pub(super) fn judge(answer: &Answer, bucket: Bucket, quota: &mut Quota, now: DateTime<Utc>) -> Ruling {
     let reported = reported(&answer.headers);
     let good = matches!(answer.status, 200..=299 | 404 | 410 | 451);
-    // A failure's page may lack the headers; a good answer without them means that there is no limit.
-    if good || reported.limit.is_some() {
+    // A failure's page, or one of something in between, may lack the headers; GitHub's good answer without them means that
+    // there is no limit.
+    if (good && is_json(&answer.headers)) || reported.limit.is_some() {
         quota.observe(bucket, reported, now);
     }
     if good {
@@ -69,6 +70,10 @@ pub(super) fn judge(answer: &Answer, bucket: Bucket, quota: &mut Quota, now: Dat
         300..=399 => Ruling::Refused(format!("status {}: a redirect to elsewhere, which is not followed", answer.status)),
         status => Ruling::Refused(format!("status {status}: {}", shorten(&message))),
     }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(|value| value.contains("json"))
 }
 
 fn reported(headers: &HeaderMap) -> Reported {
@@ -160,6 +165,18 @@ mod tests {
         for (status, body) in [(403, without_user_agent), (403, "{}"), (401, "{}"), (422, "{}"), (301, "")] {
             assert!(matches!(judged(status, &[], body), (Ruling::Refused(_), None)), "{status}");
         }
+    }
+
+    #[test]
+    fn only_github_tells_that_there_is_no_limit() {
+        let limit = |content_type: &str| {
+            let headers = [(CONTENT_TYPE, content_type.parse().expect("a header's value"))].into_iter().collect();
+            let mut quota = Quota::default();
+            judge(&Answer { status: 200, headers, body: Vec::new() }, Bucket::Search, &mut quota, at(0));
+            quota.limit
+        };
+        assert_eq!(limit("application/json; charset=utf-8"), None);
+        assert_eq!(limit("text/html"), Quota::default().limit, "a page of something in between");
     }
 
     #[test]

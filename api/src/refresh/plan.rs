@@ -218,6 +218,6 @@ mod tests {
     #[test]
     fn one_range_names_both_ends_to_the_second() {
         let query = Query::slice(&"mcp".parse().expect("a topic"), Slice::ROOT);
-        assert_eq!(query.q, "topic:mcp created:2007-10-01T00:00:00+00:00..2041-10-10T13:37:03+00:00");
+        assert_eq!(query.q, "topic:mcp created:2007-10-01T00:00:00+00:00..2041-10-09T13:37:03+00:00");
     }
 }

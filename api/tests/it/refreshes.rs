@@ -61,6 +61,46 @@ async fn what_github_drops_silently_keeps_its_place() {
 }
 
 #[tokio::test]
+async fn dropped_ones_stay_and_gone_ones_go_while_the_list_stays_long() {
+    let mirror = Mirror::refreshed(world()).await;
+    let top = mirror.expected("kubernetes")[1].clone();
+    let (dropped, deleted, left) = (&top[100..120], &top[200..205], &top[300..305]);
+    mirror.stub.world().settings.drop = set(dropped);
+    for id in deleted {
+        mirror.stub.world().remove(*id);
+    }
+    for id in left {
+        let other = json!({ "topics": ["other"] });
+        mirror.stub.world().edit(*id, other.as_object().expect("an object").clone()).expect("valid");
+    }
+    for _ in 0..3 {
+        let refresh = mirror.refresh("kubernetes");
+        let watch = async {
+            loop {
+                let list = mirror.get("/api/popularity/kubernetes").await.ids();
+                assert!(list.len() >= 490 && dropped.iter().all(|id| list.contains(id)), "{} are left", list.len());
+            }
+        };
+        let report = tokio::select! { report = refresh => report, never = watch => never };
+        assert_eq!(report["complete"], true, "{report}");
+        let list = mirror.get("/api/popularity/kubernetes").await.ids();
+        assert!(dropped.iter().all(|id| list.contains(id)), "GitHub drops some now and then");
+        assert!(!deleted.iter().chain(left).any(|id| list.contains(id)), "settled by their ids");
+        mirror.clock.advance(TimeDelta::hours(1));
+    }
+}
+
+#[tokio::test]
+async fn a_small_new_topic_that_came_in_part_has_a_list() {
+    let mirror = Mirror::start(World::generate(120, 7, "kubernetes")).await;
+    mirror.stub.world().faults.push(Fault::from(FaultKind::Short { missing: 5 }).on("best-match", 2).times(1_000));
+    let report = mirror.refresh("kubernetes").await;
+    assert_eq!(report["outcome"], "partial", "{report}");
+    let answer = mirror.get("/api/kubernetes").await;
+    assert_eq!((answer.ids().len(), answer.header("x-complete")), (115, "false"));
+}
+
+#[tokio::test]
 async fn what_is_gone_goes() {
     let mirror = Mirror::refreshed(world()).await;
     let top = mirror.expected("kubernetes")[1].clone();

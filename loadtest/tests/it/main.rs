@@ -55,7 +55,7 @@ impl Mirror {
         tokio::spawn(server::serve(Arc::clone(&service), listener, std::future::pending()));
         let report: Value = reqwest::get(format!("{url}/update_cache")).await.expect("an answer").json().await.expect("JSON");
         assert_eq!(report["complete"], true, "{report}");
-        Self { url, service, _stub: stub, folder: folder }
+        Self { url, service, _stub: stub, folder }
     }
 }
 
