@@ -67,8 +67,8 @@ def cases(stack, quick, varnish):
         first = name == "best match"
         if first or not quick:
             suffix = "" if first else f" ({name})"
-            case(f"/db direct{suffix}", replica + path.replace("/api", "/db"), first)
-            case(f"/db proxy{suffix}", proxy + path.replace("/api", "/db"), first)
+            case(f"/db direct{suffix}", replica + path.replace("/api", "/db"))
+            case(f"/db proxy{suffix}", proxy + path.replace("/api", "/db"))
     case("file, /test", files + "/test")
     case("proxy, /test", proxy + "/test")
     case("direct, /test", replica + "/test")
@@ -109,7 +109,7 @@ def cold_starts(stack, processes, times):
 
 def reads(folder, disk, quick, varnish):
     """The first part: lists as they are read."""
-    seconds, rounds = (1, 1) if quick else (3, 3)
+    seconds, rounds = (1, 1) if quick else (2, 3)
     with Processes(folder, disk) as processes:
         stack = Stack(processes)
         stack.start()
@@ -123,7 +123,7 @@ def reads(folder, disk, quick, varnish):
             for case in every:
                 progress(f"round {number + 1} of {rounds}: {case.name}, {case.connections} connections")
                 runs = measured.setdefault((case.name, case.connections), [])
-                runs.append(measure(processes, case, seconds if case.connections == 32 else min(seconds, 2)))
+                runs.append(measure(processes, case, seconds))
                 memory.append(max(processes.memory("api-a"), processes.memory("api-b")))
         progress("cold starts")
         return measured, max(memory), cold_starts(stack, processes, 3 if quick else 11)
