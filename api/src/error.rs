@@ -66,7 +66,8 @@ impl Error {
     }
 
     fn header(&self) -> Option<(header::HeaderName, HeaderValue)> {
-        let seconds = |wait: Duration| HeaderValue::from(wait.as_secs().max(1));
+        // Rounded up: who comes a moment too early would be told to come again.
+        let seconds = |wait: Duration| HeaderValue::from((wait + Duration::from_nanos(999_999_999)).as_secs().max(1));
         match self {
             Self::MethodNotAllowed(allow) => Some((header::ALLOW, HeaderValue::from_static(allow))),
             Self::Unauthorized => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),

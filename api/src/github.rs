@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, LINK, USER_AGENT};
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +16,7 @@ use url::Url;
 
 use crate::clock::Clock;
 use crate::config::GitHubConfig;
-use crate::quota::{Bucket, Pace};
+use crate::quota::{Bucket, Pace, Turn};
 use crate::refresh::report::Report;
 use crate::repository::{Repository, RepositoryId};
 use crate::store::{SharedStore, StoreError};
@@ -36,7 +36,7 @@ const MAX_BODY_BYTES: usize = 16 << 20;
 const MAX_RETRIES: usize = 3;
 
 /// How often to look whether another request has come to its end. GitHub asks for one at a time.
-const ASK_WHETHER_BUSY: TimeDelta = TimeDelta::milliseconds(100);
+const ASK_WHETHER_BUSY: Duration = Duration::from_millis(50);
 
 /// Why GitHub gave no answer that can be used.
 #[derive(Debug, thiserror::Error)]
@@ -159,7 +159,7 @@ impl GitHub {
     pub async fn repository(&self, id: RepositoryId, patience: Patience, report: &mut Report) -> Result<Single, GitHubError> {
         let url = search::endpoint(&self.base, &format!("repositories/{id}"));
         let read = |answer: Answer| match answer.status {
-            404 | 410 | 451 => Ok(Single::Gone),
+            403 | 404 | 410 | 451 => Ok(Single::Gone),
             _ => serde_json::from_slice(&answer.body)
                 .map(|repository| Single::Found(Box::new(repository)))
                 .map_err(|error| format!("a repository that cannot be read: {error}")),
@@ -213,14 +213,15 @@ impl GitHub {
         let asked_at = self.clock.now();
         let mut turn = self.take_turn(bucket, patience).await?;
         loop {
-            self.sleep_until(turn).await?;
+            self.sleep_until(turn.at).await?;
             let now = self.clock.now();
             let mut quota = self.store.quota(bucket).await?;
-            if quota.allowed_at(patience.pace, now) > now {
-                // A pause began while we waited.
+            if !turn.is_ours || quota.allowed_at(patience.pace, now) > now {
+                // It was only a time to ask again, or a pause began while we waited.
                 turn = self.take_turn(bucket, patience).await?;
-            } else if bucket == Bucket::Search && quota.busy_until.is_some_and(|until| until > now) {
-                turn = now + ASK_WHETHER_BUSY;
+            } else if bucket == Bucket::Search && quota.is_busy(now) {
+                let waited = self.stopping.run_until_cancelled(tokio::time::sleep(ASK_WHETHER_BUSY)).await;
+                waited.ok_or(GitHubError::Stopping)?;
             } else {
                 quota.send(now);
                 if self.store.save_quota(bucket, &quota).await? {
@@ -231,15 +232,17 @@ impl GitHub {
         }
     }
 
-    async fn take_turn(&self, bucket: Bucket, patience: Patience) -> Result<DateTime<Utc>, GitHubError> {
+    async fn take_turn(&self, bucket: Bucket, patience: Patience) -> Result<Turn, GitHubError> {
         loop {
             let mut quota = self.store.quota(bucket).await?;
-            let turn = quota.take_turn(bucket, patience.pace, self.clock.now());
-            if turn > patience.until {
-                return Err(GitHubError::Limited { until: turn });
+            let now = self.clock.now();
+            let turn = quota.take_turn(bucket, patience.pace, now);
+            // Who cannot wait may still go at once.
+            if turn.at > patience.until.max(now) {
+                return Err(GitHubError::Limited { until: turn.at });
             }
             if self.store.save_quota(bucket, &quota).await? {
-                debug!(%turn, "the next request's turn");
+                debug!(?turn, "the next request's turn");
                 return Ok(turn);
             }
         }

@@ -30,6 +30,9 @@ const SEARCH_WINDOW: TimeDelta = TimeDelta::minutes(1);
 /// A request that was under way for longer has failed, or its process has ended.
 const LONGEST_REQUEST: TimeDelta = TimeDelta::seconds(35);
 
+/// The turns that were taken reach no further than this.
+const LONGEST_QUEUE: TimeDelta = TimeDelta::hours(1);
+
 /// The lowest that GitHub has for searches: without a token.
 const ASSUMED_LIMIT: i64 = 10;
 
@@ -86,6 +89,15 @@ pub struct Reported {
     pub reset_at: Option<DateTime<Utc>>,
 }
 
+/// A time to go, or to ask again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// Not before.
+    pub at: DateTime<Utc>,
+    /// Nobody else has it.
+    pub is_ours: bool,
+}
+
 impl Default for Quota {
     /// Before the first answer: failures tell of no limit, but count towards it.
     fn default() -> Self {
@@ -117,13 +129,25 @@ impl Quota {
         if now < reset_at && remaining <= reserve { time.max(reset_at) } else { time }
     }
 
-    /// Takes the next turn. Whoever asks again after each answer shares the turns fairly with others who do.
-    pub fn take_turn(&mut self, bucket: Bucket, pace: Pace, now: DateTime<Utc>) -> DateTime<Utc> {
+    /// Takes the next turn. Whoever asks again after each answer shares the turns fairly with others who do. Where the window
+    /// has nothing left for this pace there is only a time to ask again: the turns until then are for others.
+    pub fn take_turn(&mut self, bucket: Bucket, pace: Pace, now: DateTime<Utc>) -> Turn {
         let allowed = self.allowed_at(pace, now);
-        let Some(spacing) = self.spacing(bucket) else { return allowed };
-        let turn = if pace == Pace::Waiting { allowed } else { allowed.max(self.next_at.unwrap_or(allowed)) };
-        self.next_at = self.next_at.max(Some(turn + spacing));
-        turn
+        let Some(spacing) = self.spacing(bucket) else { return Turn { at: allowed, is_ours: true } };
+        if allowed > now.max(self.paused_until.unwrap_or(now)) {
+            return Turn { at: allowed, is_ours: false };
+        }
+        // Further away than any queue is only where the clock was set back.
+        let next = self.next_at.filter(|next| *next < now + LONGEST_QUEUE).unwrap_or(allowed);
+        let at = if pace == Pace::Waiting { allowed } else { allowed.max(next) };
+        self.next_at = Some(next.max(at + spacing));
+        Turn { at, is_ours: true }
+    }
+
+    /// Whether another request is under way.
+    #[must_use]
+    pub fn is_busy(&self, now: DateTime<Utc>) -> bool {
+        self.busy_until.is_some_and(|until| now < until && until <= now + LONGEST_REQUEST)
     }
 
     /// Counts a request that goes at `now`.
@@ -160,9 +184,10 @@ impl Quota {
 
     /// GitHub says that the window is used up.
     pub fn exhausted(&mut self, now: DateTime<Utc>) {
-        // The header counts whole seconds, so the window may end up to one later. Without it: a minute.
-        let until = self.reset_at.map_or(now + SECONDARY_WAIT, |reset_at| reset_at + TimeDelta::seconds(1));
-        self.pause(until.max(now + TimeDelta::seconds(1)));
+        // The header counts whole seconds, so the window may end up to one later. Without it, or where it is over by our
+        // clock but not by GitHub's: a minute.
+        let end = self.reset_at.map(|reset_at| reset_at + TimeDelta::seconds(1));
+        self.pause(end.filter(|end| *end > now).unwrap_or(now + SECONDARY_WAIT));
     }
 
     /// GitHub says that we are too fast, whatever the window holds; false when it has said so too often.
@@ -196,7 +221,7 @@ mod tests {
 
     fn after_first_request(limit: i64, remaining: i64) -> Quota {
         let mut quota = Quota::default();
-        assert_eq!(quota.take_turn(Bucket::Search, Pace::Scheduled, at(0)), at(0), "the first request never waits");
+        assert_eq!(quota.take_turn(Bucket::Search, Pace::Scheduled, at(0)).at, at(0), "the first request never waits");
         quota.send(at(0));
         let reported = Reported { limit: Some(limit), remaining: Some(remaining), reset_at: Some(at(60)) };
         quota.observe(Bucket::Search, reported, at(0));
@@ -205,7 +230,7 @@ mod tests {
 
     #[test]
     fn spreads_the_reported_limit_over_its_window() {
-        let turn = |mut quota: Quota| quota.take_turn(Bucket::Search, Pace::Scheduled, at(0));
+        let turn = |mut quota: Quota| quota.take_turn(Bucket::Search, Pace::Scheduled, at(0)).at;
         assert_eq!(turn(after_first_request(30, 29)), at(2));
         assert_eq!(turn(after_first_request(10, 9)), at(6));
         assert_eq!(turn(after_first_request(5_000, 4_999)), at(0), "above 1,000: no spacing");
@@ -214,14 +239,14 @@ mod tests {
         unlimited.observe(Bucket::Search, Reported::default(), at(0));
         assert_eq!(turn(unlimited), at(0), "no limit reported: no spacing");
         let mut unheard = Quota::default();
-        assert_eq!(unheard.take_turn(Bucket::Search, Pace::Scheduled, at(0)), at(0));
+        assert_eq!(unheard.take_turn(Bucket::Search, Pace::Scheduled, at(0)).at, at(0));
         assert_eq!(turn(unheard), at(6), "no answer yet");
     }
 
     #[test]
     fn everyone_has_a_turn_of_their_own() {
         let mut quota = after_first_request(30, 29);
-        let mut turn = |pace| quota.take_turn(Bucket::Search, pace, at(1));
+        let mut turn = |pace| quota.take_turn(Bucket::Search, pace, at(1)).at;
         assert_eq!([turn(Pace::Scheduled), turn(Pace::OnDemand), turn(Pace::Scheduled)], [at(2), at(4), at(6)]);
         assert_eq!(turn(Pace::Waiting), at(1), "a reader does not wait for others");
         assert_eq!(turn(Pace::Scheduled), at(8));
@@ -239,10 +264,29 @@ mod tests {
     }
 
     #[test]
+    fn a_reader_who_must_wait_takes_no_turn_from_the_schedule() {
+        let mut quota = after_first_request(30, 15);
+        assert_eq!(quota.take_turn(Bucket::Search, Pace::OnDemand, at(10)), Turn { at: at(60), is_ours: false });
+        assert_eq!(quota.take_turn(Bucket::Search, Pace::Scheduled, at(10)), Turn { at: at(10), is_ours: true });
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_holds_nobody_up() {
+        let mut quota = after_first_request(30, 29);
+        quota.send(at(86_400));
+        assert!(quota.is_busy(at(86_401)) && !quota.is_busy(at(0)));
+        quota.take_turn(Bucket::Search, Pace::Scheduled, at(86_400));
+        assert_eq!(quota.take_turn(Bucket::Search, Pace::Scheduled, at(1)).at, at(1));
+    }
+
+    #[test]
     fn waits_as_long_as_github_says() {
         let mut quota = after_first_request(30, 0);
         quota.exhausted(at(10));
         assert_eq!(quota.allowed_at(Pace::Waiting, at(10)), at(61));
+        let mut quota = after_first_request(30, 0);
+        quota.exhausted(at(70));
+        assert_eq!(quota.allowed_at(Pace::Waiting, at(70)), at(130), "GitHub's clock is behind ours");
 
         let mut quota = after_first_request(30, 14);
         assert!(quota.slowed(Some(TimeDelta::seconds(7)), at(10)));

@@ -206,10 +206,13 @@ impl Refresher {
         let first = self.start_below(parent, topic, cause).await?;
         let mut joined = first;
         loop {
+            let ended = match tokio::time::timeout(TAKE_OVER, self.ended(joined.id)).await {
+                Ok(ended) => ended,
+                // It may have ended since the last look.
+                Err(_) => self.0.store.refresh(joined.id).await?.filter(|refresh| refresh.state == State::Finished),
+            };
             // Without an entry its topic was forgotten: the next round starts anew.
-            if let Ok(ended) = tokio::time::timeout(TAKE_OVER, self.ended(joined.id)).await
-                && let Some(refresh) = ended?
-            {
+            if let Some(refresh) = ended {
                 return Ok(Ended { refresh, coalesced: first.coalesced });
             }
             // Whoever died leaves its entry running: it is taken over here when its lease has ended.
@@ -217,16 +220,17 @@ impl Refresher {
         }
     }
 
-    /// Waits until the ledger says that the refresh has ended; `None` when its entry is gone.
-    async fn ended(&self, id: i64) -> Result<Option<Refresh>, StoreError> {
+    /// Waits until the ledger says that the refresh has ended; `None` when its entry is gone. A database that does not
+    /// answer is asked again.
+    async fn ended(&self, id: i64) -> Option<Refresh> {
         loop {
             let mut news = self.0.news.subscribe();
-            match self.0.store.refresh(id).await? {
-                Some(refresh) if refresh.state == State::Running => {
-                    let _ = tokio::time::timeout(POLL, news.changed()).await;
-                }
-                ended => return Ok(ended),
+            match self.0.store.refresh(id).await {
+                Ok(Some(refresh)) if refresh.state == State::Running => {}
+                Ok(ended) => return ended,
+                Err(error) => warn!(%error, "the ledger could not be read"),
             }
+            let _ = tokio::time::timeout(POLL, news.changed()).await;
         }
     }
 
@@ -364,5 +368,13 @@ impl Parts {
         drop(unpublished);
         self.news.send_replace(());
         Ok(())
+    }
+
+    /// The same; what fails is tried again soon.
+    async fn publish_or_later(&self, topic: &Topic) {
+        if let Err(error) = self.publish(topic).await {
+            warn!(%topic, %error, "the lists could not be published yet");
+            self.unpublished.lock().unwrap_or_else(PoisonError::into_inner).insert(topic.clone());
+        }
     }
 }

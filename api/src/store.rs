@@ -193,8 +193,13 @@ pub enum Scope {
     First(i64),
     /// Every repository.
     All,
-    /// Every one that was updated after this time.
-    Since(DateTime<Utc>),
+    /// Every one that was updated after a time, and those that were not confirmed since the last run over all of them.
+    Since {
+        /// By its `updated_at`.
+        updated_at: DateTime<Utc>,
+        /// That run's beginning.
+        confirmed_at: DateTime<Utc>,
+    },
 }
 
 impl Scope {
@@ -202,14 +207,14 @@ impl Scope {
     fn depth(self) -> i64 {
         match self {
             Self::First(depth) => depth,
-            Self::All | Self::Since(_) => i64::MAX,
+            Self::All | Self::Since { .. } => i64::MAX,
         }
     }
 
-    fn since(self) -> Option<DateTime<Utc>> {
+    fn since(self) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
         match self {
             Self::First(_) | Self::All => None,
-            Self::Since(time) => Some(time),
+            Self::Since { updated_at, confirmed_at } => Some((updated_at, confirmed_at)),
         }
     }
 }
@@ -316,11 +321,18 @@ pub trait RefreshStore: Send + Sync {
         now: DateTime<Utc>,
     ) -> Result<(Stored, Vec<Topic>)>;
 
-    /// The slices of a topic that were read whole since then.
-    async fn slices(&self, topic: &Topic, since: DateTime<Utc>) -> Result<Vec<Slice>>;
+    /// The slices of a topic that were read whole since then, and when each reading began.
+    async fn slices(&self, topic: &Topic, since: DateTime<Utc>) -> Result<Vec<(Slice, DateTime<Utc>)>>;
 
-    /// Notes that the run has read a slice whole.
-    async fn keep_slice(&self, lease: &Lease, topic: &Topic, slice: Slice, now: DateTime<Utc>) -> Result<()>;
+    /// Notes that the run has read a slice whole, beginning at this time.
+    async fn keep_slice(
+        &self,
+        lease: &Lease,
+        topic: &Topic,
+        slice: Slice,
+        began: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Result<()>;
 
     /// Takes over a slice that an earlier run has read: what that one saw counts as shown by this one. Returns it.
     async fn take_slice(&self, lease: &Lease, topic: &Topic, slice: Slice, now: DateTime<Utc>) -> Result<Vec<RepositoryId>>;

@@ -9,6 +9,9 @@ use serde::Deserialize;
 use super::Answer;
 use crate::quota::{Bucket, Quota, Reported};
 
+/// No header makes us wait longer.
+const LONGEST_RETRY_AFTER: TimeDelta = TimeDelta::days(1);
+
 /// What to do with an answer.
 pub(super) enum Verdict {
     /// Read it.
@@ -33,7 +36,9 @@ pub(super) enum Ruling {
 /// Judges an answer and takes over what it says of the limits.
 pub(super) fn judge(answer: &Answer, bucket: Bucket, quota: &mut Quota, now: DateTime<Utc>) -> Ruling {
     let reported = reported(&answer.headers);
-    let good = matches!(answer.status, 200..=299 | 404 | 410 | 451);
+    // Of what is gone or blocked only GitHub itself can tell.
+    let gone = matches!(answer.status, 404 | 410 | 451) && is_json(&answer.headers);
+    let good = matches!(answer.status, 200..=299) || gone || (answer.status == 403 && is_blocked(&answer.body));
     // A failure's page, or one of something in between, may lack the headers; GitHub's good answer without them means that
     // there is no limit.
     if (good && is_json(&answer.headers)) || reported.limit.is_some() {
@@ -67,9 +72,19 @@ pub(super) fn judge(answer: &Answer, bucket: Bucket, quota: &mut Quota, now: Dat
             }
             Ruling::Failed(format!("status {}", answer.status))
         }
+        404 | 410 | 451 => Ruling::Failed(format!("status {}, not from GitHub", answer.status)),
         300..=399 => Ruling::Refused(format!("status {}: a redirect to elsewhere, which is not followed", answer.status)),
         status => Ruling::Refused(format!("status {status}: {}", shorten(&message))),
     }
+}
+
+/// A repository that GitHub's staff has blocked: `{"message":"Repository access blocked","block":{…}}`.
+fn is_blocked(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Blocked {
+        block: serde::de::IgnoredAny,
+    }
+    serde_json::from_slice::<Blocked>(body).is_ok_and(|Blocked { block: serde::de::IgnoredAny }| true)
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
@@ -92,7 +107,7 @@ fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<TimeDelta> {
         Ok(seconds) => TimeDelta::try_seconds(seconds)?,
         Err(_) => DateTime::parse_from_rfc2822(text).ok()?.with_timezone(&Utc) - now,
     };
-    Some(wait.max(TimeDelta::zero()))
+    Some(wait.clamp(TimeDelta::zero(), LONGEST_RETRY_AFTER))
 }
 
 /// GitHub's words for an error; empty when the body is none of its JSON messages.
@@ -177,6 +192,19 @@ mod tests {
         };
         assert_eq!(limit("application/json; charset=utf-8"), None);
         assert_eq!(limit("text/html"), Quota::default().limit, "a page of something in between");
+    }
+
+    #[test]
+    fn only_github_says_that_a_repository_is_gone() {
+        let json = [("content-type", "application/json")];
+        assert_eq!(judged(404, &json, "{}").0, Ruling::Good);
+        assert_eq!(judged(403, &json, r#"{"message":"Repository access blocked","block":{"reason":"tos"}}"#).0, Ruling::Good);
+        assert!(matches!(judged(404, &[("content-type", "text/html")], "<html>").0, Ruling::Failed(_)));
+    }
+
+    #[test]
+    fn no_retry_after_is_endless() {
+        assert_eq!(judged(429, &[("retry-after", "99999999999")], "{}").1, Some(at(86_400)));
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub struct SearchPage {
     pub repositories: Vec<Repository>,
     /// What could not.
     pub skipped: Vec<Skipped>,
+    /// The ids of both, in GitHub's order.
+    pub order: Vec<RepositoryId>,
     /// The address of the next page, of our own origin.
     pub next: Option<Url>,
 }
@@ -89,17 +91,29 @@ pub(super) fn read(body: &[u8], link: Option<&str>, base: &Url) -> Result<Search
     }
     let wire: Wire<'_> = serde_json::from_slice(body).map_err(|error| format!("a page that cannot be read: {error}"))?;
     let (mut repositories, mut skipped) = (Vec::with_capacity(wire.items.len()), Vec::new());
+    let mut order = Vec::with_capacity(wire.items.len());
     for item in wire.items {
-        match serde_json::from_str(item.get()) {
-            Ok(repository) => repositories.push(repository),
+        match serde_json::from_str::<Repository>(item.get()) {
+            Ok(repository) => {
+                order.push(repository.id);
+                repositories.push(repository);
+            }
             Err(error) => {
                 let id = serde_json::from_str::<IdOnly>(item.get()).ok().map(|item| item.id);
+                order.extend(id);
                 skipped.push(Skipped { id, reason: error.to_string() });
             }
         }
     }
     let next = link.and_then(next).map(|next| own_origin(base, next)).transpose()?;
-    Ok(SearchPage { total_count: wire.total_count, incomplete_results: wire.incomplete_results, repositories, skipped, next })
+    Ok(SearchPage {
+        total_count: wire.total_count,
+        incomplete_results: wire.incomplete_results,
+        repositories,
+        skipped,
+        order,
+        next,
+    })
 }
 
 /// The `rel="next"` of a Link header (RFC 8288). Addresses may hold commas and semicolons, so the brackets lead.
@@ -158,6 +172,6 @@ mod tests {
         let page = read(body.as_bytes(), None, &base).expect("a page");
         assert_eq!(page.repositories.iter().map(|repository| repository.id).collect::<Vec<_>>(), [2]);
         assert_eq!(page.skipped.iter().map(|skipped| skipped.id).collect::<Vec<_>>(), [Some(1), None]);
-        assert_eq!(page.items(), 3);
+        assert_eq!((page.items(), page.order), (3, vec![1, 2]));
     }
 }

@@ -68,7 +68,7 @@ impl Run<'_> {
             if read {
                 break;
             }
-            next = page.next;
+            next = page.next.filter(|_| length(offset) < SEARCH_CAP);
             let reach = query.reach(page.total_count);
             if next.is_none() && offset < reach {
                 reading.fault(format!("GitHub named no page after the first {offset} of {reach}"));
@@ -110,11 +110,11 @@ impl Run<'_> {
 
     /// Notes the order of a page of best match; of an id on two pages the later place counts.
     fn rank(&mut self, page: &SearchPage) {
-        for repository in &page.repositories {
-            if self.seen.contains(&repository.id) {
-                self.best_match.retain(|id| *id != repository.id);
+        for id in &page.order {
+            if self.seen.contains(id) {
+                self.best_match.retain(|seen| seen != id);
             }
-            self.best_match.push(repository.id);
+            self.best_match.push(*id);
         }
     }
 
@@ -123,7 +123,10 @@ impl Run<'_> {
         for skipped in &page.skipped {
             warn!(id = skipped.id, reason = skipped.reason, "an item was skipped");
             unreadable.extend(skipped.id);
-            self.report.skip(skipped.clone());
+            // One that several searches show is one.
+            if skipped.id.is_none_or(|id| self.unreadable.insert(id)) {
+                self.report.skip(skipped.clone());
+            }
         }
         self.seen.extend(&unreadable);
         self.keep(&page.repositories, &unreadable).await

@@ -15,7 +15,7 @@ pub const SEARCH_CAP: i64 = 1_000;
 
 /// How far before the last run's beginning the next one looks for changes: for clocks that differ, and for what GitHub's
 /// index did not show yet.
-const CHANGES_OVERLAP: TimeDelta = TimeDelta::minutes(5);
+pub const CHANGES_OVERLAP: TimeDelta = TimeDelta::minutes(5);
 
 /// How much of a topic is kept.
 #[derive(Clone, Copy, Debug, Default, Deserialize, EnumString, IntoStaticStr, PartialEq, Eq, Serialize)]

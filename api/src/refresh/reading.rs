@@ -48,13 +48,9 @@ impl Reading {
         self.fault.get_or_insert(fault);
     }
 
-    /// Why it is not everything that GitHub counted, if so: pages move while they are read, and one that moved up was
-    /// never shown.
-    pub(super) fn lacks(&self) -> Option<String> {
-        let shown = i64::try_from(self.ids.len() + self.unnamed).unwrap_or(i64::MAX);
-        let missing =
-            (shown < self.total_count).then(|| format!("GitHub counted {} repositories and showed {shown}", self.total_count));
-        self.fault.clone().or(missing)
+    /// Whether it is less than GitHub counted: pages move while they are read, and one that moved up was never shown.
+    pub(super) fn lacks_some(&self) -> bool {
+        i64::try_from(self.ids.len() + self.unnamed).is_ok_and(|shown| shown < self.total_count)
     }
 
     /// Whether sort=updated went by the last push. It is not documented that it goes by `updated_at`, which stars change

@@ -19,11 +19,14 @@ use crate::topic::Topic;
 /// Questions about single repositories in one run.
 const MAX_DOUBTS: i64 = 50;
 
+/// After so many that failed the others wait for the next run: lists are not published before.
+const MAX_FAILED_QUESTIONS: usize = 3;
+
 /// A result that shrank by more than half counts once a later one, at least so much later, agrees within a tenth.
 const SHRINK_CONFIRMED_AFTER: TimeDelta = TimeDelta::minutes(10);
 
-/// One skipped item in so many is no fault of the refresh; nor is one missing in so many that GitHub counts, since it
-/// counts at another time than it shows.
+/// One skipped item in so many is no fault of the refresh. Nor is one missing, and one more in so many that GitHub counts,
+/// since it counts at another time than it shows.
 const TOLERATED_OF: i64 = 100;
 
 /// A refresh at work.
@@ -40,6 +43,8 @@ pub(super) struct Run<'a> {
     pub(super) report: Report,
     /// Every repository that the run has shown, unreadable ones included.
     pub(super) seen: HashSet<RepositoryId>,
+    /// Those that could not be read.
+    pub(super) unreadable: HashSet<RepositoryId>,
     pub(super) best_match: Vec<RepositoryId>,
     /// What the searches should show.
     scope: Scope,
@@ -66,6 +71,7 @@ impl<'a> Run<'a> {
             deadline: began + parts.schedule.period(began),
             report: Report { plan: Some(plan), ..Report::default() },
             seen: HashSet::new(),
+            unreadable: HashSet::new(),
             best_match: Vec::new(),
             scope: if coverage == Coverage::Top { Scope::First(LIST_LENGTH as i64) } else { Scope::All },
             covered: state.covered,
@@ -86,7 +92,7 @@ impl<'a> Run<'a> {
         }
         let outcome = self.finish(size, shrunk).await?;
         for topic in &self.touched {
-            self.parts.publish(topic).await?;
+            self.parts.publish_or_later(topic).await;
         }
         // Last, so that whoever waits for the refresh finds its lists.
         self.parts.store.end(self.lease, outcome, &self.report, self.parts.clock.now()).await?;
@@ -113,7 +119,7 @@ impl<'a> Run<'a> {
         }
         match (self.plan, state.covered.changes_until) {
             (Plan::Top, _) => self.read_top().await,
-            (Plan::Changed, Some(since)) => self.read_changes(since).await,
+            (Plan::Changed, Some(since)) => self.read_only_changes(since).await,
             (Plan::Complete | Plan::Changed, _) => self.read_slices().await,
         }
     }
@@ -123,7 +129,7 @@ impl<'a> Run<'a> {
     fn shows_all(&self, best_match: &Reading, state: &TopicState) -> bool {
         let total = best_match.total_count;
         let believed = total <= LIST_LENGTH as i64 && total * 2 >= state.found.unwrap_or(0);
-        believed && (self.coverage == Coverage::Top || best_match.lacks().is_none())
+        believed && (self.coverage == Coverage::Top || (!best_match.lacks_some() && best_match.fault.is_none()))
     }
 
     /// The first of the two rankings that are not GitHub's own.
@@ -134,14 +140,23 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// What changed since then; a star changes `updated_at` too.
-    async fn read_changes(&mut self, since: DateTime<Utc>) -> Result<(), GitHubError> {
-        let Some(reading) = self.attempt(&Query::since(self.topic, since)).await? else { return Ok(()) };
+    /// Only what changed since then. Where stars are not among what such a search shows first, only all slices have them.
+    async fn read_only_changes(&mut self, since: DateTime<Utc>) -> Result<(), GitHubError> {
+        if self.read_changes(since).await? {
+            self.scope = Scope::Since { updated_at: since, confirmed_at: self.covered.covered_at.unwrap_or(since) };
+            return Ok(());
+        }
+        self.plan = Plan::Complete;
+        self.report.plan = Some(self.plan);
+        self.read_slices().await
+    }
+
+    /// What changed since then; a star changes `updated_at` too. False where the search went by the last push instead: then
+    /// it may have shown anything.
+    pub(super) async fn read_changes(&mut self, since: DateTime<Utc>) -> Result<bool, GitHubError> {
+        let Some(reading) = self.attempt(&Query::since(self.topic, since)).await? else { return Ok(true) };
         if reading.is_by_push() {
-            // Then stars are not among what it shows first, and only all slices have them.
-            self.plan = Plan::Complete;
-            self.report.plan = Some(self.plan);
-            return self.read_slices().await;
+            return Ok(false);
         }
         if reading.oldest.is_some_and(|oldest| oldest >= since) && reading.total_count > SEARCH_CAP {
             self.covered.covered_at = None;
@@ -150,8 +165,7 @@ impl<'a> Run<'a> {
                 rfc3339(since)
             ));
         }
-        self.scope = Scope::Since(since);
-        Ok(())
+        Ok(true)
     }
 
     /// Serves a new topic from its best match while the rest is still being read.
@@ -172,8 +186,11 @@ impl<'a> Run<'a> {
     async fn settle_doubts(&mut self) -> Result<(), StoreError> {
         let store = &self.parts.store;
         let doubts = store.doubts(self.lease, self.topic, self.scope, MAX_DOUBTS).await?;
-        let (mut found, mut gone) = (Vec::new(), Vec::new());
+        let (mut found, mut gone, mut failures) = (Vec::new(), Vec::new(), 0);
         for id in doubts {
+            if failures == MAX_FAILED_QUESTIONS || self.parts.clock.now() >= self.deadline {
+                break;
+            }
             let patience = Patience { pace: Pace::Scheduled, until: self.parts.clock.now() };
             match self.parts.github.repository(id, patience, &mut self.report).await {
                 Ok(Single::Found(repository)) if repository.has_topic(self.topic.as_str()) => found.push(*repository),
@@ -181,6 +198,7 @@ impl<'a> Run<'a> {
                 Err(GitHubError::Store(error)) => return Err(error),
                 Err(error @ (GitHubError::Failed { .. } | GitHubError::Refused(_))) => {
                     warn!(id, %error, "a repository in doubt could not be asked for");
+                    failures += 1;
                 }
                 Err(GitHubError::Limited { .. } | GitHubError::Stopping) => break,
             }
@@ -255,7 +273,7 @@ impl<'a> Run<'a> {
             self.report.because(format!("{skipped} of {found} items could not be read"));
         }
         let counted = self.report.total_count.unwrap_or(0);
-        if self.plan == Plan::Complete && (counted - size) * TOLERATED_OF > counted {
+        if self.plan == Plan::Complete && (counted - size - 1) * TOLERATED_OF > counted {
             self.report.because(format!("GitHub counts {counted} repositories and showed {size}"));
         }
         if self.report.reason.is_some() {

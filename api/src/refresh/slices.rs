@@ -1,11 +1,11 @@
 //! Reading every repository of a topic, past the 1,000 that one search shows: slices by date of creation, halved until a
 //! search shows one whole.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
-use super::plan::{Query, SEARCH_CAP, Slice};
+use super::plan::{CHANGES_OVERLAP, Query, SEARCH_CAP, Slice};
 use super::run::{Run, length};
 use crate::github::{GitHubError, PER_PAGE};
 use crate::repository::rfc3339;
@@ -28,16 +28,18 @@ struct Open {
 impl Run<'_> {
     /// Reads the topic slice by slice, oldest first.
     pub(super) async fn read_slices(&mut self) -> Result<(), GitHubError> {
-        let read = self.parts.store.slices(self.topic, self.began - FRESH).await?;
-        let was_halved = |slice: Slice| read.iter().any(|inner| *inner != slice && slice.contains(*inner));
-        let read: HashSet<Slice> = read.iter().copied().collect();
+        let read: HashMap<Slice, DateTime<Utc>> =
+            self.parts.store.slices(self.topic, self.began - FRESH).await?.into_iter().collect();
+        let was_halved = |slice: Slice| read.keys().any(|inner| *inner != slice && slice.contains(*inner));
+        let mut taken_since: Option<DateTime<Utc>> = None;
         let mut open = vec![Open { slice: Slice::ROOT, estimate: self.report.total_count, is_older: false }];
         while let Some(Open { slice, estimate, is_older }) = open.pop() {
             if slice.first() > self.began {
                 continue;
             }
             let mut too_large = estimate.filter(|estimate| *estimate > SEARCH_CAP);
-            let count = if read.contains(&slice) {
+            let count = if let Some(read_at) = read.get(&slice) {
+                taken_since = Some(taken_since.map_or(*read_at, |since| since.min(*read_at)));
                 Some(self.take_slice(slice).await?)
             } else if too_large.is_some() || was_halved(slice) {
                 estimate
@@ -49,7 +51,7 @@ impl Run<'_> {
             if is_older && let Some(younger) = open.last_mut() {
                 younger.estimate = younger.estimate.zip(count).map(|(both, own)| both - own);
             }
-            if !read.contains(&slice) && (too_large.is_some() || was_halved(slice)) {
+            if !read.contains_key(&slice) && (too_large.is_some() || was_halved(slice)) {
                 let Some([older, younger]) = slice.halves() else {
                     let second = rfc3339(slice.first());
                     self.report.because(format!("more than {SEARCH_CAP} repositories were created in the second {second}"));
@@ -60,6 +62,10 @@ impl Run<'_> {
             }
             self.expect_slices();
         }
+        // What was taken over may have changed since it was read.
+        if let Some(since) = taken_since {
+            self.read_changes(since - CHANGES_OVERLAP).await?;
+        }
         Ok(())
     }
 
@@ -69,24 +75,21 @@ impl Run<'_> {
         let query = Query::slice(self.topic, slice);
         let mut rereads = 0;
         loop {
+            let began = self.parts.clock.now();
             let Some(reading) = self.attempt(&query).await? else { return Ok(None) };
             if reading.total_count > SEARCH_CAP {
                 return Ok(Some(reading.total_count));
             }
-            match reading.lacks() {
-                None => {
-                    self.parts.store.keep_slice(self.lease, self.topic, slice, self.parts.clock.now()).await?;
-                    return Ok(Some(reading.total_count));
-                }
-                Some(_) if reading.fault.is_none() && rereads < MAX_REREADS => {
-                    rereads += 1;
-                    self.report.pages_refetched += length(query.reach(reading.total_count).div_ceil(PER_PAGE));
-                }
-                Some(fault) => {
-                    self.report.because(fault);
-                    return Ok(Some(reading.total_count));
-                }
+            if reading.lacks_some() && reading.fault.is_none() && rereads < MAX_REREADS {
+                rereads += 1;
+                self.report.pages_refetched += length(query.reach(reading.total_count).div_ceil(PER_PAGE));
+                continue;
             }
+            // What GitHub counts and does not show each time is judged by the size of the whole topic.
+            if reading.fault.is_none() {
+                self.parts.store.keep_slice(self.lease, self.topic, slice, began, self.parts.clock.now()).await?;
+            }
+            return Ok(Some(reading.total_count));
         }
     }
 

@@ -163,6 +163,7 @@ async fn slices_that_were_read_within_the_hour_are_not_asked_for_again() {
     assert_eq!(report["outcome"], "partial", "{report}");
     let first = searches(&again);
     again.clock.advance(TimeDelta::minutes(50));
+    star(&again, 30);
     refresh(&again, "complete").await;
     let second = searches(&again);
     assert_eq!(stored(&again).await, existing(&again));

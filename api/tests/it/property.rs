@@ -271,7 +271,7 @@ impl Simulation {
         // A limit may have been its last answer, not taken down yet.
         let after = self.observe().await;
         let limited = struck(before, &after, "primary_limit") + struck(before, &after, "secondary_limit") > 0;
-        self.clock.advance(if limited { TimeDelta::hours(3) } else { TimeDelta::seconds(30) });
+        self.clock.advance(if limited { TimeDelta::hours(3) } else { TimeDelta::seconds(40) });
     }
 
     async fn observe(&self) -> Observed {

@@ -191,10 +191,12 @@ async fn a_result_half_as_large_waits_for_a_second_opinion() {
 async fn a_bad_item_costs_nothing_but_itself() {
     let mirror = Mirror::refreshed(world()).await;
     let before = mirror.lists("kubernetes").await;
-    mirror.stub.world().faults.push(Fault::from(FaultKind::BadItems { count: 3 }).on("stars", 1));
+    for sort in ["best-match", "stars"] {
+        mirror.stub.world().faults.push(Fault::from(FaultKind::BadItems { count: 3 }).on(sort, 1));
+    }
     let report = mirror.refresh("kubernetes").await;
-    assert_eq!((&report["complete"], &report["skipped"]), (&true.into(), &3.into()), "{report}");
-    assert_eq!(report["skipped_items"][0]["id"], before[1][0]);
+    assert_eq!((&report["complete"], &report["skipped"]), (&true.into(), &6.into()), "{report}");
+    assert_eq!(report["skipped_items"][0]["id"], before[0][0]);
     assert_lists(&mirror.lists("kubernetes").await, &before, "what is stored keeps its place");
 
     mirror.stub.world().faults.push(Fault::from(FaultKind::BadItems { count: 50 }).on("stars", 1));

@@ -44,7 +44,7 @@ async fn six_processes_work_together_and_one_replica_may_die() {
 
     let state_file = folder.path().join("last-success");
     let mut ringing = cron(&nginx.url, &state_file).spawn().expect("cron starts");
-    eventually(20, "cron has made the schema, and a refresh has ended", async || {
+    eventually(60, "cron has made the schema, and a refresh has ended", async || {
         let refreshes = nginx.get("/refreshes").await;
         refreshes.status == StatusCode::OK && refreshes.text().contains("\"outcome\":\"complete\"")
     })
@@ -90,7 +90,7 @@ async fn six_processes_work_together_and_one_replica_may_die() {
     let newest = stub.world().ranked("kubernetes", "stars")[400];
     assert_ne!(first, newest);
     stub.world().star(newest, 9_000_000, chrono::Utc::now());
-    eventually(20, "cron's next refresh is served", async || nginx.get("/api/popularity/kubernetes").await.ids()[0] == newest)
+    eventually(60, "cron's next refresh is served", async || nginx.get("/api/popularity/kubernetes").await.ids()[0] == newest)
         .await;
     assert!(!reading.is_finished(), "no read failed");
     reading.abort();

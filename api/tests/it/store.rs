@@ -225,8 +225,12 @@ async fn removes_only_what_was_overtaken(store: SharedStore) {
     let lease = start(&*store, "kubernetes", at(300)).await;
     let doubts = store.doubts(&lease, &topic("kubernetes"), Scope::All, 2).await.expect("doubts");
     assert_eq!(doubts, [5, 4], "longest unconfirmed first");
-    let since = async |seconds| store.doubts(&lease, &topic("kubernetes"), Scope::Since(at(seconds)), 9).await.expect("doubts");
-    assert_eq!((since(40).await, since(60).await), (vec![5, 6], vec![6]));
+    let since = async |updated, confirmed| {
+        let scope = Scope::Since { updated_at: at(updated), confirmed_at: at(confirmed) };
+        store.doubts(&lease, &topic("kubernetes"), scope, 9).await.expect("doubts")
+    };
+    assert_eq!((since(40, 0).await, since(60, 0).await), (vec![5, 6], vec![6]));
+    assert_eq!(since(60, 100).await, [5, 6], "not confirmed by the last run over all");
     store.remove(&lease, &topic("kubernetes"), &[5], at(300)).await.expect("removed");
     finish(&*store, &lease, None, Scope::All, at(300)).await;
     assert_eq!(ids(&*store, "kubernetes", Ranking::Popularity).await, [6, 4]);

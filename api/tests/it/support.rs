@@ -23,7 +23,7 @@ use crate::databases::{self, Database};
 /// 2026-09-21T14:13:20Z, a whole second.
 pub(crate) const START: i64 = 1_790_000_000;
 
-/// Time that stands still until somebody sleeps: then it jumps.
+/// Time that all but stands still until somebody sleeps: then it jumps.
 pub(crate) struct TestClock(watch::Sender<DateTime<Utc>>);
 
 impl TestClock {
@@ -39,6 +39,8 @@ impl TestClock {
 #[async_trait]
 impl Clock for TestClock {
     fn now(&self) -> DateTime<Utc> {
+        // No two looks at a clock show the same.
+        self.0.send_modify(|now| *now += TimeDelta::microseconds(1));
         *self.0.borrow()
     }
 

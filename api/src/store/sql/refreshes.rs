@@ -21,7 +21,7 @@ use crate::topic::Topic;
 const ENTRY: &str = "SELECT id, topic, cause, outcome, started_at, finished_at, report FROM refreshes";
 
 /// The repositories of a topic, which is the first parameter, with their places in its rankings.
-const PLACED: &str = "(SELECT id, confirmed_in, stargazers_count, updated_at,
+const PLACED: &str = "(SELECT id, confirmed_in, confirmed_at, stargazers_count, updated_at,
          row_number() OVER (ORDER BY stargazers_count DESC, id) AS by_stars,
          row_number() OVER (ORDER BY updated_at DESC, id) AS by_update
      FROM topic_repositories JOIN repositories ON id = repository_id WHERE topic = $1) AS placed";
@@ -45,7 +45,8 @@ impl RefreshStore for SqlStore {
             }
         }
         match held {
-            Some((running, expires_at)) if expires_at > now => {
+            // One that lasts longer than any was taken before the clock was set back.
+            Some((running, expires_at)) if expires_at > now && expires_at <= now + LEASE_TIME => {
                 // A run over several topics shows the ones that it joins as its own.
                 if let Some(parent) = refresh.parent {
                     let adopt = "UPDATE refreshes SET parent_id = $2 WHERE id = $1 AND parent_id IS NULL";
@@ -55,7 +56,10 @@ impl RefreshStore for SqlStore {
                 return Ok(Begun::Running(running));
             }
             Some((abandoned, _)) => {
-                let report = Report { reason: Some("its process ended".to_owned()), ..Report::default() };
+                let report = sqlx::query_scalar("SELECT report FROM refreshes WHERE id = $1").bind(abandoned);
+                let report: Option<Option<Json<Report>>> = report.fetch_optional(&mut *transaction).await?;
+                let mut report = report.flatten().map(|report| report.0).unwrap_or_default();
+                report.because("its process ended");
                 close_entry(&mut transaction, abandoned, Outcome::Failed, &report, now).await?;
             }
             None => {}
@@ -120,17 +124,24 @@ impl RefreshStore for SqlStore {
         Ok((stored, touched))
     }
 
-    async fn slices(&self, topic: &Topic, since: DateTime<Utc>) -> Result<Vec<Slice>> {
-        let rows: Vec<(DateTime<Utc>, DateTime<Utc>)> =
-            sqlx::query_as("SELECT created_from, created_to FROM slices WHERE topic = $1 AND read_at > $2")
+    async fn slices(&self, topic: &Topic, since: DateTime<Utc>) -> Result<Vec<(Slice, DateTime<Utc>)>> {
+        let rows: Vec<(DateTime<Utc>, DateTime<Utc>, DateTime<Utc>)> =
+            sqlx::query_as("SELECT created_from, created_to, read_at FROM slices WHERE topic = $1 AND read_at > $2")
                 .bind(topic.as_str())
                 .bind(since)
                 .fetch_all(self.reader())
                 .await?;
-        Ok(rows.into_iter().map(|(first, last)| Slice::between(first, last)).collect())
+        Ok(rows.into_iter().map(|(first, last, read_at)| (Slice::between(first, last), read_at)).collect())
     }
 
-    async fn keep_slice(&self, lease: &Lease, topic: &Topic, slice: Slice, now: DateTime<Utc>) -> Result<()> {
+    async fn keep_slice(
+        &self,
+        lease: &Lease,
+        topic: &Topic,
+        slice: Slice,
+        began: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Result<()> {
         let mut transaction = self.write_as(lease, now).await?;
         sqlx::query(
             "INSERT INTO slices (topic, created_from, created_to, refresh_id, read_at) VALUES ($1, $2, $3, $4, $5)
@@ -141,7 +152,7 @@ impl RefreshStore for SqlStore {
         .bind(slice.first())
         .bind(slice.last())
         .bind(lease.refresh)
-        .bind(now)
+        .bind(began)
         .execute(&mut *transaction)
         .await?;
         Ok(transaction.commit().await?)
@@ -150,7 +161,7 @@ impl RefreshStore for SqlStore {
     async fn take_slice(&self, lease: &Lease, topic: &Topic, slice: Slice, now: DateTime<Utc>) -> Result<Vec<RepositoryId>> {
         let mut transaction = self.write_as(lease, now).await?;
         let taken = sqlx::query_scalar(
-            "UPDATE topic_repositories SET confirmed_in = $2
+            "UPDATE topic_repositories SET confirmed_in = $2, confirmed_at = $5
              WHERE topic = $1 AND confirmed_in >=
                      (SELECT refresh_id FROM slices WHERE topic = $1 AND created_from = $3 AND created_to = $4)
                AND repository_id IN (SELECT id FROM repositories WHERE created_at BETWEEN $3 AND $4)
@@ -160,6 +171,7 @@ impl RefreshStore for SqlStore {
         .bind(lease.refresh)
         .bind(slice.first())
         .bind(slice.last())
+        .bind(now)
         .fetch_all(&mut *transaction)
         .await?;
         sqlx::query("UPDATE slices SET refresh_id = $2 WHERE topic = $1 AND created_from = $3 AND created_to = $4")
@@ -195,10 +207,12 @@ impl RefreshStore for SqlStore {
     async fn doubts(&self, lease: &Lease, topic: &Topic, scope: Scope, limit: i64) -> Result<Vec<RepositoryId>> {
         let doubts = sqlx::query_scalar(AssertSqlSafe(format!(
             "SELECT id FROM {PLACED} WHERE confirmed_in <> $2 AND (by_stars <= $3 OR by_update <= $3)
-               AND ($4 IS NULL OR updated_at > $4)
-             ORDER BY confirmed_in, stargazers_count DESC, id LIMIT $5"
+               AND ($4 IS NULL OR updated_at > $4 OR confirmed_at < $5)
+             ORDER BY confirmed_in, stargazers_count DESC, id LIMIT $6"
         )));
-        let doubts = doubts.bind(topic.as_str()).bind(lease.refresh).bind(scope.depth()).bind(scope.since()).bind(limit);
+        let (updated_at, confirmed_at) = scope.since().unzip();
+        let doubts = doubts.bind(topic.as_str()).bind(lease.refresh).bind(scope.depth()).bind(updated_at);
+        let doubts = doubts.bind(confirmed_at).bind(limit);
         Ok(doubts.fetch_all(self.reader()).await?)
     }
 
