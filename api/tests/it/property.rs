@@ -311,7 +311,14 @@ impl Simulation {
             });
             assert!(sorted, "{ranking:?}: in order");
         }
-        let served = self.service.reader.lists(&self.topic).await.unwrap_or_else(|_| panic!("there are lists"));
+        let mut served = None;
+        eventually(60, "the lists are served", async || {
+            // On a busy machine the database may take longer than readers wait.
+            served = self.service.reader.lists(&self.topic).await.ok();
+            served.is_some()
+        })
+        .await;
+        let served = served.expect("just read");
         for (ranking, list) in Ranking::ALL.iter().zip(&rows.lists) {
             assert_eq!(served.lists.list(*ranking).identity.bytes, *list, "{ranking:?}: cache and database agree");
         }
