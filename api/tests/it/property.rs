@@ -22,7 +22,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
 use crate::databases::{self, Database};
-use crate::support::{TestClock, config, items, set_up_tls, timestamp};
+use crate::support::{TestClock, config, eventually, items, set_up_tls, timestamp};
 
 const TOPIC: &str = "kubernetes";
 
