@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use api::clock::Clock;
 use api::lists::Ranking;
@@ -22,7 +23,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
 use crate::databases::{self, Database};
-use crate::support::{TestClock, config, eventually, items, set_up_tls, timestamp};
+use crate::support::{TestClock, config, items, set_up_tls, timestamp};
 
 const TOPIC: &str = "kubernetes";
 
@@ -299,6 +300,26 @@ impl Simulation {
     async fn check_lists(&self, now: &Observed) {
         let rows = self.service.store.rows(&self.topic, &Ranking::ALL, self.clock.now()).await.expect("a database");
         let Some(rows) = rows else { return };
+        for (ranking, list) in Ranking::ALL.iter().zip(&rows.lists) {
+            let items = items(list);
+            let number = |item: &Value, key: &str| item[key].as_i64().expect("a number");
+            let ids: BTreeSet<i64> = items.iter().map(|item| number(item, "id")).collect();
+            assert!(ids.len() == items.len() && items.len() <= 500, "{ranking:?}: an id counts once, and 500 at most");
+            let sorted = items.is_sorted_by_key(|item| match ranking {
+                Ranking::BestMatch => (0, 0),
+                Ranking::Popularity => (-number(item, "stargazers_count"), number(item, "id")),
+                Ranking::Activity => (-timestamp(&item["updated_at"]), number(item, "id")),
+            });
+            assert!(sorted, "{ranking:?}: in order");
+        }
+        // On a busy machine the database may take longer than readers wait.
+        let asked_at = Instant::now();
+        let served = loop {
+            match self.service.reader.lists(&self.topic).await {
+                Ok(served) => break served,
+                Err(_) => assert!(asked_at.elapsed() < Duration::from_secs(60), "there are lists"),
+            }
+        };
         for (ranking, list) in Ranking::ALL.iter().zip(&rows.lists) {
             let items = items(list);
             let number = |item: &Value, key: &str| item[key].as_i64().expect("a number");
