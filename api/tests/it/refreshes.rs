@@ -127,7 +127,13 @@ async fn a_renamed_repository_is_the_same_one() {
 
 #[tokio::test]
 async fn one_in_part_adds_and_updates_but_never_removes() {
-    for kind in [FaultKind::Incomplete { keep: 10 }, FaultKind::Short { missing: 40 }, FaultKind::Empty, FaultKind::Cut] {
+    for kind in [
+        FaultKind::Incomplete { keep: 10 },
+        FaultKind::Incomplete { keep: 100 },
+        FaultKind::Short { missing: 40 },
+        FaultKind::Empty,
+        FaultKind::Cut,
+    ] {
         let mirror = Mirror::refreshed(world()).await;
         let before = mirror.lists("kubernetes").await;
         let refreshed_at = mirror.get("/api/kubernetes").await.header("x-refreshed-at").to_owned();
