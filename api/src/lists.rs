@@ -10,6 +10,7 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -185,17 +186,14 @@ pub struct Lists {
 pub const UNKNOWN_TOPIC_TIME: TimeDelta = TimeDelta::hours(1);
 
 impl Lists {
-    /// Builds and compresses the lists of all three rankings; some 20 ms of CPU, on a thread for such work.
+    /// Builds and compresses the lists of all three rankings; some 14 ms of CPU, each on a thread for such work.
     pub async fn build(rows: Rows) -> Option<Arc<Self>> {
         let standing = Standing::of(&rows.state)?;
         let valid_until = rows.state.is_unknown_to_github().then(|| standing.modified_at + UNKNOWN_TOPIC_TIME);
         let topic = rows.state.topic.clone();
-        let lists = tokio::task::spawn_blocking(move || {
-            let lists: Vec<List> = rows.lists.into_iter().map(List::new).collect();
-            lists.try_into().expect("the rows are of every ranking")
-        });
-        let lists = match lists.await {
-            Ok(lists) => lists,
+        let lists = rows.lists.into_iter().map(|json| tokio::task::spawn_blocking(move || List::new(json)));
+        let lists = match try_join_all(lists).await {
+            Ok(lists) => lists.try_into().expect("the rows are of every ranking"),
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
             // The runtime has stopped, and so will this.
             Err(_) => std::future::pending().await,

@@ -120,7 +120,9 @@ class Stack:
             f"api-{replica}", [BUILT / "api"], LISTEN_ADDR=f"127.0.0.1:{self.ports[f'api-{replica}']}",
             METRICS_ADDR=f"127.0.0.1:{self.ports[f'metrics-{replica}']}", DATABASE_URL=self.database_url,
             REDIS_URL=self.redis_url, GITHUB_API_URL=self.url("stub"), TOPICS=",".join(self.topics), COVERAGE=self.coverage,
-            SCHEDULER="external", LOG_FORMAT="json")
+            SCHEDULER="external", LOG_FORMAT="json",
+            # As in api/Dockerfile.
+            MALLOC_MMAP_THRESHOLD_="131072", MALLOC_TRIM_THRESHOLD_="131072")
 
     def start_proxies(self, varnish):
         """nginx with and without its cache, and Varnish; the files are those that the service serves."""
