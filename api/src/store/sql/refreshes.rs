@@ -45,8 +45,8 @@ impl RefreshStore for SqlStore {
             }
         }
         match held {
-            // One that lasts longer than any was taken before the clock was set back.
-            Some((running, expires_at)) if expires_at > now && expires_at <= now + LEASE_TIME => {
+            // One that lasts far longer than any was taken before the clock was set back; replicas' clocks differ a little.
+            Some((running, expires_at)) if expires_at > now && expires_at <= now + LEASE_TIME * 2 => {
                 // A run over several topics shows the ones that it joins as its own.
                 if let Some(parent) = refresh.parent {
                     let adopt = "UPDATE refreshes SET parent_id = $2 WHERE id = $1 AND parent_id IS NULL";
