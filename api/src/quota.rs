@@ -144,10 +144,11 @@ impl Quota {
         Turn { at, is_ours: true }
     }
 
-    /// Whether another request is under way.
+    /// Whether another request is under way. One that would take far longer than any was sent before the clock was set back;
+    /// replicas' clocks differ a little.
     #[must_use]
     pub fn is_busy(&self, now: DateTime<Utc>) -> bool {
-        self.busy_until.is_some_and(|until| now < until && until <= now + LONGEST_REQUEST)
+        self.busy_until.is_some_and(|until| now < until && until <= now + LONGEST_REQUEST * 2)
     }
 
     /// Counts a request that goes at `now`.

@@ -50,6 +50,9 @@ const GIVE_UP_AGAIN: Duration = Duration::from_secs(1);
 /// How often to look whether another process has finished the refresh we wait for.
 const POLL: Duration = Duration::from_millis(250);
 
+/// A database that did not answer so many times in a row is not waited for.
+const MAX_FAILED_LOOKS: usize = 5;
+
 /// How often to look whether that process is dead and the refresh ours.
 const TAKE_OVER: Duration = Duration::from_secs(5);
 
@@ -204,19 +207,29 @@ impl Refresher {
 
     async fn refresh_below(&self, parent: Option<i64>, topic: Option<&Topic>, cause: Cause) -> Result<Ended, StoreError> {
         let first = self.start_below(parent, topic, cause).await?;
-        let mut joined = first;
+        let (mut joined, mut failures) = (first, 0);
         loop {
             let ended = match tokio::time::timeout(TAKE_OVER, self.ended(joined.id)).await {
                 Ok(ended) => ended,
                 // It may have ended since the last look.
-                Err(_) => self.0.store.refresh(joined.id).await?.filter(|refresh| refresh.state == State::Finished),
+                Err(_) => {
+                    let last = self.0.store.refresh(joined.id).await.ok().flatten();
+                    last.filter(|refresh| refresh.state == State::Finished)
+                }
             };
             // Without an entry its topic was forgotten: the next round starts anew.
             if let Some(refresh) = ended {
                 return Ok(Ended { refresh, coalesced: first.coalesced });
             }
             // Whoever died leaves its entry running: it is taken over here when its lease has ended.
-            joined = self.start_below(parent, topic, cause).await?;
+            match self.start_below(parent, topic, cause).await {
+                Ok(again) => (joined, failures) = (again, 0),
+                Err(error) if failures == MAX_FAILED_LOOKS => return Err(error),
+                Err(error) => {
+                    warn!(%error, "a refresh is waited for, and the database does not answer");
+                    failures += 1;
+                }
+            }
         }
     }
 

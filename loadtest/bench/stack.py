@@ -16,8 +16,8 @@ BUILT = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "dist"
 UPSTREAM = """
 upstream api {{
     zone api 256k;
-    server 127.0.0.1:{} max_fails=2 fail_timeout=2s;
-    server 127.0.0.1:{} max_fails=2 fail_timeout=2s;
+    server 127.0.0.1:{} max_fails=5 fail_timeout=2s;
+    server 127.0.0.1:{} max_fails=5 fail_timeout=2s;
     keepalive 64;
     keepalive_requests 100000;
     keepalive_timeout 60s;

@@ -29,7 +29,7 @@ fn file(name: &str) -> String {
 }
 
 /// As in nginx/upstream.conf.
-const FAILURES: &str = "max_fails=2 fail_timeout=2s";
+const FAILURES: &str = "max_fails=5 fail_timeout=2s";
 
 /// nginx with the stack's configuration: another port, and an upstream file that Debian's older nginx understands.
 pub(crate) struct Nginx {

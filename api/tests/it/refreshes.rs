@@ -202,6 +202,7 @@ async fn a_bad_item_costs_nothing_but_itself() {
     }
     let report = mirror.refresh("kubernetes").await;
     assert_eq!((&report["complete"], &report["skipped"]), (&true.into(), &6.into()), "{report}");
+    assert_eq!(report["doubts_settled"], 0, "they were shown: {report}");
     assert_eq!(report["skipped_items"][0]["id"], before[0][0]);
     assert_lists(&mirror.lists("kubernetes").await, &before, "what is stored keeps its place");
 

@@ -236,6 +236,18 @@ async fn removes_only_what_was_overtaken(store: SharedStore) {
     assert_eq!(ids(&*store, "kubernetes", Ranking::Popularity).await, [6, 4]);
 }
 
+async fn doubts_who_has_a_place_by_either_ranking(store: SharedStore) {
+    let updated = |id, stars, seconds| Repository { updated_at: at(seconds), ..repository(id, stars) };
+    let all = [updated(1, 90, 1), updated(2, 80, 2), updated(3, 3, 80), updated(4, 4, 90), updated(5, 5, 5), updated(6, 70, 70)];
+    refreshed(&*store, "kubernetes", &all, at(0)).await;
+    let lease = start(&*store, "kubernetes", at(100)).await;
+    keep(&*store, &lease, &all[5..], at(100)).await;
+    let doubts = store.doubts(&lease, &topic("kubernetes"), Scope::First(2), 9).await.expect("doubts");
+    assert_eq!(doubts, [1, 2, 4, 3], "the first two by stars and the first two by update");
+    assert_eq!(finish(&*store, &lease, Some(&[6]), Scope::First(2), at(100)).await, 1, "overtaken by both");
+    assert_eq!(ids(&*store, "kubernetes", Ranking::Popularity).await, [1, 2, 6, 4, 3]);
+}
+
 async fn keeps_unreadable_ones_where_they_are(store: SharedStore) {
     refreshed(&*store, "kubernetes", &[repository(1, 10), repository(2, 20)], at(0)).await;
     let lease = start(&*store, "kubernetes", at(1)).await;
@@ -387,6 +399,7 @@ contract![
     gives_every_revision_a_later_second,
     leases_a_refresh_to_one_holder,
     removes_only_what_was_overtaken,
+    doubts_who_has_a_place_by_either_ranking,
     keeps_unreadable_ones_where_they_are,
     serves_a_first_list_before_the_end,
     lets_readers_start_nothing_where_there_is_a_list,
