@@ -61,7 +61,7 @@ async fn six_processes_work_together_and_one_replica_may_die() {
     }
     let mut served = BTreeSet::new();
     // In turn, but the scheduler asks in between.
-    for index in 0..40 {
+    for index in 0..12 {
         let id = format!("which-replica-{index}");
         nginx.request(Method::GET, "/topics", &[("x-request-id", &id)]).await;
         served.insert(nginx.logged(|entry| entry["request_id"] == *id).await["upstream"].to_string());
