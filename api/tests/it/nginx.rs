@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -184,7 +184,8 @@ struct Told {
     status: AtomicU16,
     delay_millis: AtomicUsize,
     version: AtomicUsize,
-    breaks: AtomicBool,
+    /// Of the next so many requests.
+    breaks: AtomicUsize,
     connections: AtomicUsize,
     requests: Mutex<Vec<Request>>,
 }
@@ -222,12 +223,16 @@ impl Replica {
 
     /// Ends connections in place of answers.
     pub(crate) fn breaks(&self) {
-        self.told.breaks.store(true, Ordering::Relaxed);
+        self.breaks_next(usize::MAX);
+    }
+
+    fn breaks_next(&self, requests: usize) {
+        self.told.breaks.store(requests, Ordering::Relaxed);
     }
 
     pub(crate) fn heals(&self) {
         self.answers_with(200);
-        self.told.breaks.store(false, Ordering::Relaxed);
+        self.breaks_next(0);
     }
 
     pub(crate) fn requests(&self) -> usize {
@@ -249,7 +254,8 @@ impl Told {
     async fn answer(&self, request: Request) -> Response {
         self.requests.lock().expect("no panic").push(request);
         tokio::time::sleep(Duration::from_millis(self.delay_millis.load(Ordering::Relaxed) as u64)).await;
-        if self.breaks.load(Ordering::Relaxed) {
+        let one_less = |breaks: usize| breaks.checked_sub(1);
+        if self.breaks.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok() {
             std::panic::resume_unwind(Box::new("the connection is broken on purpose"));
         }
         let status = StatusCode::from_u16(self.status.load(Ordering::Relaxed)).expect("a status");
@@ -317,6 +323,24 @@ async fn a_request_that_one_replica_fails_is_the_others() {
             }
         }
     }
+}
+
+/// As when a replica's name goes while a request waits for it: nginx tries no other then.
+#[tokio::test]
+async fn a_request_that_no_replica_took_is_asked_once_more() {
+    let replica = Replica::start().await;
+    let Some(nginx) = Nginx::start(&[replica.address]).await else { return };
+    let weighed = ("accept-encoding", "gzip;q=0.5");
+    for (sent, (path, headers)) in
+        [("/topics", &[][..]), ("/api/kubernetes", &[]), ("/api/kubernetes", &[weighed])].into_iter().enumerate()
+    {
+        replica.breaks_next(1);
+        assert_eq!(nginx.request(Method::GET, path, headers).await.status, StatusCode::OK, "{path}");
+        assert_eq!(replica.requests(), 2 * (sent + 1), "{path}");
+    }
+    replica.breaks_next(1);
+    problem(&nginx.get("/update_cache").await, 502, "/update_cache");
+    assert_eq!(replica.requests(), 7, "maintenance is not");
 }
 
 #[tokio::test]
