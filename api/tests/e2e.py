@@ -335,7 +335,11 @@ def under_load(stack, rounds):
     equal(stack.inspect("proxy")["State"]["StartedAt"], proxy, "the proxy was not touched")
     served = {entry["upstream"] for entry in stack.access_log()[-300:]}
     assert len(served) >= 2, f"at the end only {served} served"
-    print(f"   {load.summary()}")
+    entries = stack.access_log()
+    passed_on = sum("," in entry["upstream"] for entry in entries)
+    # nginx parts what an internal redirect led to with a colon.
+    again = sum(" : " in entry["upstream"] for entry in entries)
+    print(f"   {load.summary()}; {passed_on} went to the other replica, {again} were asked once more")
 
 
 def main():

@@ -3,6 +3,7 @@ the same bytes as files, and Varnish."""
 
 import gzip
 import os
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -11,18 +12,6 @@ from processes import fetch, free_port, program, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILT = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "dist"
-
-# In place of Docker's names and of `resolve`, which needs a newer nginx than Debian's.
-UPSTREAM = """
-upstream api {{
-    zone api 256k;
-    server 127.0.0.1:{} max_fails=5 fail_timeout=2s;
-    server 127.0.0.1:{} max_fails=5 fail_timeout=2s;
-    keepalive 64;
-    keepalive_requests 100000;
-    keepalive_timeout 60s;
-}}
-"""
 
 # The same bytes as files, served with everything that nginx.conf sets for all servers.
 FILES = """
@@ -157,7 +146,12 @@ class Stack:
         limits = (ROOT / "nginx/limits.conf.template").read_text()
         limits = limits.replace("${TOPICS}", ",".join(self.topics[:100])).replace("${RATE_LIMIT}", "1000000")
         (folder / "limits.conf").write_text(limits)
-        (folder / "upstream.conf").write_text(UPSTREAM.format(self.ports["api-a"], self.ports["api-b"]))
+        upstream = (ROOT / "nginx/upstream.conf").read_text()
+        # Debian's older nginx neither knows `resolve` nor needs it for addresses.
+        for replica in ["api-a", "api-b"]:
+            upstream = upstream.replace(f"{replica}:5000 resolve", f"127.0.0.1:{self.ports[replica]}")
+        upstream = re.sub(r"^resolver.*\n", "", upstream, flags=re.MULTILINE)
+        (folder / "upstream.conf").write_text(upstream)
         (folder / "nginx.conf").write_text(configuration.replace("listen 8081;", f"listen 127.0.0.1:{self.ports[name]};"))
         self.processes.start(name, [program("nginx"), "-p", f"{folder}/", "-c", folder / "nginx.conf", "-e", "stderr",
                                     "-g", "daemon off;" + " user root;" * (os.geteuid() == 0)])

@@ -28,9 +28,6 @@ fn file(name: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// As in nginx/upstream.conf.
-const FAILURES: &str = "max_fails=5 fail_timeout=2s";
-
 /// nginx with the stack's configuration: another port, and an upstream file that Debian's older nginx understands.
 pub(crate) struct Nginx {
     pub(crate) url: String,
@@ -156,15 +153,26 @@ fn configure(
         assert_eq!(configuration.matches(before).count(), 1, "{before}");
         configuration = configuration.replace(before, after);
     }
-    assert_eq!(file("upstream.conf").matches(FAILURES).count(), 2);
-    let servers: String = replicas.iter().map(|replica| format!("server {replica} {FAILURES};\n")).collect();
     for (name, text) in [
         ("nginx.conf", configuration),
-        ("upstream.conf", format!("upstream api {{\nzone api 256k;\n{servers}keepalive 64;\n}}")),
+        ("upstream.conf", upstream(replicas)),
         ("limits.conf", limits.replace("${TOPICS}", topics).replace("${RATE_LIMIT}", &rate_limit.to_string())),
     ] {
         std::fs::write(folder.join(name), text).expect("written");
     }
+}
+
+/// The stack's file, with one or two addresses in place of the names, and without a resolver.
+fn upstream(replicas: &[SocketAddr]) -> String {
+    let mut text = file("upstream.conf");
+    for (index, name) in ["api-a:5000 resolve", "api-b:5000 resolve"].iter().enumerate() {
+        assert_eq!(text.matches(name).count(), 2, "{name}");
+        text = match replicas.get(index) {
+            Some(replica) => text.replace(name, &replica.to_string()),
+            None => text.lines().filter(|line| !line.contains(name)).fold(String::new(), |text, line| text + line + "\n"),
+        };
+    }
+    text.lines().filter(|line| !line.starts_with("resolver")).fold(String::new(), |text, line| text + line + "\n")
 }
 
 /// A port that nobody listens on.
@@ -341,6 +349,22 @@ async fn a_request_that_no_replica_took_is_asked_once_more() {
     replica.breaks_next(1);
     problem(&nginx.get("/update_cache").await, 502, "/update_cache");
     assert_eq!(replica.requests(), 7, "maintenance is not");
+}
+
+/// As when both are replaced, one after the other: nginx leaves the new one alone for what its predecessor failed.
+#[tokio::test]
+async fn a_replica_that_is_back_is_asked_where_the_other_fails() {
+    let Some((back, gone, nginx)) = two_replicas().await else { return };
+    back.breaks();
+    // Each second one is sent to it, and five failures are too many.
+    for _ in 0..10 {
+        assert_eq!(nginx.get("/topics").await.status, StatusCode::OK);
+    }
+    back.heals();
+    gone.breaks();
+    let asked = back.requests();
+    assert_eq!(nginx.get("/topics").await.status, StatusCode::OK);
+    assert_eq!(back.requests(), asked + 1);
 }
 
 #[tokio::test]
