@@ -94,7 +94,7 @@ verify-lists: | test-prerequisites
 	python3 api/tests/verify-lists.py --data "$(or $(DATA),$(error set DATA to a file of search items, one JSON object a line))" \
 	    --api target/debug/api --github-stub target/debug/github-stub
 
-## ci: format, lints, licences, docs, every test and the stack but its replicas killed, with the time of each step
+## ci: format, lints, licences, docs, every test and the stack, with the time of each step
 .PHONY: ci
 ci: | test-prerequisites
 	@$(call step,format,cargo fmt --all --check)
@@ -103,7 +103,7 @@ ci: | test-prerequisites
 	@$(call step,docs,RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet)
 	@if [ -n "$${REAL_DATA_DIR:-}" ]; then $(call step,lists,$(MAKE) --no-print-directory verify-lists DATA="$$REAL_DATA_DIR/repositories.jsonl.gz"); fi
 	@$(call step,tests,$(MAKE) --no-print-directory test)
-	@if docker info >/dev/null 2>&1; then $(call step,e2e,$(MAKE) --no-print-directory e2e ROUNDS=0); \
+	@if docker info >/dev/null 2>&1; then $(call step,e2e,$(MAKE) --no-print-directory e2e); \
 	else echo "== e2e: NOT RUN, the containers are not tested: no Docker engine answers here"; fi
 
 step = start=$$SECONDS; echo "== $(1)"; $(2); echo "== $(1): $$((SECONDS - start)) s"
