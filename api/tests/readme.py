@@ -42,8 +42,9 @@ def listens(port):
 
 def served():
     try:
-        with urllib.request.urlopen("http://127.0.0.1:8081/topics/kubernetes", timeout=5) as answer:
-            return b'"complete":true' in answer.read()
+        # A first list is there before the refresh has ended; the whole one says so itself.
+        with urllib.request.urlopen("http://127.0.0.1:8081/api/popularity/kubernetes", timeout=5) as answer:
+            return answer.headers["x-complete"] == "true"
     except (urllib.error.URLError, OSError):
         return False
 
