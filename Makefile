@@ -24,6 +24,7 @@ demo: | prerequisites
 	@data=$$(mktemp -d); \
 	target/release/github-stub --generate 2000 --seed 7 --topic kubernetes --topic mcp & stub=$$!; \
 	trap 'kill $$stub 2>/dev/null; rm -rf "$$data"' EXIT; \
+	while kill -0 $$stub && ! (exec 3<>/dev/tcp/127.0.0.1/8090) 2>/dev/null; do sleep 0.1; done; \
 	echo; echo "Serving on http://127.0.0.1:8081:  curl http://127.0.0.1:8081/api/popularity/kubernetes"; echo; \
 	GITHUB_API_URL=$(STUB) DATA_DIR=$$data target/release/api
 
