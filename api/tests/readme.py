@@ -67,6 +67,8 @@ class Beside:
         started = time.monotonic()
         # A project of its own: a stack that was started by hand is left alone.
         self.environment = os.environ | {"COMPOSE_PROJECT_NAME": f"mirror-readme-{os.getpid()}"}
+        # A make within make would say so.
+        self.environment.pop("MAKELEVEL", None)
         self.process = subprocess.Popen(
             ["bash", "-c", command], cwd=clone, env=self.environment, start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
