@@ -19,6 +19,7 @@ FILES = """
         listen 127.0.0.1:{port};
         root {root};
         default_type application/json;
+        sendfile on;
         location = /list {{ }}
         location = /gzip/list {{ gzip_static on; }}
         location = /br/list {{ alias {root}/list.br; add_header Content-Encoding br; }}
