@@ -2,7 +2,7 @@
 //!
 //! DATABASE_URL names the database, REDIS_URL the cache that two replicas share.
 
-#![allow(clippy::expect_used, clippy::panic, reason = "a program that nobody but the benchmark runs")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a program that nobody but the benchmark runs")]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -246,6 +246,7 @@ async fn take_no_more_bytes_than_allowed() {
     assert_eq!(replica.requests(), 200);
     // nginx looks every ten seconds.
     eventually(30, "the longest unused are gone", async || {
+        // Not to read its folder all the while it is at work in there.
         tokio::time::sleep(Duration::from_millis(50)).await;
         nginx.kept().1 <= 64 * 1_024
     })

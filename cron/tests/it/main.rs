@@ -1,6 +1,6 @@
 //! The scheduler as a process, against a stand-in for the service, over real HTTP.
 
-#![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on should stop where it is")]
+#![expect(clippy::expect_used, reason = "a test that cannot go on should stop where it is")]
 
 mod health;
 mod once;

@@ -1,6 +1,6 @@
 //! The stand-in seen from outside: over HTTP, by a foreign client, as a program, and against GitHub's own schema.
 
-#![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on should stop where it is")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on should stop where it is")]
 
 mod binary;
 mod core_routes;

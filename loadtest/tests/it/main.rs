@@ -1,6 +1,6 @@
 //! The load test as a process: it passes over the service itself, and fails over one that answers wrongly.
 
-#![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on should stop where it is")]
+#![expect(clippy::expect_used, reason = "a test that cannot go on should stop where it is")]
 
 use std::ffi::OsString;
 use std::io::Write;
