@@ -25,6 +25,11 @@ const PER_PAGE: usize = 100;
 
 #[tokio::main]
 async fn main() {
+    // As in the service: what `main` itself awaits is woken by another thread for each answer of the database.
+    tokio::spawn(refreshes()).await.expect("refreshed");
+}
+
+async fn refreshes() {
     let config = Config::read(&|name: &str| std::env::var_os(name)).expect("settings");
     let rounds: usize = std::env::var("ROUNDS").map_or(5, |rounds| rounds.parse().expect("a number"));
     let store = store::open(&config.database).await.expect("a database");

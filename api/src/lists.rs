@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 
 use axum::http::{HeaderMap, HeaderValue};
 use bytes::Bytes;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::future::try_join_all;
@@ -20,8 +20,14 @@ use crate::topic::Topic;
 /// A list's length: as much as five pages of a search show.
 pub const LIST_LENGTH: usize = 500;
 
+/// From 0 to 9. Measured on 500 repositories: 7 is 1.5 to 5 % smaller than 6, the default, for a third more of its time.
+const GZIP_LEVEL: Compression = Compression::new(7);
+
 /// From 0 to 11. Measured on 500 repositories: 5 is within 6 % of 9's size at a third of its time.
 const BROTLI_QUALITY: i32 = 5;
+
+/// The binary logarithm of 256 KB, into which a list fits: the default is 4 MB, which would be allocated and cleared each time.
+const BROTLI_WINDOW: i32 = 18;
 
 /// The orders in which a topic is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -110,11 +116,11 @@ pub struct List {
 
 impl List {
     fn new(json: Vec<u8>) -> Self {
-        let mut gzip = GzEncoder::new(Vec::with_capacity(json.len() / 4), Compression::default());
+        let mut gzip = GzEncoder::new(Vec::with_capacity(json.len() / 4), GZIP_LEVEL);
         gzip.write_all(&json).expect("writing to memory cannot fail");
         let gzip = gzip.finish().expect("writing to memory cannot fail");
         let mut brotli = Vec::with_capacity(json.len() / 4);
-        let parameters = brotli::enc::BrotliEncoderParams { quality: BROTLI_QUALITY, ..Default::default() };
+        let parameters = brotli::enc::BrotliEncoderParams { quality: BROTLI_QUALITY, lgwin: BROTLI_WINDOW, ..Default::default() };
         brotli::BrotliCompress(&mut json.as_slice(), &mut brotli, &parameters).expect("writing to memory cannot fail");
         let body = |bytes: Vec<u8>, encoding| Body::new(Bytes::from(bytes.into_boxed_slice()), encoding);
         Self {
@@ -182,15 +188,10 @@ pub struct Lists {
     pub lists: [List; 3],
 }
 
-/// How long it is remembered that GitHub knows nothing of a topic.
-pub const UNKNOWN_TOPIC_TIME: TimeDelta = TimeDelta::hours(1);
-
 impl Lists {
-    /// Builds and compresses the lists of all three rankings; some 14 ms of CPU, each on a thread for such work.
+    /// Builds and compresses the lists of all three rankings; some 13 ms of CPU, each on a thread for such work.
     pub async fn build(rows: Rows) -> Option<Arc<Self>> {
         let standing = Standing::of(&rows.state)?;
-        let valid_until = rows.state.is_unknown_to_github().then(|| standing.modified_at + UNKNOWN_TOPIC_TIME);
-        let topic = rows.state.topic.clone();
         let lists = rows.lists.into_iter().map(|json| tokio::task::spawn_blocking(move || List::new(json)));
         let lists = match try_join_all(lists).await {
             Ok(lists) => lists.try_into().expect("the rows are of every ranking"),
@@ -198,7 +199,7 @@ impl Lists {
             // The runtime has stopped, and so will this.
             Err(_) => std::future::pending().await,
         };
-        Some(Arc::new(Self { topic, standing, valid_until, lists }))
+        Some(Arc::new(Self { valid_until: rows.state.valid_until(), topic: rows.state.topic, standing, lists }))
     }
 
     /// Whether it is time to ask GitHub again for a topic that it knew nothing of.

@@ -13,7 +13,7 @@ use crate::cache::Tiers;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::flights::Flights;
-use crate::lists::{Lists, Ranking, UNKNOWN_TOPIC_TIME};
+use crate::lists::{Lists, Ranking};
 use crate::refresh::Refresher;
 use crate::refresh::report::{Cause, Refresh, State};
 use crate::store::{OnDemandLimits, Origin, Rows, SharedStore, StoreError, Tracked};
@@ -185,9 +185,7 @@ impl Reader {
     /// What the database has; nothing once it is time to ask GitHub again for a topic that it knew nothing of.
     async fn stored(&self, topic: &Topic, rankings: &[Ranking]) -> Result<Option<Rows>, Error> {
         let now = self.clock.now();
-        let expired = |rows: &Rows| {
-            rows.state.is_unknown_to_github() && rows.state.modified_at.is_some_and(|at| at + UNKNOWN_TOPIC_TIME <= now)
-        };
+        let expired = |rows: &Rows| rows.state.valid_until().is_some_and(|until| until <= now);
         match tokio::time::timeout(DATABASE_TIMEOUT, self.store.rows(topic, rankings, now)).await {
             Ok(rows) => Ok(rows?.filter(|rows| !expired(rows))),
             Err(_) => {

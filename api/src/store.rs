@@ -90,11 +90,20 @@ pub struct TopicState {
     pub covered: Covered,
 }
 
+/// How long it is remembered that GitHub knows nothing of a topic.
+pub const UNKNOWN_TOPIC_TIME: TimeDelta = TimeDelta::hours(1);
+
 impl TopicState {
     /// GitHub knows nothing of the topic: remembered for a while, but not refreshed.
     #[must_use]
     pub fn is_unknown_to_github(&self) -> bool {
         self.origin == Origin::OnDemand && self.total_count == Some(0) && self.stored == 0
+    }
+
+    /// When it is time to ask GitHub again for a topic that it knew nothing of.
+    #[must_use]
+    pub fn valid_until(&self) -> Option<DateTime<Utc>> {
+        self.modified_at.filter(|_| self.is_unknown_to_github()).map(|at| at + UNKNOWN_TOPIC_TIME)
     }
 }
 

@@ -8,13 +8,12 @@ use sqlx::{AssertSqlSafe, Row as _, Transaction};
 
 use super::topics::list_revision;
 use super::{Connection, Database, EACH_ID, PLACES, Row, SqlStore, WITH_LOCK, ids, text, upsert};
-use crate::lists::UNKNOWN_TOPIC_TIME;
 use crate::refresh::plan::Slice;
 use crate::refresh::report::{Cause, Outcome, Refresh, Report, State};
 use crate::repository::RepositoryId;
 use crate::store::{
     ALL_TOPICS, Begun, Finish, LEASE_TIME, LEDGER_TIME, Lease, NewRefresh, Page, RefreshStore, Result, Scope, StoreError, Stored,
-    Written,
+    UNKNOWN_TOPIC_TIME, Written,
 };
 use crate::topic::Topic;
 
@@ -260,10 +259,12 @@ impl RefreshStore for SqlStore {
         .await?;
         if let Some(confirmed) = &finish.complete {
             sqlx::query(
-                "UPDATE topics SET revision = revision + 1, complete = TRUE, refreshed_at = $2, found = $3,
-                     total_count = $4, shrunk_to = NULL, shrunk_at = NULL WHERE name = $1",
+                "UPDATE topics SET revision = revision + 1, complete = TRUE, covered_at = $2, changes_until = $3,
+                     refreshed_at = $4, found = $5, total_count = $6, shrunk_to = NULL, shrunk_at = NULL WHERE name = $1",
             )
             .bind(topic)
+            .bind(finish.covered.covered_at)
+            .bind(finish.covered.changes_until)
             .bind(now)
             .bind(confirmed.found)
             .bind(confirmed.total_count)
@@ -273,20 +274,16 @@ impl RefreshStore for SqlStore {
         } else {
             sqlx::query(
                 "UPDATE topics SET revision = revision + CASE WHEN complete THEN 1 ELSE 0 END, complete = FALSE,
-                     shrunk_to = $2, shrunk_at = $3 WHERE name = $1",
+                     covered_at = $2, changes_until = $3, shrunk_to = $4, shrunk_at = $5 WHERE name = $1",
             )
             .bind(topic)
+            .bind(finish.covered.covered_at)
+            .bind(finish.covered.changes_until)
             .bind(finish.shrunk.map(|(to, _)| to))
             .bind(finish.shrunk.map(|(_, at)| at))
             .execute(&mut *transaction)
             .await?;
         }
-        sqlx::query("UPDATE topics SET covered_at = $2, changes_until = $3 WHERE name = $1")
-            .bind(topic)
-            .bind(finish.covered.covered_at)
-            .bind(finish.covered.changes_until)
-            .execute(&mut *transaction)
-            .await?;
         transaction.commit().await?;
         Ok(overtaken)
     }

@@ -12,7 +12,8 @@ use crate::store::{OnDemandLimits, Origin, Result, Rows, TopicState, TopicStore,
 use crate::topic::Topic;
 
 const STATE: &str = "SELECT name, origin, tracked_at, last_read_at, revision, modified_at, refreshed_at, complete, total_count,
-        found, shrunk_to, shrunk_at, covered_at, changes_until, revision > listed_revision AS unlisted, (SELECT count(*) FROM topic_repositories WHERE topic = name) AS stored
+        found, shrunk_to, shrunk_at, covered_at, changes_until, revision > listed_revision AS unlisted,
+        (SELECT count(*) FROM topic_repositories WHERE topic = name) AS stored
     FROM topics";
 
 /// Room for a repository's JSON: 270 bytes on average.
