@@ -36,6 +36,9 @@ const LONGEST_QUEUE: TimeDelta = TimeDelta::hours(1);
 /// The lowest that GitHub has for searches: without a token.
 const ASSUMED_LIMIT: i64 = 10;
 
+/// Before GitHub's first answer, who is not the first asks again after this: the real limit may be far above the assumed one.
+const UNHEARD_WAIT: TimeDelta = TimeDelta::seconds(1);
+
 /// Limits above this need no spacing: a private server's, or none to speak of.
 const SPACED_UP_TO: i64 = 1_000;
 
@@ -140,6 +143,9 @@ impl Quota {
         // Further away than any queue is only where the clock was set back.
         let next = self.next_at.filter(|next| *next < now + LONGEST_QUEUE).unwrap_or(allowed);
         let at = if pace == Pace::Waiting { allowed } else { allowed.max(next) };
+        if self.remaining.is_none() && at > allowed {
+            return Turn { at: at.min(allowed + UNHEARD_WAIT), is_ours: false };
+        }
         self.next_at = Some(next.max(at + spacing));
         Turn { at, is_ours: true }
     }
@@ -239,9 +245,16 @@ mod tests {
         unlimited.send(at(0));
         unlimited.observe(Bucket::Search, Reported::default(), at(0));
         assert_eq!(turn(unlimited), at(0), "no limit reported: no spacing");
-        let mut unheard = Quota::default();
-        assert_eq!(unheard.take_turn(Bucket::Search, Pace::Scheduled, at(0)).at, at(0));
-        assert_eq!(turn(unheard), at(6), "no answer yet");
+    }
+
+    #[test]
+    fn nobody_reserves_turns_at_the_assumed_limit() {
+        let mut quota = Quota::default();
+        let mut turn = |now| quota.take_turn(Bucket::Search, Pace::Scheduled, now);
+        assert_eq!(turn(at(0)), Turn { at: at(0), is_ours: true });
+        assert_eq!([turn(at(0)), turn(at(0))], [Turn { at: at(1), is_ours: false }; 2], "no answer yet");
+        assert_eq!(turn(at(5)), Turn { at: at(6), is_ours: false });
+        assert_eq!(turn(at(6)), Turn { at: at(6), is_ours: true }, "the first one's may never come");
     }
 
     #[test]
