@@ -387,7 +387,10 @@ fn migrator(migrations: &[MigrationText]) -> Migrator {
     let migration = |&(version, description, sql): &MigrationText| {
         Migration::new(version, Cow::Borrowed(description), MigrationType::Simple, sql.into_sql_str(), false)
     };
-    Migrator::with_migrations(migrations.iter().map(migration).collect())
+    let mut migrator = Migrator::with_migrations(migrations.iter().map(migration).collect());
+    // While replicas are replaced one by one, the old ones find the new ones' schema.
+    migrator.set_ignore_missing(true);
+    migrator
 }
 
 /// A row of `repositories` that was written.

@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use serde_json::json;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, Transaction};
 use tracing::info;
 
@@ -29,7 +29,10 @@ use sqlx::Postgres as Database;
 use sqlx::postgres::{PgConnection as Connection, PgRow as Row};
 
 /// The migrations, by version; the same numbers as SQLite's.
-const MIGRATIONS: &[MigrationText] = &[(1, "initial", include_str!("../../migrations/postgres/0001_initial.sql"))];
+const MIGRATIONS: &[MigrationText] = &[
+    (1, "initial", include_str!("../../migrations/postgres/0001_initial.sql")),
+    (2, "ordered reads", include_str!("../../migrations/postgres/0002_ordered_reads.sql")),
+];
 
 /// The rows of a batch of ids, which is always the first parameter.
 const EACH_ID: &str = "UNNEST($1::int8[]) AS each(value)";
@@ -174,7 +177,7 @@ async fn upsert(connection: &mut Connection, repositories: &[Repository], now: D
     .bind(column(all, |one| one.homepage.as_deref()))
     .bind(column(all, |one| one.language.as_deref()))
     .bind(column(all, |one| one.license.as_deref()))
-    .bind(column(all, |one| json!(one.topics)))
+    .bind(column(all, |one| Json(&one.topics)))
     .bind(column(all, |one| one.default_branch.as_deref()))
     .bind(column(all, |one| one.fork))
     .bind(column(all, |one| one.archived))

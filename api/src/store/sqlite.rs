@@ -29,7 +29,10 @@ use sqlx::Sqlite as Database;
 use sqlx::sqlite::{SqliteConnection as Connection, SqliteRow as Row};
 
 /// The migrations, by version; the same numbers as PostgreSQL's.
-const MIGRATIONS: &[MigrationText] = &[(1, "initial", include_str!("../../migrations/sqlite/0001_initial.sql"))];
+const MIGRATIONS: &[MigrationText] = &[
+    (1, "initial", include_str!("../../migrations/sqlite/0001_initial.sql")),
+    (2, "ordered reads", include_str!("../../migrations/sqlite/0002_ordered_reads.sql")),
+];
 
 /// The rows of a batch of ids, which is always the first parameter.
 const EACH_ID: &str = "json_each($1)";

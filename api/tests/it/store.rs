@@ -408,3 +408,37 @@ contract![
     keeps_a_ledger,
     lets_one_of_many_change_the_quota,
 ];
+
+/// While replicas are replaced one by one, each finds a schema that is older or newer than its own.
+async fn upgrades(database: Database) {
+    let store = api::store::open(&database.url()).await.expect("a database");
+    store.bootstrap().await.expect("a schema");
+    refreshed(&*store, "kubernetes", &[repository(1, 10)], at(0)).await;
+
+    let later = "INSERT INTO _sqlx_migrations SELECT 99, 'later', installed_on, success, checksum, execution_time
+         FROM _sqlx_migrations WHERE version = 1 RETURNING description";
+    assert_eq!(database.query(later).await, ["later"]);
+    assert!(store.has_schema().await.expect("a database"), "a newer one will do");
+    assert!(!store.bootstrap().await.expect("nothing to make"));
+
+    for index in ["repositories_stars", "repositories_updated"] {
+        database.query(&format!("DROP INDEX IF EXISTS {index}")).await;
+    }
+    database.query("DELETE FROM _sqlx_migrations WHERE version > 1").await;
+    assert!(!store.has_schema().await.expect("a database"), "an older one will not");
+    assert!(store.bootstrap().await.expect("brought up to date"));
+    assert!(store.has_schema().await.expect("a database"));
+    assert_eq!(ids(&*store, "kubernetes", Ranking::Popularity).await, [1], "what was stored is kept");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn upgrades_sqlite() {
+    upgrades(crate::databases::sqlite()).await;
+}
+
+#[tokio::test]
+async fn upgrades_postgres() {
+    let Some(database) = crate::databases::postgres() else { return };
+    upgrades(database).await;
+}

@@ -378,6 +378,9 @@ async fn join(connection: &mut Connection, lease: &Lease, topic: &Topic, page: &
 
 /// Counts up the revision of every topic whose lists may differ now, and returns those topics.
 async fn touch(connection: &mut Connection, topic: &Topic, written: &[Written], joined: usize) -> Result<Vec<Topic>> {
+    if written.is_empty() && joined == 0 {
+        return Ok(Vec::new());
+    }
     let written: Vec<RepositoryId> = written.iter().map(|written| written.id).collect();
     let rows = sqlx::query(AssertSqlSafe(format!(
         "UPDATE topics SET revision = revision + 1

@@ -1,0 +1,1 @@
+-- Nothing: SQLite reads and sorts 35,000 repositories in 8 ms, and would not use the indexes that PostgreSQL has here.
