@@ -100,7 +100,7 @@ async fn refresh(store: &SharedStore, topic: &Topic, pages: &[Vec<u8>], own: &Ti
     let finish = lap();
     let rows = store.rows(topic, &Ranking::ALL, Utc::now()).await.expect("rows").expect("a list");
     let read = lap();
-    let lists = Lists::build(rows).await.expect("a list");
+    let lists = Lists::build(rows).await;
     let build = lap();
     assert!(own.publish(&lists).await, "published");
     let publish = lap();

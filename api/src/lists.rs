@@ -14,7 +14,7 @@ use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::store::{Rows, TopicState};
+use crate::store::Rows;
 use crate::topic::Topic;
 
 /// A list's length: as much as five pages of a search show.
@@ -161,20 +161,6 @@ pub struct Standing {
     pub total_count: Option<i64>,
 }
 
-impl Standing {
-    /// `None` when the topic has no list to serve.
-    #[must_use]
-    pub fn of(state: &TopicState) -> Option<Self> {
-        Some(Self {
-            revision: state.revision,
-            modified_at: state.modified_at?,
-            refreshed_at: state.refreshed_at,
-            complete: state.complete,
-            total_count: state.total_count,
-        })
-    }
-}
-
 /// Everything that is served of a topic.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lists {
@@ -190,8 +176,7 @@ pub struct Lists {
 
 impl Lists {
     /// Builds and compresses the lists of all three rankings; some 13 ms of CPU, each on a thread for such work.
-    pub async fn build(rows: Rows) -> Option<Arc<Self>> {
-        let standing = Standing::of(&rows.state)?;
+    pub async fn build(rows: Rows) -> Arc<Self> {
         let lists = rows.lists.into_iter().map(|json| tokio::task::spawn_blocking(move || List::new(json)));
         let lists = match try_join_all(lists).await {
             Ok(lists) => lists.try_into().expect("the rows are of every ranking"),
@@ -199,7 +184,7 @@ impl Lists {
             // The runtime has stopped, and so will this.
             Err(_) => std::future::pending().await,
         };
-        Some(Arc::new(Self { valid_until: rows.state.valid_until(), topic: rows.state.topic, standing, lists }))
+        Arc::new(Self { topic: rows.topic, standing: rows.standing, valid_until: rows.valid_until, lists })
     }
 
     /// Whether it is time to ask GitHub again for a topic that it knew nothing of.

@@ -158,7 +158,7 @@ impl Reader {
         self.database_down.store(rows.is_err(), Ordering::Relaxed);
         let Some(rows) = rows? else { return Ok(None) };
         self.note_read(topic);
-        let Some(lists) = Lists::build(rows).await else { return Ok(None) };
+        let lists = Lists::build(rows).await;
         self.tiers.fill(&lists).await;
         Ok(Some((lists, None)))
     }
@@ -185,7 +185,7 @@ impl Reader {
     /// What the database has; nothing once it is time to ask GitHub again for a topic that it knew nothing of.
     async fn stored(&self, topic: &Topic, rankings: &[Ranking]) -> Result<Option<Rows>, Error> {
         let now = self.clock.now();
-        let expired = |rows: &Rows| rows.state.valid_until().is_some_and(|until| until <= now);
+        let expired = |rows: &Rows| rows.valid_until.is_some_and(|until| until <= now);
         match tokio::time::timeout(DATABASE_TIMEOUT, self.store.rows(topic, rankings, now)).await {
             Ok(rows) => Ok(rows?.filter(|rows| !expired(rows))),
             Err(_) => {

@@ -361,12 +361,8 @@ impl Parts {
     async fn publish(&self, topic: &Topic) -> Result<(), StoreError> {
         let now = self.clock.now();
         let rows = self.store.rows(topic, &Ranking::ALL, now).await?;
-        let lists = match rows {
-            Some(rows) => Lists::build(rows).await,
-            None => None,
-        };
-        let everywhere = match lists {
-            Some(lists) => self.tiers.publish(&lists).await,
+        let everywhere = match rows {
+            Some(rows) => self.tiers.publish(&Lists::build(rows).await).await,
             None => {
                 let tracked_anew = self.store.topic(topic).await?.map(|state| state.revision);
                 self.tiers.forget(topic, tracked_anew.unwrap_or_else(|| first_revision(now))).await

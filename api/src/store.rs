@@ -16,7 +16,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use strum::{EnumString, IntoStaticStr};
 
 use crate::config::DatabaseUrl;
-use crate::lists::Ranking;
+use crate::lists::{Ranking, Standing};
 use crate::quota::{Bucket, Quota};
 use crate::refresh::plan::{Covered, Slice};
 use crate::refresh::report::{Cause, Outcome, Refresh, Report};
@@ -97,14 +97,12 @@ impl TopicState {
     /// GitHub knows nothing of the topic: remembered for a while, but not refreshed.
     #[must_use]
     pub fn is_unknown_to_github(&self) -> bool {
-        self.origin == Origin::OnDemand && self.total_count == Some(0) && self.stored == 0
+        is_unknown_to_github(self.origin, self.total_count, self.stored > 0)
     }
+}
 
-    /// When it is time to ask GitHub again for a topic that it knew nothing of.
-    #[must_use]
-    pub fn valid_until(&self) -> Option<DateTime<Utc>> {
-        self.modified_at.filter(|_| self.is_unknown_to_github()).map(|at| at + UNKNOWN_TOPIC_TIME)
-    }
+fn is_unknown_to_github(origin: Origin, total_count: Option<i64>, has_stored: bool) -> bool {
+    origin == Origin::OnDemand && total_count == Some(0) && !has_stored
 }
 
 /// How many topics strangers may have tracked.
@@ -127,11 +125,15 @@ pub enum Tracked {
     TooManyNew(DateTime<Utc>),
 }
 
-/// Lists as the database has them, with the state they belong to: read in one transaction.
+/// Lists as the database has them, with what their headers say: read in one transaction.
 #[derive(Clone, Debug)]
 pub struct Rows {
-    /// The topic as it was when the rows were read.
-    pub state: TopicState,
+    /// Whose lists these are.
+    pub topic: Topic,
+    /// What their headers say.
+    pub standing: Standing,
+    /// A topic that GitHub knows nothing of is asked for again at this time.
+    pub valid_until: Option<DateTime<Utc>>,
     /// The JSON of each ranking asked for, in that order: compact, an array of objects.
     pub lists: Vec<Vec<u8>>,
 }

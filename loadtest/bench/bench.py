@@ -67,8 +67,8 @@ def cases(stack, quick, varnish):
         first = name == "best match"
         if first or not quick:
             suffix = "" if first else f" ({name})"
-            case(f"/db direct{suffix}", replica + path.replace("/api", "/db"))
-            case(f"/db proxy{suffix}", proxy + path.replace("/api", "/db"))
+            case(f"/db direct{suffix}", replica + path.replace("/api", "/db"), first)
+            case(f"/db proxy{suffix}", proxy + path.replace("/api", "/db"), first)
     case("file, /test", files + "/test")
     case("proxy, /test", proxy + "/test")
     case("direct, /test", replica + "/test")

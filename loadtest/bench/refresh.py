@@ -7,7 +7,7 @@ import statistics
 import subprocess
 from pathlib import Path
 
-from measure import Case, measure, script
+from measure import Case, measure, median, script
 from processes import Processes, fetch, progress, wait_for
 from stack import ROOT, Stack
 
@@ -73,7 +73,16 @@ def grown(folder, disk, what, topics, repositories, coverage, name):
             assert fetch(stack.url("api-a", path))[0] == 200
         lists = sum(len(fetch(stack.url("api-a", f"/api/{ranking}{topic}"), headers={"Accept-Encoding": encoding})[2])
                     for topic in topics for ranking in ["", "popularity/", "activity/"] for encoding in ["identity", "gzip", "br"])
-        lua = script(inner[0], "topics", paths)
-        runs = [measure(processes, Case(what, stack.url("api-a"), {"Accept-Encoding": "gzip"}, script=lua), 2) for _ in range(3)]
-        return {"what": what, "micros": statistics.median(run.micros for run in runs), "failed": sum(run.failed for run in runs),
-                "memory": processes.memory("api-a"), "lists": lists / 1e6, "first": first, "again": again}
+        stack.settle()
+
+        def reads(route):
+            lua = script(inner[0], route, [path.replace("api", route) for path in paths])
+            case = Case(what, stack.url("api-a"), {"Accept-Encoding": "gzip"}, script=lua)
+            return [measure(processes, case, 2) for _ in range(3)]
+
+        kept = reads("api")
+        memory = processes.memory("api-a")
+        stored = reads("db")
+        return {"what": what, "micros": median(kept, lambda run: run.micros), "stored": median(stored, lambda run: run.micros),
+                "failed": sum(run.failed for run in kept + stored), "memory": memory, "lists": lists / 1e6, "first": first,
+                "again": again}

@@ -142,10 +142,10 @@ def refreshes(results):
 
 
 def growth(rows):
-    lines = [[row["what"], f"{row['micros']:.0f}", f"{row['memory']:.0f}", f"{row['lists']:.1f}", f"{row['first']:.1f}",
+    lines = [[row["what"], f"{row['micros']:.0f}", f"{row['stored']:,.0f}", f"{row['memory']:.0f}", f"{row['lists']:.1f}", f"{row['first']:.1f}",
               f"{row['again']:.1f}"] for row in rows]
     return "## Growth\n\nReads go over all topics in turn, direct, gzip, 32 connections. The stand-in for GitHub sets no pace.\n\n" + table(
-        ["", "CPU µs a read", "replica's memory, MB", "its lists, MB", "first refresh, s", "the next, nothing changed, s"], lines)
+        ["", "CPU µs a read", "of `/db`", "replica's memory, MB", "its lists, MB", "first refresh, s", "the next, nothing changed, s"], lines)
 
 
 def picture(measured):

@@ -20,8 +20,8 @@ const FRESH: TimeDelta = TimeDelta::seconds(60);
 /// A copy that nothing below confirms is still better than none, but not for ever.
 const KEPT: Duration = Duration::from_hours(24);
 
-/// All lists of some 100 topics; the least used ones go first.
-const CAPACITY_BYTES: u64 = 64 << 20;
+/// All lists of some 250 topics; the least used ones go first.
+const CAPACITY_BYTES: u64 = 128 << 20;
 
 /// The first tier.
 pub struct MemoryCache {

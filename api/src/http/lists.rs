@@ -54,11 +54,10 @@ pub(super) fn cached(ranking: Ranking) -> MethodRouter<Arc<Service>> {
 pub(super) fn stored(ranking: Ranking) -> MethodRouter<Arc<Service>> {
     get(async move |State(service): State<Arc<Service>>, topic: Topic, request: Request| -> Result<Response, Error> {
         let rows = service.reader.rows(&topic, ranking).await?;
-        let standing = Standing::of(&rows.state).ok_or(Error::Internal)?;
         let json = rows.lists.into_iter().next().ok_or(Error::Internal)?;
         let body = lists::Body::new(json.into(), Encoding::Identity);
-        let current = is_current(request.headers(), std::iter::once(&body.etag), standing.modified_at);
-        let mut response = answer(head(&standing, &body.etag, Encoding::Identity), body.bytes, current);
+        let current = is_current(request.headers(), std::iter::once(&body.etag), rows.standing.modified_at);
+        let mut response = answer(head(&rows.standing, &body.etag, Encoding::Identity), body.bytes, current);
         response.headers_mut().insert(CACHE_STATUS, cache_status(None));
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         Ok(response)

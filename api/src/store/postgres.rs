@@ -60,8 +60,10 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a connection outside the pool may take to come.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What every connection sets: no statement, and no writer that was cut off, may hold the others up for ever.
-const LIMITS: [(&str, &str); 2] = [("statement_timeout", "10s"), ("idle_in_transaction_session_timeout", "15s")];
+/// What every connection sets. No statement, and no writer that was cut off, may hold the others up for ever. And what is read
+/// is in memory: by default PostgreSQL thinks of disks that turn, and reads all repositories rather than look up a hundred.
+const SESSION: [(&str, &str); 3] =
+    [("statement_timeout", "10s"), ("idle_in_transaction_session_timeout", "15s"), ("random_page_cost", "1.1")];
 
 /// The SQLSTATE of a database that does not exist.
 const INVALID_CATALOG_NAME: &str = "3D000";
@@ -78,7 +80,7 @@ pub(super) struct SqlStore {
 impl SqlStore {
     /// A pool that connects when it is first used: a server that is down is no error yet.
     pub(super) fn open(options: &PgConnectOptions) -> Self {
-        let options = options.clone().options(LIMITS);
+        let options = options.clone().options(SESSION);
         let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT);
         Self { pool: pool.connect_lazy_with(options.clone()), options }
     }

@@ -132,7 +132,7 @@ async fn stores_pages_and_rewrites_only_what_changed(store: SharedStore) {
         (&second["language"], timestamp(&second["updated_at"]), &second["pushed_at"]),
         (&"Rust".into(), at(30).timestamp(), &Value::Null)
     );
-    let state = rows.state;
+    let state = store.topic(&topic("kubernetes")).await.expect("a database").expect("tracked");
     assert_eq!((state.stored, state.total_count, state.complete, state.refreshed_at), (4, Some(4), true, Some(at(3))));
 }
 
@@ -161,7 +161,7 @@ async fn gives_every_revision_a_later_second(store: SharedStore) {
         keep(&*store, &lease, &[repository(1, stars)], at(0)).await;
         let state = async || {
             let rows = store.rows(&topic("kubernetes"), &Ranking::ALL, at(0)).await.expect("rows").expect("a list");
-            (rows.state.modified_at, rows.state.revision)
+            (Some(rows.standing.modified_at), rows.standing.revision)
         };
         let during = state().await;
         assert!(during.0 > last, "the clock stands still, the list's date does not");

@@ -5,16 +5,24 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{AssertSqlSafe, Row as _};
 
 use super::{Connection, EACH_ID, EACH_NAME, Row, SqlStore, ids, names, text};
-use crate::lists::Ranking;
+use crate::lists::{Ranking, Standing};
 use crate::refresh::plan::Covered;
 use crate::repository::ListItem;
-use crate::store::{OnDemandLimits, Origin, Result, Rows, TopicState, TopicStore, Tracked, first_revision, next_modified};
+use crate::store::{
+    OnDemandLimits, Origin, Result, Rows, TopicState, TopicStore, Tracked, UNKNOWN_TOPIC_TIME, first_revision,
+    is_unknown_to_github, next_modified,
+};
 use crate::topic::Topic;
 
 const STATE: &str = "SELECT name, origin, tracked_at, last_read_at, revision, modified_at, refreshed_at, complete, total_count,
-        found, shrunk_to, shrunk_at, covered_at, changes_until, revision > listed_revision AS unlisted,
+        found, shrunk_to, shrunk_at, covered_at, changes_until,
         (SELECT count(*) FROM topic_repositories WHERE topic = name) AS stored
     FROM topics";
+
+/// What a topic's lists need; counting what it has stored would take longer than a list where that is much.
+const HEAD: &str = "SELECT origin, revision, modified_at, refreshed_at, complete, total_count,
+        revision > listed_revision AS is_unlisted, EXISTS (SELECT 1 FROM topic_repositories WHERE topic = name) AS has_stored
+    FROM topics WHERE name = $1 AND modified_at IS NOT NULL";
 
 /// Room for a repository's JSON: 270 bytes on average.
 const ITEM_BYTES: usize = 320;
@@ -77,7 +85,8 @@ impl TopicStore for SqlStore {
     }
 
     async fn topic(&self, topic: &Topic) -> Result<Option<TopicState>> {
-        topic_state(&mut *self.read().await?, topic).await
+        let query = sqlx::query(AssertSqlSafe(format!("{STATE} WHERE name = $1"))).bind(topic.as_str());
+        Ok(query.fetch_optional(self.reader()).await?.as_ref().map(state).transpose()?)
     }
 
     async fn mark_read(&self, topic: &Topic, now: DateTime<Utc>) -> Result<()> {
@@ -123,16 +132,12 @@ impl TopicStore for SqlStore {
 
     async fn rows(&self, topic: &Topic, rankings: &[Ranking], now: DateTime<Utc>) -> Result<Option<Rows>> {
         let mut transaction = self.read().await?;
-        let Some(row) = topic_row(&mut transaction, topic).await? else { return Ok(None) };
-        let mut state = state(&row)?;
-        if state.modified_at.is_none() {
-            return Ok(None);
-        }
-        if row.try_get("unlisted")? {
+        let Some(mut head) = head(&mut transaction, topic).await? else { return Ok(None) };
+        if head.try_get("is_unlisted")? {
             transaction = self.write().await?;
             list_revision(&mut transaction, topic, now).await?;
-            match topic_state(&mut transaction, topic).await? {
-                Some(listed) => state = listed,
+            match self::head(&mut transaction, topic).await? {
+                Some(listed) => head = listed,
                 None => return Ok(None),
             }
         }
@@ -142,7 +147,10 @@ impl TopicStore for SqlStore {
             lists.push(json(&rows)?);
         }
         transaction.commit().await?;
-        Ok(Some(Rows { state, lists }))
+        let standing = standing(&head)?;
+        let is_unknown = is_unknown_to_github(text(&head, "origin")?, standing.total_count, head.try_get("has_stored")?);
+        let valid_until = is_unknown.then(|| standing.modified_at + UNKNOWN_TOPIC_TIME);
+        Ok(Some(Rows { topic: topic.clone(), standing, valid_until, lists }))
     }
 }
 
@@ -162,13 +170,18 @@ async fn refusal(connection: &mut Connection, limits: OnDemandLimits, now: DateT
     Ok(new.last().filter(|_| full).map(|oldest| Tracked::TooManyNew(*oldest + hour)))
 }
 
-async fn topic_state(connection: &mut Connection, topic: &Topic) -> Result<Option<TopicState>> {
-    Ok(topic_row(connection, topic).await?.as_ref().map(state).transpose()?)
+async fn head(connection: &mut Connection, topic: &Topic) -> Result<Option<Row>> {
+    Ok(sqlx::query(HEAD).bind(topic.as_str()).fetch_optional(connection).await?)
 }
 
-async fn topic_row(connection: &mut Connection, topic: &Topic) -> Result<Option<Row>> {
-    let query = sqlx::query(AssertSqlSafe(format!("{STATE} WHERE name = $1"))).bind(topic.as_str());
-    Ok(query.fetch_optional(connection).await?)
+fn standing(head: &Row) -> sqlx::Result<Standing> {
+    Ok(Standing {
+        revision: head.try_get("revision")?,
+        modified_at: head.try_get("modified_at")?,
+        refreshed_at: head.try_get("refreshed_at")?,
+        complete: head.try_get("complete")?,
+        total_count: head.try_get("total_count")?,
+    })
 }
 
 fn state(row: &Row) -> sqlx::Result<TopicState> {
