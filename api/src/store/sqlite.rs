@@ -40,8 +40,9 @@ const EACH_ID: &str = "json_each($1)";
 /// The rows of a batch of names, likewise.
 const EACH_NAME: &str = "json_each($1)";
 
-/// The rows of a batch of ids with their places in it, from 0.
-const PLACES: &str = "(SELECT value, key AS place FROM json_each($1)) AS best";
+/// The rows of a batch of ids with their places in it, from 0. The limit is none, but keeps SQLite from reading the batch anew
+/// for each row that it is joined with.
+const PLACES: &str = "(SELECT value, key AS place FROM json_each($1) LIMIT -1) AS best";
 
 /// A transaction that writes has the only write lock from its begin.
 const WITH_LOCK: &str = "";

@@ -398,16 +398,17 @@ async fn touch(connection: &mut Connection, topic: &Topic, written: &[Written], 
 
 /// Gives the topic's repositories their places in best match.
 async fn rank(connection: &mut Connection, topic: &Topic, best_match: &[RepositoryId]) -> Result<()> {
-    sqlx::query(AssertSqlSafe(format!(
-        "UPDATE topic_repositories SET rank = ranked.place
-         FROM (SELECT member.repository_id AS id, best.place AS place FROM topic_repositories AS member
-               LEFT JOIN {PLACES} ON best.value = member.repository_id WHERE member.topic = $2) AS ranked
-         WHERE topic = $2 AND repository_id = ranked.id AND rank IS DISTINCT FROM ranked.place"
-    )))
-    .bind(ids(best_match))
-    .bind(topic.as_str())
-    .execute(connection)
-    .await?;
+    let others = format!(
+        "UPDATE topic_repositories SET rank = NULL
+         WHERE topic = $2 AND rank IS NOT NULL AND repository_id NOT IN (SELECT value FROM {EACH_ID})"
+    );
+    let placed = format!(
+        "UPDATE topic_repositories SET rank = place FROM {PLACES}
+         WHERE topic = $2 AND repository_id = best.value AND rank IS DISTINCT FROM place"
+    );
+    for update in [others, placed] {
+        sqlx::query(AssertSqlSafe(update)).bind(ids(best_match)).bind(topic.as_str()).execute(&mut *connection).await?;
+    }
     Ok(())
 }
 
