@@ -2,10 +2,11 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::TryStreamExt;
 use sqlx::{AssertSqlSafe, Row as _};
 
 use super::{Connection, EACH_ID, EACH_NAME, Row, SqlStore, ids, names, text};
-use crate::lists::{Ranking, Standing};
+use crate::lists::{LIST_LENGTH, Ranking, Standing};
 use crate::refresh::plan::Covered;
 use crate::repository::ListItem;
 use crate::store::{
@@ -143,8 +144,7 @@ impl TopicStore for SqlStore {
         }
         let mut lists = Vec::with_capacity(rankings.len());
         for ranking in rankings {
-            let rows = sqlx::query(select(*ranking)).bind(topic.as_str()).fetch_all(&mut *transaction).await?;
-            lists.push(json(&rows)?);
+            lists.push(json(&mut transaction, topic, *ranking).await?);
         }
         transaction.commit().await?;
         let standing = standing(&head)?;
@@ -224,15 +224,16 @@ fn select(ranking: Ranking) -> &'static str {
     }
 }
 
-/// A list's JSON, written in one pass over its rows.
-fn json(rows: &[Row]) -> sqlx::Result<Vec<u8>> {
-    let mut json = Vec::with_capacity(2 + rows.len() * ITEM_BYTES);
+/// A list's JSON, written in one pass over its rows as they come.
+async fn json(connection: &mut Connection, topic: &Topic, ranking: Ranking) -> sqlx::Result<Vec<u8>> {
+    let mut json = Vec::with_capacity(2 + LIST_LENGTH * ITEM_BYTES);
     json.push(b'[');
-    for (index, row) in rows.iter().enumerate() {
-        if index > 0 {
+    let mut rows = sqlx::query(select(ranking)).bind(topic.as_str()).fetch(connection);
+    while let Some(row) = rows.try_next().await? {
+        if json.len() > 1 {
             json.push(b',');
         }
-        serde_json::to_writer(&mut json, &item(row)?).map_err(|error| sqlx::Error::Decode(error.into()))?;
+        serde_json::to_writer(&mut json, &item(&row)?).map_err(|error| sqlx::Error::Decode(error.into()))?;
     }
     json.push(b']');
     Ok(json)
