@@ -241,7 +241,7 @@ impl GitHub {
             if turn.at > patience.until.max(now) {
                 return Err(GitHubError::Limited { until: turn.at });
             }
-            if self.store.save_quota(bucket, &quota).await? {
+            if !turn.is_ours || self.store.save_quota(bucket, &quota).await? {
                 debug!(?turn, "the next request's turn");
                 return Ok(turn);
             }

@@ -36,7 +36,8 @@ const LONGEST_QUEUE: TimeDelta = TimeDelta::hours(1);
 /// The lowest that GitHub has for searches: without a token.
 const ASSUMED_LIMIT: i64 = 10;
 
-/// Before GitHub's first answer, who is not the first asks again after this: the real limit may be far above the assumed one.
+/// Where nothing is known of what remains, as before GitHub's first answer, who is not the first asks again after this: the
+/// real limit may be far above the assumed one.
 const UNHEARD_WAIT: TimeDelta = TimeDelta::seconds(1);
 
 /// Limits above this need no spacing: a private server's, or none to speak of.
@@ -133,7 +134,8 @@ impl Quota {
     }
 
     /// Takes the next turn. Whoever asks again after each answer shares the turns fairly with others who do. Where the window
-    /// has nothing left for this pace there is only a time to ask again: the turns until then are for others.
+    /// has nothing left for this pace there is only a time to ask again: the turns until then are for others. So it is before
+    /// GitHub has told what it allows, while another turn is not over.
     pub fn take_turn(&mut self, bucket: Bucket, pace: Pace, now: DateTime<Utc>) -> Turn {
         let allowed = self.allowed_at(pace, now);
         let Some(spacing) = self.spacing(bucket) else { return Turn { at: allowed, is_ours: true } };

@@ -65,6 +65,7 @@ MUTANTS = [
     ("only GitHub says that a repository is gone", "lib answer::", SRC + "github/answer.rs", "404 | 410 | 451) && is_json(&answer.headers)", "404 | 410 | 451)"),
     ("only GitHub says that there is no limit", "lib answer::", SRC + "github/answer.rs", "(good && is_json(&answer.headers)) ||", "good ||"),
     ("before the first answer the lowest limit is assumed", "lib quota::", QUOTA, "limit: Some(ASSUMED_LIMIT)", "limit: None"),
+    ("until then nobody queues by it", "lib quota::", QUOTA, "self.remaining.is_none() && at > allowed", "false"),
     ("pages of another origin are not followed", "lib search::", SRC + "github/search.rs", "if url.origin() == base.origin()", "if true"),
 ]
 

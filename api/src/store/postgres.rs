@@ -71,6 +71,9 @@ const INVALID_CATALOG_NAME: &str = "3D000";
 /// Those of one that somebody else has just created.
 const ALREADY_THERE: [&str; 2] = ["42P04", "23505"];
 
+/// With a plan for each topic: one for all, which PostgreSQL may settle on, looks up each row of a large topic.
+const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL plan_cache_mode = force_custom_plan";
+
 /// PostgreSQL behind the seam.
 pub(super) struct SqlStore {
     pool: PgPool,
@@ -95,7 +98,7 @@ impl SqlStore {
 
     /// A transaction that sees the data of one instant.
     async fn read(&self) -> Result<Transaction<'static, Database>> {
-        Ok(self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+        Ok(self.pool.begin_with(BEGIN_READ).await?)
     }
 
     /// A transaction that may write.

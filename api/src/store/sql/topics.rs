@@ -135,6 +135,8 @@ impl TopicStore for SqlStore {
         let mut transaction = self.read().await?;
         let Some(mut head) = head(&mut transaction, topic).await? else { return Ok(None) };
         if head.try_get("is_unlisted")? {
+            // Its connection first: many who waited for a second one could keep all of them.
+            transaction.commit().await?;
             transaction = self.write().await?;
             list_revision(&mut transaction, topic, now).await?;
             match self::head(&mut transaction, topic).await? {
