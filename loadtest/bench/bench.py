@@ -110,7 +110,7 @@ def cold_starts(stack, processes, times):
 def reads(folder, disk, quick, varnish):
     """The first part: lists as they are read."""
     # Many short rounds: what disturbs the machine lasts for seconds.
-    seconds, rounds = 1, 1 if quick else 7
+    seconds, rounds = 1, 1 if quick else 5
     with Processes(folder, disk) as processes:
         stack = Stack(processes)
         stack.start()
