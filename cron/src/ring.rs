@@ -18,7 +18,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// So that a ring has gone out when the next is due.
 const BEFORE_THE_NEXT: TimeDelta = TimeDelta::seconds(1);
 
-/// Where rings are due more often than a refresh may take, it is still seen to its end; rings due meanwhile are left out.
+/// Where the next ring is due sooner than a refresh may take, it is still seen to its end; rings due meanwhile are left out.
 const SHORTEST: Duration = Duration::from_secs(600);
 
 /// A ring of the scheduler's: tries until there is a report or the next ring is due, which joins a refresh that still runs.
@@ -32,31 +32,28 @@ pub(crate) async fn with_retries(mirror: &Mirror, schedule: &Schedule) -> anyhow
         .retry(pauses)
         .when(Error::may_pass)
         .notify(|error, pause| warn!(%error, "no refresh; next try in {:.1} s", pause.as_secs_f64()));
-    in_time(schedule, tries).await
+    let now = Utc::now();
+    let until_next = (schedule.next(now) - now - BEFORE_THE_NEXT).to_std().unwrap_or_default();
+    match tokio::time::timeout(until_next.max(SHORTEST), tries).await {
+        Ok(report) => Ok(report?),
+        Err(_) => bail!("no refresh has ended, and the next is due"),
+    }
 }
 
-/// `cron --once`: one try, since the scheduler that calls it has retries of its own.
+/// `cron --once`: one try, since the scheduler that calls it has retries of its own, and a schedule of its own that says how
+/// long it may take.
 ///
 /// # Errors
 /// When the refresh did not come about or is not complete.
 pub(crate) async fn once(config: &Config) -> anyhow::Result<()> {
     let mirror = Mirror::new(config)?;
-    let report = in_time(&config.schedule, mirror.refresh()).await?;
+    let report = mirror.refresh().await?;
     if report.outcome != Outcome::Complete {
         let reason = report.reason.as_deref().unwrap_or("the service's log says why");
         bail!("the refresh {} is not complete: {reason}", report.id);
     }
     tell(&report);
     Ok(())
-}
-
-async fn in_time(schedule: &Schedule, refresh: impl Future<Output = Result<Report, Error>>) -> anyhow::Result<Report> {
-    let now = Utc::now();
-    let until_next = (schedule.next(now) - now - BEFORE_THE_NEXT).to_std().unwrap_or_default();
-    match tokio::time::timeout(until_next.max(SHORTEST), refresh).await {
-        Ok(report) => Ok(report?),
-        Err(_) => bail!("no refresh has ended, and the next is due"),
-    }
 }
 
 /// The report as a log line.

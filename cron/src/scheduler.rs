@@ -1,6 +1,7 @@
 //! Ringing at start and then on schedule, until told to stop.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::{SecondsFormat, Utc};
@@ -24,6 +25,8 @@ struct Bell {
     mirror: Mirror,
     /// Held while a ring is out.
     ringing: Mutex<()>,
+    /// Whether a ring is due that has not gone out.
+    due: AtomicBool,
     tasks: TaskTracker,
     stopping: CancellationToken,
 }
@@ -38,7 +41,7 @@ pub(crate) async fn run(config: Config, stop: impl Future<Output = ()>) -> anyho
     let next = config.schedule.next(Utc::now()).to_rfc3339_opts(SecondsFormat::Secs, true);
     info!(api_url = %config.api_url, next, "ringing now and on schedule");
     let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
-    let bell = Arc::new(Bell { config, mirror, ringing: Mutex::new(()), tasks, stopping });
+    let bell = Arc::new(Bell { config, mirror, ringing: Mutex::new(()), due: AtomicBool::new(false), tasks, stopping });
 
     let mut scheduler = JobScheduler::new().await?;
     for expression in bell.config.schedule.expressions() {
@@ -63,16 +66,26 @@ pub(crate) async fn run(config: Config, stop: impl Future<Output = ()>) -> anyho
 
 impl Bell {
     async fn ring(self: Arc<Self>) {
-        let ring = self.stopping.run_until_cancelled(async {
-            match self.ringing.try_lock() {
-                Ok(_ringing) => self.refresh().await,
-                Err(_) => debug!("the ring before is still out: this one is left out"),
+        self.due.store(true, Ordering::SeqCst);
+        let rings = self.stopping.run_until_cancelled(async {
+            // Looked at again after each ring: the one that is still out rings in place of one that comes meanwhile, if need be.
+            while self.due.load(Ordering::SeqCst) {
+                let Ok(_ringing) = self.ringing.try_lock() else {
+                    debug!("the ring before is still out");
+                    break;
+                };
+                self.due.store(false, Ordering::SeqCst);
+                if self.refresh().await {
+                    // What was due meanwhile has its refresh.
+                    self.due.store(false, Ordering::SeqCst);
+                }
             }
         });
-        self.tasks.track_future(ring).await;
+        self.tasks.track_future(rings).await;
     }
 
-    async fn refresh(&self) {
+    /// Whether there is a report.
+    async fn refresh(&self) -> bool {
         match ring::with_retries(&self.mirror, &self.config.schedule).await {
             Ok(report) => {
                 ring::tell(&report);
@@ -80,8 +93,12 @@ impl Bell {
                 if let Err(error) = last_success::note(&self.config.state_file, Utc::now()) {
                     warn!(error = format!("{error:#}"), "the success could not be noted");
                 }
+                true
             }
-            Err(error) => error!(error = format!("{error:#}"), "no refresh; the next ring tries again"),
+            Err(error) => {
+                error!(error = format!("{error:#}"), "no refresh; the next ring tries again");
+                false
+            }
         }
     }
 }

@@ -55,6 +55,27 @@ async fn rings_that_are_due_while_one_is_out_are_left_out() {
     eventually("the next ring", async || stand_in.service().rings >= 2).await;
 }
 
+/// As when the first ring goes out shortly before the hour, and gives up after it.
+#[tokio::test]
+async fn a_ring_that_was_left_out_comes_after_one_that_gave_up() {
+    let stand_in = StandIn::start();
+    stand_in.service().running = true;
+    let due = chrono::Utc::now() + chrono::TimeDelta::seconds(2);
+    let cron = Cron::new(&stand_in, &due.format("%S %M %H %d %m *").to_string());
+    let running = cron.start();
+    // Polls grow rarer: the fourth comes after three seconds.
+    eventually("four polls", async || stand_in.service().polls >= 4).await;
+    assert_eq!(stand_in.service().rings, 1);
+    // Nobody asks again after this answer.
+    stand_in.service().poll_faults.push_back(StatusCode::UNAUTHORIZED);
+    eventually("the ring that was left out", async || stand_in.service().rings == 2).await;
+    stand_in.service().running = false;
+    let (started, polls) = (cron.noted(), stand_in.service().polls);
+    eventually("it has succeeded", async || stand_in.service().polls > polls && cron.noted() != started).await;
+    let (code, log) = running.stop("-TERM").await;
+    assert_eq!((code, stand_in.service().rings), (0, 2), "{log}");
+}
+
 #[tokio::test]
 async fn a_failed_ring_is_tried_again() {
     let stand_in = StandIn::start();
