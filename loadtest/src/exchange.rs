@@ -1,7 +1,9 @@
 //! One request and its answer, read to the last byte.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::io::Read;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use flate2::read::GzDecoder;
@@ -40,10 +42,26 @@ impl Answer {
     }
 }
 
+/// How often a proxy said 429, by goose's name of the row. That is no fault of the service and no list either, and goose,
+/// which counts every answer as the one or the other, does not hear of it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Limited(Arc<Mutex<BTreeMap<String, usize>>>);
+
+impl Limited {
+    fn count(&self, row: String) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(row).or_default() += 1;
+    }
+
+    pub(crate) fn rows(&self) -> BTreeMap<String, usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// Sends a request, takes the time to the last byte, which goose's own clock would leave out, has the answer checked, and
-/// counts it under `row`. `None` when the answer was wrong or none came.
+/// counts it under `row`. `None` when the answer was wrong or none came, or a 429 where that is allowed: with `limited`.
 pub(crate) async fn exchange(
     user: &mut GooseUser,
+    limited: Option<&Limited>,
     method: Method,
     row: &str,
     path: &str,
@@ -63,13 +81,14 @@ pub(crate) async fn exchange(
     let answer = whole(request).await;
     let took = started.elapsed();
     let status = answer.as_ref().ok().map(|answer| answer.status);
-    // A proxy that limits is no fault of the service and no list either: it has a row of its own.
-    let limited = status == Some(StatusCode::TOO_MANY_REQUESTS);
-    let row = if limited { format!("{row} (limited)") } else { row.to_owned() };
+    if let (Some(StatusCode::TOO_MANY_REQUESTS), Some(limited)) = (status, limited) {
+        limited.count(format!("{method} {row}"));
+        return Ok(None);
+    }
     let answer = answer.and_then(|answer| check(&answer).map(|()| answer));
     let error = answer.as_ref().err().map(String::as_str);
     let status = status.map(|status| status.as_u16());
-    user.record_custom_request_duration(method.as_str(), &row, took, error.is_none(), status, error).await?;
+    user.record_custom_request_duration(method.as_str(), row, took, error.is_none(), status, error).await?;
     Ok(answer.ok())
 }
 

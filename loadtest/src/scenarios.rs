@@ -9,13 +9,14 @@ use reqwest::header::{ACCEPT_ENCODING, ETAG, IF_NONE_MATCH, RETRY_AFTER};
 use reqwest::{Method, StatusCode};
 
 use crate::check::{self, Ranking};
-use crate::exchange::{Answer, exchange};
+use crate::exchange::{Answer, Limited, exchange};
 
-/// The topic that is read, and how long its lists are.
+/// The topic that is read, how long its lists are, and how often a proxy refused one.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) topic: String,
     pub(crate) size: usize,
+    pub(crate) limited: Limited,
 }
 
 /// Topics that nobody has: always the same, since each new one costs the service a search.
@@ -66,7 +67,7 @@ fn clients(target: &Target) -> Result<Scenario, GooseError> {
             Box::pin(list(user, target, activity.0, activity.1, "identity"))
         }))
         .register_transaction(transaction(target, |user, target| Box::pin(head(user, target))).set_weight(2)?)
-        .register_transaction(transaction(target, |user, _| Box::pin(unknown(user)))))
+        .register_transaction(transaction(target, |user, target| Box::pin(unknown(user, target)))))
 }
 
 type Doing<'r> = std::pin::Pin<Box<dyn Future<Output = TransactionResult> + Send + 'r>>;
@@ -85,22 +86,17 @@ async fn hello(user: &mut GooseUser) -> TransactionResult {
         ok(answer)?;
         if *answer.body("identity")? == *b"Oh, Hello World" { Ok(()) } else { Err("another text".to_owned()) }
     };
-    exchange(user, Method::GET, "/test", "/test", &[], check).await?;
+    exchange(user, None, Method::GET, "/test", "/test", &[], check).await?;
     Ok(())
 }
 
 async fn list(user: &mut GooseUser, target: Target, prefix: &str, ranking: Ranking, encoding: &str) -> TransactionResult {
-    // A proxy may limit the lists that are not cached.
-    let may_be_limited = prefix.starts_with("/db");
-    let check = |answer: &Answer| match answer.status {
-        StatusCode::TOO_MANY_REQUESTS if may_be_limited => Ok(()),
-        _ => {
-            ok(answer)?;
-            check::list(ranking, target.size, &answer.body(encoding)?)
-        }
+    let check = |answer: &Answer| {
+        ok(answer)?;
+        check::list(ranking, target.size, &answer.body(encoding)?)
     };
     let (row, path) = (format!("{prefix}/{{topic}}"), format!("{prefix}/{}", target.topic));
-    exchange(user, Method::GET, &row, &path, &[(ACCEPT_ENCODING, encoding)], check).await?;
+    exchange(user, Some(&target.limited), Method::GET, &row, &path, &[(ACCEPT_ENCODING, encoding)], check).await?;
     Ok(())
 }
 
@@ -122,7 +118,7 @@ async fn conditional(user: &mut GooseUser, target: Target) -> TransactionResult 
     };
     let row = if copy.is_some() { "/api/popularity/{topic} (If-None-Match)" } else { "/api/popularity/{topic}" };
     let path = format!("/api/popularity/{}", target.topic);
-    let answer = exchange(user, Method::GET, row, &path, &headers, check).await?;
+    let answer = exchange(user, Some(&target.limited), Method::GET, row, &path, &headers, check).await?;
     if let Some(etag) = answer.as_ref().and_then(|answer| answer.header(&ETAG)) {
         user.set_session_data(Copy(etag.to_owned()));
     }
@@ -134,20 +130,21 @@ async fn head(user: &mut GooseUser, target: Target) -> TransactionResult {
         ok(answer)?;
         if answer.is_empty() && answer.header(&ETAG).is_some() { Ok(()) } else { Err("a body, or no ETag".to_owned()) }
     };
-    exchange(user, Method::HEAD, "/api/{topic}", &format!("/api/{}", target.topic), &[], check).await?;
+    let path = format!("/api/{}", target.topic);
+    exchange(user, Some(&target.limited), Method::HEAD, "/api/{topic}", &path, &[], check).await?;
     Ok(())
 }
 
 /// A service may fetch it, be busy with that, refuse it, or know that there is nothing.
-async fn unknown(user: &mut GooseUser) -> TransactionResult {
+async fn unknown(user: &mut GooseUser, target: Target) -> TransactionResult {
     let check = |answer: &Answer| match answer.status {
         StatusCode::OK if answer.body("identity")?.starts_with(b"[") => Ok(()),
         StatusCode::SERVICE_UNAVAILABLE if answer.header(&RETRY_AFTER).is_some() => Ok(()),
-        StatusCode::NOT_FOUND | StatusCode::TOO_MANY_REQUESTS => Ok(()),
+        StatusCode::NOT_FOUND => Ok(()),
         status => Err(format!("{status} for an unknown topic")),
     };
     let topic = UNKNOWN[fastrand::usize(..UNKNOWN.len())];
-    exchange(user, Method::GET, "/api/{unknown}", &format!("/api/{topic}"), &[], check).await?;
+    exchange(user, Some(&target.limited), Method::GET, "/api/{unknown}", &format!("/api/{topic}"), &[], check).await?;
     Ok(())
 }
 

@@ -5,13 +5,14 @@
 use std::ffi::OsString;
 use std::io::Write;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use api::clock::SystemClock;
 use api::config::Config;
 use api::server;
 use api::service::Service;
 use axum::Router;
-use axum::http::{HeaderMap, Uri, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use flate2::{Compression, write::GzEncoder};
 use github_stub::{Stub, World};
@@ -81,10 +82,11 @@ async fn the_service_passes_and_a_threshold_sets_the_exit_code() {
     }
 }
 
-/// A service whose every list is this one.
-async fn lists(list: Value) -> String {
+/// A service whose every list is this one, behind a proxy that refuses some requests.
+async fn lists(list: Value, refused: impl Fn(&str) -> bool + Clone + Send + Sync + 'static) -> String {
     let router = Router::new().fallback(async move |uri: Uri, headers: HeaderMap| -> Response {
         match uri.path() {
+            path if refused(path) => StatusCode::TOO_MANY_REQUESTS.into_response(),
             "/test" => "Oh, Hello World".into_response(),
             "/topics/kubernetes" => json!({"stored": 3}).to_string().into_response(),
             _ if headers[header::ACCEPT_ENCODING] == "gzip" => {
@@ -116,7 +118,7 @@ async fn wrong_answers_fail() {
     for (stars, expected) in
         [(&[3, 2, 1][..], None), (&[1, 2, 3], Some("out of order at place 2")), (&[3, 2], Some("2 items, not 3"))]
     {
-        let url = lists(items(stars)).await;
+        let url = lists(items(stars), |_| false).await;
         let (code, stdout, stderr) = loadtest(&url, &["--scenarios", "programs", "--threshold", "error-rate<=0%"]).await;
         match expected {
             None => assert_eq!(code, 0, "{stdout}{stderr}"),
@@ -126,6 +128,35 @@ async fn wrong_answers_fail() {
             }
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_proxy_refuses_is_counted_apart() {
+    let programs = ["--scenarios", "programs", "--threshold", "error-rate<=0%"];
+    let second = Arc::new(AtomicBool::new(false));
+    let every_second_list = move |path: &str| {
+        path.contains("/kubernetes") && path != "/topics/kubernetes" && second.fetch_xor(true, Ordering::Relaxed)
+    };
+    let (code, stdout, stderr) = loadtest(&lists(items(&[3, 2, 1]), every_second_list).await, &programs).await;
+    assert_eq!(code, 0, "{stdout}{stderr}");
+    let [.., limited, verdict] = stdout.lines().collect::<Vec<_>>()[..] else { panic!("{stdout}") };
+    assert!(limited.starts_with("limited (429) and not counted: ") && verdict.starts_with("PASS: "), "{stdout}");
+    for row in ["/api/{topic}", "/api/popularity/{topic}", "/api/activity/{topic}", "/db/{topic}", "/db/activity/{topic}"] {
+        assert!(limited.contains(&format!(" of GET {row}")), "{row}: {limited}");
+    }
+
+    // A list of which nothing is seen is not passed, whoever refuses it; and what is no list nobody limits.
+    let everything_else = |path: &str| path != "/topics/kubernetes" && path != "/test";
+    let (code, stdout, stderr) = loadtest(&lists(items(&[3]), everything_else).await, &["--threshold", "error-rate<=0%"]).await;
+    assert_eq!(code, 1, "{stdout}{stderr}");
+    for expected in
+        ["FAIL: ", " 0 failed", "GET /db/{topic}: nothing but 429", "HEAD /api/{topic}: nothing", "{unknown}: nothing"]
+    {
+        assert!(stdout.contains(expected), "{expected}: {stdout}");
+    }
+    let (code, stdout, stderr) = loadtest(&lists(items(&[3, 2, 1]), |path| path == "/test").await, &programs).await;
+    assert_eq!(code, 1, "{stdout}{stderr}");
+    assert!(stdout.contains("times GET /test: 429 Too Many Requests instead of 200"), "{stdout}");
 }
 
 #[tokio::test]
