@@ -20,7 +20,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 
-use crate::support::{Answer, Mirror, eventually, http_client, send};
+use crate::support::{Answer, Mirror, eventually, http_client, say_not_run, send};
 
 /// A file of the proxy's, as it is now.
 fn file(name: &str) -> String {
@@ -57,7 +57,7 @@ impl Nginx {
     ) -> Option<Self> {
         if Command::new("nginx").arg("-v").stderr(Stdio::null()).status().await.is_err() {
             assert!(std::env::var_os("REQUIRE_ALL_BACKENDS").is_none(), "there is no nginx");
-            eprintln!("not run: there is no nginx; `make test` installs it");
+            say_not_run("there is no nginx; `make test` installs it");
             return None;
         }
         let address = free_address();

@@ -104,20 +104,43 @@ async fn six_processes_work_together_and_one_replica_may_die() {
     assert!(ringing.wait().await.expect("it ends").success(), "cron stops cleanly");
 }
 
-/// `.env` is the stack's table of settings, and docker-compose.yml hands them on.
+const COMPOSE: &str = include_str!("../../../docker-compose.yml");
+
+/// The variables of one part of docker-compose.yml, which begins with this line.
+fn environment(part: &str) -> BTreeSet<&'static str> {
+    let depth = |line: &str| line.len() - line.trim_start().len();
+    let lines = COMPOSE.lines().skip_while(|line| *line != part).skip(1);
+    let lines = lines.take_while(|line| line.is_empty() || depth(line) > depth(part));
+    let mut lines = lines.skip_while(|line| line.trim() != "environment:");
+    let outside = depth(lines.next().unwrap_or_else(|| panic!("{part} has no environment")));
+    let lines = lines.take_while(|line| depth(line) > outside).map(str::trim).filter(|line| !line.starts_with('#'));
+    lines.map(|line| line.split_once(':').expect("a name").0).collect()
+}
+
+/// `.env` is the stack's table of settings, and docker-compose.yml hands each of them to whoever reads it.
 #[test]
 fn every_setting_reaches_the_stack() {
-    let compose = include_str!("../../../docker-compose.yml");
     let readme = include_str!("../../../README.md");
-    let passed_on = |name: &str| compose.lines().any(|line| line.trim_start().starts_with(&format!("{name}:")));
+    let secrets = ["GITHUB_TOKEN_FILE", "MAINTENANCE_TOKEN_FILE"];
+    // The stack has PostgreSQL in place of a folder.
+    let settings = api::config::SETTINGS.iter().map(|setting| setting.name).filter(|name| *name != "DATA_DIR");
+    let parts: [(&str, Vec<&str>); 4] = [
+        ("x-api: &api", settings.chain(secrets).chain(["RUST_LOG"]).collect()),
+        ("  proxy:", vec!["TOPICS", "RATE_LIMIT"]),
+        ("  database:", vec!["POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB"]),
+        (
+            "  cron:",
+            ["API_URL", "REFRESH_SCHEDULE", "STATE_FILE", "MAINTENANCE_TOKEN", secrets[1], "LOG_FORMAT", "RUST_LOG"].into(),
+        ),
+    ];
+    for (part, names) in &parts {
+        assert_eq!(environment(part), names.iter().copied().collect(), "{part}");
+    }
     let keys =
         include_str!("../../../.env").lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('='));
     for (key, _) in keys {
-        assert!(passed_on(key) || compose.contains(&format!("${{{key}:-")), "docker-compose.yml does not use {key} of .env");
+        let passed_on = parts.iter().any(|(_, names)| names.contains(&key));
+        assert!(passed_on || COMPOSE.contains(&format!("${{{key}:-")), "docker-compose.yml does not use {key} of .env");
         assert!(readme.contains(&format!("`{key}`")), "README.md says nothing of {key} in .env");
-    }
-    for setting in api::config::SETTINGS {
-        // The stack has PostgreSQL in place of a folder.
-        assert!(setting.name == "DATA_DIR" || passed_on(setting.name), "docker-compose.yml does not set {}", setting.name);
     }
 }
