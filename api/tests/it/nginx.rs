@@ -247,6 +247,10 @@ impl Replica {
         self.told.requests.lock().expect("no panic").len()
     }
 
+    fn last_method(&self) -> Option<Method> {
+        self.told.requests.lock().expect("no panic").last().map(|request| request.method().clone())
+    }
+
     pub(crate) fn last_header(&self, name: &str) -> Option<HeaderValue> {
         self.told.requests.lock().expect("no panic").last().and_then(|request| request.headers().get(name).cloned())
     }
@@ -427,6 +431,41 @@ async fn a_replica_that_hangs_is_the_others_request_but_not_a_refresh() {
     assert_eq!((list.status, refresh.status), (StatusCode::OK, StatusCode::OK));
     assert_eq!((hanging.requests(), alive.requests()), (2, 2));
     assert!(asked.elapsed() > Duration::from_secs(5));
+}
+
+#[tokio::test]
+async fn the_schema_and_a_deletion_take_their_time_and_are_not_sent_twice() {
+    let quick = ("proxy_read_timeout 5s;", "proxy_read_timeout 50ms;");
+    let patient = ("proxy_read_timeout 10m;", "proxy_read_timeout 50ms;");
+    let slow = [
+        (Method::GET, "/bootstrap_db"),
+        (Method::POST, "//bootstrap_db/"),
+        (Method::DELETE, "/topics/x"),
+        (Method::DELETE, "//topics/x/"),
+    ];
+    for (changes, status) in [(&[quick][..], 200), (&[quick, patient], 504)] {
+        let (a, b) = (Replica::start().await, Replica::start().await);
+        let Some(nginx) = Nginx::start_changed(&[a.address, b.address], "kubernetes", 1_000, changes).await else { return };
+        for replica in [&a, &b] {
+            replica.takes(Duration::from_millis(300));
+        }
+        for (sent, (method, path)) in slow.iter().enumerate() {
+            let answer = nginx.request(method.clone(), path, &[]).await;
+            assert_eq!(answer.status, status, "{method} {path}");
+            assert_eq!(a.requests() + b.requests(), sent + 1, "{method} {path}");
+            if status == 504 {
+                problem(&answer, 504, path);
+            }
+        }
+        assert_eq!(nginx.get("/topics/x").await.status, StatusCode::GATEWAY_TIMEOUT, "a read has not that time");
+    }
+
+    let alive = Replica::start().await;
+    let Some(nginx) = Nginx::start(&[free_address(), alive.address]).await else { return };
+    for (method, path) in slow {
+        assert_eq!(nginx.request(method.clone(), path, &[]).await.status, StatusCode::OK, "{method} {path}");
+        assert_eq!(alive.last_method(), Some(method));
+    }
 }
 
 /// The problem document of an answer, checked for what every one has.
