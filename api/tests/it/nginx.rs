@@ -1,6 +1,7 @@
 //! The proxy's own configuration, on an nginx of the tests' own, before replicas that do as they are told.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
@@ -465,6 +466,34 @@ async fn the_schema_and_a_deletion_take_their_time_and_are_not_sent_twice() {
     for (method, path) in slow {
         assert_eq!(nginx.request(method.clone(), path, &[]).await.status, StatusCode::OK, "{method} {path}");
         assert_eq!(alive.last_method(), Some(method));
+    }
+}
+
+/// What the container runs, with programs in place of those that it has.
+#[test]
+fn a_limit_that_is_none_is_one_line() {
+    let start = |rate_limit: Option<&str>| {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for (name, script) in [("envsubst", "#!/bin/sh\necho \"$RATE_LIMIT\"\n"), ("nginx", "#!/bin/sh\ncat limits.conf\n")] {
+            let program = folder.path().join(name);
+            std::fs::write(&program, script).expect("written");
+            std::fs::set_permissions(program, PermissionsExt::from_mode(0o755)).expect("it is ours");
+        }
+        let path = format!("{}:/usr/bin:/bin", folder.path().display());
+        let mut command = std::process::Command::new("sh");
+        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../nginx/start.sh")).arg(folder.path());
+        command.env_clear().env("PATH", path).envs(rate_limit.map(|value| ("RATE_LIMIT", value)));
+        let output = command.output().expect("a shell");
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    for (rate_limit, expected) in [(None, "500\n"), (Some(""), "500\n"), (Some("1"), "1\n"), (Some("100"), "100\n")] {
+        assert_eq!(start(rate_limit), (Some(0), expected.to_owned(), String::new()), "{rate_limit:?}");
+    }
+    for wrong in ["0", "-1", "1.5", "many", " ", "5r/s", "99999999999999999999"] {
+        let (code, _, said) = start(Some(wrong));
+        assert_eq!((code, said.lines().count()), (Some(2), 1), "{wrong:?}: {said}");
+        assert!(said.starts_with(&format!("RATE_LIMIT: \"{wrong}\" ")), "{said}");
     }
 }
 
