@@ -4,6 +4,9 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
+# Where Debian has nginx and varnishd, and the PATH of an ordinary user does not look.
+export PATH := $(PATH):/usr/sbin
+
 STUB := http://127.0.0.1:8090
 
 ## run: the service in one process on http://127.0.0.1:8081, over the real GitHub
