@@ -29,7 +29,7 @@ demo: | prerequisites
 	trap 'kill $$stub 2>/dev/null; rm -rf "$$data"' EXIT; \
 	while kill -0 $$stub && ! (exec 3<>/dev/tcp/127.0.0.1/8090) 2>/dev/null; do sleep 0.1; done; \
 	echo; echo "Serving on http://127.0.0.1:8081:  curl http://127.0.0.1:8081/api/popularity/kubernetes"; echo; \
-	GITHUB_API_URL=$(STUB) DATA_DIR=$$data target/release/api
+	DATABASE_URL= DATABASE_URL_FILE= REDIS_URL= REDIS_URL_FILE= GITHUB_API_URL=$(STUB) DATA_DIR=$$data target/release/api
 
 ## test: every test; installs what is missing through apt
 .PHONY: test
@@ -40,17 +40,22 @@ test: | test-prerequisites
 .PHONY: stack
 stack: | engine
 	docker compose up -d --wait --build
-	@$(stack-told)
+	@$(call stack-told,docker compose)
 
 ## stack-demo: the same over a stand-in for GitHub: no token, nothing leaves this machine
 .PHONY: stack-demo
 stack-demo: | engine
-	GITHUB_API_URL=http://github-stub:8090 docker compose --profile demo up -d --wait --build
-	@$(stack-told)
+	GITHUB_API_URL=http://github-stub:8090 $(DEMO) up -d --wait --build
+	@$(call stack-told,$(DEMO))
 
+# A project of its own: invented repositories do not get into a real stack's database.
+DEMO := docker compose -p github-topic-mirror-demo --profile demo
+
+# An IPv6 address in an URL has brackets.
 define stack-told
-echo; echo "Serving on http://127.0.0.1:8081:  curl http://127.0.0.1:8081/api/popularity/kubernetes"; \
-echo "It ends with  docker compose --profile demo down  (add -v to forget the data)"
+at=$$($(1) port proxy 8081 | sed -E 's/^([^[].*:.*):/[\1]:/'); \
+echo; echo "Serving on http://$$at:  curl http://$$at/api/popularity/kubernetes"; \
+echo "It ends with  $(1) down  (add -v to forget the data)"
 endef
 
 ## load: a minute of load on a running service (LOAD_HOST, TOPIC), every answer checked; the report is in target/load.html

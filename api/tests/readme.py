@@ -3,7 +3,7 @@
 
 A block of the kind `console` has commands after `$ ` and below each what it prints; times, request ids and ages may differ.
 The comment `<!-- beside: make demo -->` before it names what runs meanwhile. Of the other blocks each command must be one
-that exists. Ports 8081 and 8090 must be free."""
+that exists. Ports 8081 and 8090 must be free, and a demo's containers and data are removed."""
 
 import os
 import re
@@ -18,6 +18,8 @@ import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+# The project that `make stack-demo` starts. A stack over the real GitHub is another one.
+DEMO = "github-topic-mirror-demo"
 BLOCK = re.compile(r"(?:<!-- beside: (?P<beside>[^\n]*) -->\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
 STEP = re.compile(r"^\$ (?P<command>.*)\n(?P<output>(?:(?!\$ ).*\n)*)", re.M)
 # What differs from one run to the next.
@@ -65,10 +67,10 @@ class Beside:
                 time.sleep(0.2)
         print(f"== beside: {command}", flush=True)
         started = time.monotonic()
-        # A project of its own: a stack that was started by hand is left alone.
-        self.environment = os.environ | {"COMPOSE_PROJECT_NAME": f"mirror-readme-{os.getpid()}"}
         # A make within make would say so.
-        self.environment.pop("MAKELEVEL", None)
+        self.environment = {name: value for name, value in os.environ.items() if name != "MAKELEVEL"}
+        # From nothing: what a demo by hand has kept is not in the README.
+        self.take_down(command)
         self.process = subprocess.Popen(
             ["bash", "-c", command], cwd=clone, env=self.environment, start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
@@ -91,8 +93,11 @@ class Beside:
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGINT)
         self.process.wait()
-        if "stack" in self.process.args[-1]:
-            subprocess.run(["docker", "compose", "--profile", "demo", "down", "-v", "-t", "1"], cwd=self.clone,
+        self.take_down(self.process.args[-1])
+
+    def take_down(self, command):
+        if "stack" in command:
+            subprocess.run(["docker", "compose", "-p", DEMO, "--profile", "demo", "down", "-v", "-t", "1"], cwd=self.clone,
                            env=self.environment, capture_output=True, check=True)
 
 
