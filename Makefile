@@ -126,11 +126,10 @@ deny:
 
 CARGO_DENY := ^0.19
 
-## clean: everything that was built, and ./data
+## clean: everything that was built; ./data stays, since its star history cannot be fetched again
 .PHONY: clean
 clean:
 	cargo clean
-	rm -rf data
 
 # What the build needs besides cargo, and what the tests do: program:package. As root they are installed; else the message
 # says how.

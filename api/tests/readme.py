@@ -2,13 +2,14 @@
 """Runs the code blocks of README.md on a clean clone, in the order in which they stand.
 
 A block of the kind `console` has commands after `$ ` and below each what it prints; times, request ids and ages may differ.
-The comment `<!-- beside: make demo -->` before it names what runs meanwhile. Of the other blocks each command must be one
-that exists. Ports 8081 and 8090 must be free, and a demo's containers and data are removed."""
+The comment `<!-- beside: make demo -->` before it names what runs meanwhile. A block of the kind `sql` is a query that SQLite's
+schema answers. Of the other blocks each command must be one that exists. Ports 8081 and 8090 must be free, and a demo's containers and data are removed."""
 
 import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -126,6 +127,17 @@ def commands(text, clone):
     return len(lines)
 
 
+def query(text, clone):
+    database = sqlite3.connect(":memory:")
+    for migration in sorted((clone / "api/migrations/sqlite").glob("*.sql")):
+        database.executescript(migration.read_text())
+    try:
+        database.execute(text)
+    except sqlite3.Error as error:
+        raise AssertionError(f"{error}:\n{text}") from error
+    return 1
+
+
 def main():
     beside, tried = None, 0
     with tempfile.TemporaryDirectory(prefix="readme-") as folder:
@@ -138,6 +150,9 @@ def main():
             for block in BLOCK.finditer((clone / "README.md").read_text()):
                 if block["kind"] == "":
                     tried += commands(block["text"], clone)
+                    continue
+                if block["kind"] == "sql":
+                    tried += query(block["text"], clone)
                     continue
                 if block["kind"] != "console" or not block["beside"]:
                     raise AssertionError(f"a block without a comment that says what runs beside it:\n{block['text']}")
