@@ -190,9 +190,7 @@ def every_route(stack):
     equal(stack.get(rung.headers["location"]).status, 200, "its Location")
     equal(stack.get("/test").body, b"Oh, Hello World", "/test")
     equal(stack.get("/health").body, b"ok", "/health")
-    problem(stack.get("/basic_status"), 403, "/basic_status")
-    counters = stack.execute("proxy", "curl", "-fsS", "http://127.0.0.1:8081/basic_status")
-    assert counters.startswith("Active connections: "), counters
+    assert stack.get("/basic_status").body.startswith(b"Active connections: "), "/basic_status"
     ready = stack.get("/ready")
     equal((ready.status, ready.json()["ready"], ready.json()["database"]), (200, True, "up"), "/ready")
     equal(stack.get("/topics").json()[0]["topic"], "kubernetes", "/topics")
