@@ -56,6 +56,12 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a request waits for a connection before it is told that the database is down.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// How long a writer waits for those before it, each of which may wait for another process.
+const WRITER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Rows that SQLite's thread may be ahead: a whole list, since with sqlx's 50 the two threads wake each other all the time.
+const ROWS_AHEAD: usize = 512;
+
 /// SQLite behind the seam.
 pub(super) struct SqlStore {
     readers: SqlitePool,
@@ -74,10 +80,12 @@ impl SqlStore {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
             .busy_timeout(BUSY_TIMEOUT)
-            .foreign_keys(true);
-        let pool = SqlitePoolOptions::new().acquire_timeout(ACQUIRE_TIMEOUT);
-        let writer = pool.clone().max_connections(1).connect_with(options.clone()).await?;
-        let readers = pool.max_connections(READERS).connect_with(options.read_only(true)).await?;
+            .foreign_keys(true)
+            .row_buffer_size(ROWS_AHEAD);
+        let pool = SqlitePoolOptions::new();
+        let writer = pool.clone().max_connections(1).acquire_timeout(WRITER_TIMEOUT).connect_with(options.clone()).await?;
+        let readers =
+            pool.max_connections(READERS).acquire_timeout(ACQUIRE_TIMEOUT).connect_with(options.read_only(true)).await?;
         Ok(Self { readers, writer })
     }
 
