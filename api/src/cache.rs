@@ -25,6 +25,9 @@ pub trait Cache: Send + Sync {
     /// Whether it could serve a list now.
     async fn can_answer(&self) -> bool;
 
+    /// Whether it could keep lists now.
+    async fn takes_lists(&self) -> bool;
+
     /// Keeps lists built of the database, unless it has ones of a higher revision. False when it could not, or knows that
     /// they are old.
     async fn fill(&self, lists: &Arc<Lists>) -> bool;
@@ -98,6 +101,15 @@ impl Tiers {
             status.push((tier.name(), tier.can_answer().await));
         }
         status
+    }
+
+    /// Whether every tier could take lists now, as far as that can be told without any.
+    pub async fn take_lists(&self) -> bool {
+        let mut all = true;
+        for tier in &self.0 {
+            all &= tier.takes_lists().await;
+        }
+        all
     }
 
     /// Fills every tier with lists built of the database.

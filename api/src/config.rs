@@ -153,9 +153,9 @@ impl Config {
         let metrics_addr = reader.optional("METRICS_ADDR", address);
         let data_dir = reader.required("DATA_DIR", |text| Ok(PathBuf::from(text)));
         let database = reader.optional("DATABASE_URL", database);
-        let user = reader.optional("POSTGRES_USER", |text| Ok(text.to_owned()));
+        let user = reader.value("POSTGRES_USER");
         let password = reader.value("POSTGRES_PASSWORD");
-        let name = reader.optional("POSTGRES_DB", |text| Ok(text.to_owned()));
+        let name = reader.value("POSTGRES_DB");
         let redis = reader
             .optional("REDIS_URL", |text| text.into_connection_info().map_err(|_| "redis://HOST:PORT/0 or unix:PATH".to_owned()));
         let url = reader.required("GITHUB_API_URL", api_url);
@@ -177,12 +177,13 @@ impl Config {
             "json" => Ok(LogFormat::Json),
             _ => Err("pretty or json".to_owned()),
         });
-        if let Some(bind_addr) = bind_addr.or(listen_addr.map(|address: SocketAddr| address.ip()))
-            && !bind_addr.is_loopback()
+        let published = bind_addr.map(|address| ("APP_BIND_ADDR", address));
+        if let Some((setting, address)) = published.or(listen_addr.map(|address: SocketAddr| ("LISTEN_ADDR", address.ip())))
+            && !address.is_loopback()
             && reader.value("MAINTENANCE_TOKEN").is_none()
         {
             reader.problems.push(format!(
-                "  MAINTENANCE_TOKEN is unset though APP_BIND_ADDR is {bind_addr}: where others can reach the service, \
+                "  MAINTENANCE_TOKEN is unset though {setting} is {address}: where others can reach the service, \
                  maintenance wants a token. Set one, or publish on 127.0.0.1"
             ));
         }
@@ -254,11 +255,11 @@ impl Reader<'_> {
         }
     }
 
-    /// The value, for secrets also from the file that NAME_FILE names. Empty means unset.
+    /// The value, for secrets also from the file that NAME_FILE names. Empty means unset, and blank is as empty.
     fn value(&mut self, name: &str) -> Option<String> {
-        let value = self.source.get(name).filter(|value| !value.is_empty());
-        if let Some(value) = value {
-            return Some(value.to_string_lossy().into_owned());
+        let value = self.source.get(name).map(|value| value.to_string_lossy().into_owned());
+        if let Some(value) = value.filter(|value| !value.trim().is_empty()) {
+            return Some(value);
         }
         if !lookup(name).secret {
             return None;
@@ -266,7 +267,7 @@ impl Reader<'_> {
         let file_setting = format!("{name}_FILE");
         let file = self.source.get(&file_setting).filter(|file| !file.is_empty())?;
         match std::fs::read_to_string(Path::new(&file)) {
-            Ok(text) => Some(text.trim_end().to_owned()).filter(|text| !text.is_empty()),
+            Ok(text) => Some(text.trim_end().to_owned()).filter(|text| !text.trim().is_empty()),
             Err(error) => {
                 let problem = format!("  {file_setting}: {} cannot be read: {error}", file.to_string_lossy());
                 if !self.problems.contains(&problem) {
@@ -293,7 +294,9 @@ fn database(text: &str) -> Result<DatabaseUrl, String> {
         return text.parse().map(|options| DatabaseUrl::Postgres(Box::new(options))).map_err(|_| accepted());
     }
     let path = text.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path));
-    path.filter(|path| !path.is_empty()).map(|path| DatabaseUrl::Sqlite(PathBuf::from(path))).ok_or_else(accepted)
+    // Each connection would have a memory of its own, and SQLite's parameters would be part of a file's name.
+    let is_file = |path: &&str| !path.is_empty() && *path != ":memory:" && !path.contains('?');
+    path.filter(is_file).map(|path| DatabaseUrl::Sqlite(PathBuf::from(path))).ok_or_else(accepted)
 }
 
 /// An address cannot hold every password as it is; settings of their own can.
@@ -346,11 +349,13 @@ fn topics(text: &str) -> Result<Vec<(Topic, Option<Coverage>)>, String> {
             None => (part, None),
         };
         let topic: Topic = name.parse().map_err(|error| format!("topics separated by commas; {name:?} is none: {error}"))?;
-        if !topics.iter().any(|(known, _)| *known == topic) {
-            topics.push((topic, own));
+        match topics.iter().find(|(known, _)| *known == topic) {
+            Some((_, known)) if *known != own => return Err(format!("each topic once; {topic} has two coverages")),
+            Some(_) => {}
+            None => topics.push((topic, own)),
         }
     }
-    Ok(topics)
+    if topics.is_empty() { Err("topics separated by commas".to_owned()) } else { Ok(topics) }
 }
 
 fn coverage(text: &str) -> Result<Coverage, String> {
@@ -388,7 +393,10 @@ mod tests {
         assert_eq!(of("helm", Origin::Configured), Coverage::Top);
         assert_eq!(of("istio", Origin::Requested), Coverage::Complete);
         assert_eq!(of("istio", Origin::OnDemand), Coverage::Top, "strangers get what lists need");
-        let error = read(&[("TOPICS", "mcp:all")]).expect_err("no coverage").to_string();
+        let refused = |topics| read(&[("TOPICS", topics)]).expect_err("not valid").to_string();
+        assert!(refused("mcp,mcp:complete").contains("mcp has two coverages"));
+        assert!(refused(",").contains("topics separated by commas"));
+        let error = refused("mcp:all");
         assert!(error.contains("\"mcp:all\" top or complete"), "{error}");
     }
 
@@ -430,9 +438,10 @@ mod tests {
     #[test]
     fn published_beyond_loopback_it_wants_a_token() {
         for pairs in [&[("LISTEN_ADDR", "0.0.0.0:80")][..], &[("APP_BIND_ADDR", "10.0.0.1")], &[("APP_BIND_ADDR", "::")]] {
-            let text = read(pairs).expect_err("open to everyone").to_string();
-            assert!(text.contains("MAINTENANCE_TOKEN is unset"), "{text}");
-
+            for token in ["", " "] {
+                let text = read(&[pairs, &[("MAINTENANCE_TOKEN", token)]].concat()).expect_err("open to everyone").to_string();
+                assert!(text.contains(&format!("MAINTENANCE_TOKEN is unset though {} is", pairs[0].0)), "{text}");
+            }
             assert!(read(&[pairs, &[("MAINTENANCE_TOKEN", "longenough")]].concat()).is_ok());
         }
         assert!(read(&[("LISTEN_ADDR", "0.0.0.0:5000"), ("APP_BIND_ADDR", "127.0.0.1")]).is_ok());

@@ -9,7 +9,7 @@ use crate::store::StoreError;
 use crate::topic::{InvalidTopic, Topic};
 
 /// Every error that a route answers with.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
     /// The path or the query names no valid topic.
     #[error("{0}")]
@@ -40,6 +40,9 @@ pub enum Error {
     /// The database does not answer.
     #[error("the database does not answer; ask again in a moment")]
     Unavailable,
+    /// The database answers, but nobody has made the schema.
+    #[error("the database has no schema yet; POST /bootstrap_db makes it")]
+    NoSchema,
     /// A defect of ours; the log has more, under the request id.
     #[error("something went wrong here; the log says more under this request id")]
     Internal,
@@ -60,7 +63,7 @@ impl Error {
             Self::CrossSite => StatusCode::FORBIDDEN,
             Self::NotTracked(_) | Self::NoRefresh(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::NotYet { .. } | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotYet { .. } | Self::Unavailable | Self::NoSchema => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -72,7 +75,7 @@ impl Error {
             Self::MethodNotAllowed(allow) => Some((header::ALLOW, HeaderValue::from_static(allow))),
             Self::Unauthorized => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
             Self::NotYet { retry_after, .. } => Some((header::RETRY_AFTER, seconds(*retry_after))),
-            Self::Unavailable => Some((header::RETRY_AFTER, seconds(DATABASE_RETRY))),
+            Self::Unavailable | Self::NoSchema => Some((header::RETRY_AFTER, seconds(DATABASE_RETRY))),
             _ => None,
         }
     }
@@ -81,7 +84,7 @@ impl Error {
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         tracing::error!(%error, "the database failed a request");
-        Self::Unavailable
+        if error.is_without_schema() { Self::NoSchema } else { Self::Unavailable }
     }
 }
 

@@ -3,6 +3,7 @@
 mod answer;
 mod search;
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use crate::quota::{Bucket, Pace, Turn};
 use crate::refresh::report::Report;
 use crate::repository::{Repository, RepositoryId};
 use crate::store::{SharedStore, StoreError};
+use crate::task::end_of;
 use answer::{Ruling, Verdict, judge};
 
 pub use search::{PER_PAGE, SearchPage, Sort};
@@ -160,9 +162,10 @@ impl GitHub {
         let url = search::endpoint(&self.base, &format!("repositories/{id}"));
         let read = |answer: Answer| match answer.status {
             403 | 404 | 410 | 451 => Ok(Single::Gone),
-            _ => serde_json::from_slice(&answer.body)
-                .map(|repository| Single::Found(Box::new(repository)))
-                .map_err(|error| format!("a repository that cannot be read: {error}")),
+            _ => Repository::from_json(&answer.body).map(|repository| Single::Found(Box::new(repository))).map_err(|error| {
+                warn!(id, %error, "a repository that cannot be read");
+                "a repository that cannot be read".to_owned()
+            }),
         };
         self.ask(&url, Bucket::Core, patience, report, read).await
     }
@@ -182,11 +185,15 @@ impl GitHub {
             self.admit(bucket, patience, report).await?;
             report.requests += 1;
             attempts += 1;
-            let Some(sent) = self.stopping.run_until_cancelled(self.send(url)).await else {
-                self.judge(bucket, Err("the service is stopping".to_owned())).await?;
-                return Err(GitHubError::Stopping);
-            };
-            let verdict = self.judge(bucket, sent).await?;
+            // To its end, even if the run is dropped meanwhile: until its answer is judged nobody else may ask.
+            let (client, address) = (self.clone(), url.clone());
+            let asked = tokio::spawn(async move {
+                match client.stopping.run_until_cancelled(client.send(&address)).await {
+                    Some(sent) => client.judge(bucket, sent).await,
+                    None => client.judge(bucket, Err(String::new())).await.and(Err(GitHubError::Stopping)),
+                }
+            });
+            let verdict = end_of(asked).await?;
             let reason = match verdict {
                 Verdict::Good(answer) => match read(answer) {
                     Ok(value) => return Ok(value),
@@ -257,10 +264,9 @@ impl GitHub {
 
     /// Sends one request and reads its whole answer, up to a bound.
     async fn send(&self, url: &Url) -> Result<Answer, String> {
-        let plain = |error: reqwest::Error| describe(&error.without_url());
-        let mut response = self.http.get(url.clone()).send().await.map_err(plain)?;
+        let mut response = self.http.get(url.clone()).send().await.map_err(describe)?;
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(plain)? {
+        while let Some(chunk) = response.chunk().await.map_err(describe)? {
             if body.len() + chunk.len() > MAX_BODY_BYTES {
                 return Err(format!("the answer is longer than {} MB", MAX_BODY_BYTES >> 20));
             }
@@ -305,13 +311,16 @@ impl GitHub {
     }
 }
 
-/// An error with its causes, which reqwest keeps apart.
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
+/// What readers may hear of a failure. The log has it with its causes, which reqwest keeps apart.
+fn describe(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    let causes: Vec<String> = causes.map(ToString::to_string).collect();
+    warn!(%error, causes = causes.join(": "), "the request failed");
+    let public = match (error.is_timeout(), error.is_connect()) {
+        (true, _) => "it did not answer in time",
+        (false, true) => "it could not be reached",
+        (false, false) => "its answer broke off",
+    };
+    public.to_owned()
 }

@@ -21,5 +21,6 @@ pub mod scheduler;
 pub mod server;
 pub mod service;
 pub mod store;
+mod task;
 pub mod telemetry;
 pub mod topic;

@@ -10,11 +10,12 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::store::Rows;
+use crate::task::end_of;
 use crate::topic::Topic;
 
 /// A list's length: as much as five pages of a search show.
@@ -178,12 +179,7 @@ impl Lists {
     /// Builds and compresses the lists of all three rankings; some 13 ms of CPU, each on a thread for such work.
     pub async fn build(rows: Rows) -> Arc<Self> {
         let lists = rows.lists.into_iter().map(|json| tokio::task::spawn_blocking(move || List::new(json)));
-        let lists = match try_join_all(lists).await {
-            Ok(lists) => lists.try_into().expect("the rows are of every ranking"),
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            // The runtime has stopped, and so will this.
-            Err(_) => std::future::pending().await,
-        };
+        let lists = join_all(lists.map(end_of)).await.try_into().expect("the rows are of every ranking");
         Arc::new(Self { topic: rows.topic, standing: rows.standing, valid_until: rows.valid_until, lists })
     }
 

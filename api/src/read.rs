@@ -46,6 +46,7 @@ pub struct Reader {
     configured: Arc<[Topic]>,
     on_demand: bool,
     fills: Arc<Flights<Topic, Filled>>,
+    fetches: Arc<Flights<Topic, Result<Arc<Lists>, Error>>>,
     /// The last fill found the database down.
     database_down: Arc<AtomicBool>,
     /// When the topics read within the last hour were noted in the database.
@@ -69,7 +70,7 @@ enum Filled {
     /// No list to serve.
     Nothing,
     /// No answer.
-    Down,
+    Down(Error),
 }
 
 impl Reader {
@@ -84,7 +85,7 @@ impl Reader {
         on_demand: bool,
         tasks: TaskTracker,
     ) -> Self {
-        let fills = Arc::new(Flights::new(tasks.clone()));
+        let (fills, fetches) = (Arc::new(Flights::new(tasks.clone())), Arc::new(Flights::new(tasks.clone())));
         Self {
             store,
             tiers,
@@ -93,6 +94,7 @@ impl Reader {
             configured: configured.into(),
             on_demand,
             fills,
+            fetches,
             database_down: Arc::default(),
             noted: Arc::default(),
             tasks,
@@ -116,10 +118,10 @@ impl Reader {
         }
         match filled.await {
             Filled::Lists(lists, tier) => Ok(Read { lists, tier }),
-            Filled::Nothing => self.fetch(topic).await.map(|lists| Read { lists, tier: None }),
-            Filled::Down => match self.tiers.get_stale(topic).await {
+            Filled::Nothing => self.fetched(topic).await.map(|lists| Read { lists, tier: None }),
+            Filled::Down(error) => match self.tiers.get_stale(topic).await {
                 Some((lists, tier)) => Ok(Read { lists, tier: Some(tier) }),
-                None => Err(Error::Unavailable),
+                None => Err(error),
             },
         }
     }
@@ -133,7 +135,7 @@ impl Reader {
             self.note_read(topic);
             return Ok(rows);
         }
-        self.fetch(topic).await?;
+        self.fetched(topic).await?;
         self.stored(topic, &[ranking]).await?.ok_or(Error::Unavailable)
     }
 
@@ -143,10 +145,10 @@ impl Reader {
         let fill = async |reader: Self, topic: Topic| match reader.fill(&topic).await {
             Ok(Some((lists, tier))) => Filled::Lists(lists, tier),
             Ok(None) => Filled::Nothing,
-            Err(_) => Filled::Down,
+            Err(error) => Filled::Down(error),
         };
         let flight = self.fills.join(topic, || fill(reader, topic.clone()));
-        async { flight.await.unwrap_or(Filled::Down) }
+        async { flight.await.unwrap_or(Filled::Down(Error::Internal)) }
     }
 
     async fn fill(&self, topic: &Topic) -> Result<Option<(Arc<Lists>, Option<&'static str>)>, Error> {
@@ -195,6 +197,12 @@ impl Reader {
         }
     }
 
+    /// A topic without a list, fetched by one however many ask: all would ask the database again and again.
+    async fn fetched(&self, topic: &Topic) -> Result<Arc<Lists>, Error> {
+        let fetch = async |reader: Self, topic: Topic| reader.fetch(&topic).await;
+        self.fetches.join(topic, || fetch(self.clone(), topic.clone())).await.unwrap_or(Err(Error::Internal))
+    }
+
     /// Has a topic without a list fetched, and waits a moment for it.
     async fn fetch(&self, topic: &Topic) -> Result<Arc<Lists>, Error> {
         self.track(topic).await?;
@@ -217,7 +225,7 @@ impl Reader {
                     // It may have ended between the two questions.
                     return match self.filled(topic).await {
                         Filled::Lists(lists, _) => Ok(Some(lists)),
-                        Filled::Nothing | Filled::Down => Ok::<_, StoreError>(None),
+                        Filled::Nothing | Filled::Down(_) => Ok::<_, StoreError>(None),
                     };
                 }
             }

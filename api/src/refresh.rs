@@ -27,6 +27,7 @@ use crate::lists::{Lists, Ranking};
 use crate::quota::Bucket;
 use crate::schedule::Schedule;
 use crate::store::{Begun, Lease, NewRefresh, SharedStore, StoreError, TopicState, UNKNOWN_TOPIC_TIME, first_revision};
+use crate::task::end_of;
 use crate::topic::Topic;
 use plan::Coverages;
 use report::{Cause, Outcome, Refresh, Report, State};
@@ -153,9 +154,14 @@ impl Refresher {
     /// # Errors
     /// When the database does not answer.
     pub async fn forget(&self, topic: &Topic) -> Result<bool, StoreError> {
-        let known = self.0.store.forget(topic, self.0.clock.now()).await?;
-        self.0.publish(topic).await?;
-        Ok(known)
+        let (parts, topic) = (Arc::clone(&self.0), topic.clone());
+        let forget = async move {
+            let known = parts.store.forget(&topic, parts.clock.now()).await;
+            // Should it have failed half-way, too.
+            parts.publish_or_later(&topic).await;
+            known
+        };
+        end_of(self.0.tasks.spawn(forget)).await
     }
 
     /// Publishes again what has not reached every tier, until the service stops. Always as the database has it then: what
@@ -164,6 +170,9 @@ impl Refresher {
         loop {
             tokio::time::sleep(PUBLISH_AGAIN).await;
             let unpublished = self.0.unpublished.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            if unpublished.is_empty() || !self.0.tiers.take_lists().await {
+                continue;
+            }
             for topic in unpublished {
                 if let Err(error) = self.0.publish(&topic).await {
                     warn!(%topic, %error, "the lists could not be published again");
@@ -192,17 +201,22 @@ impl Refresher {
     }
 
     async fn start_below(&self, parent: Option<i64>, topic: Option<&Topic>, cause: Cause) -> Result<Joined, StoreError> {
-        let refresh = NewRefresh { topic, parent, cause, owner: &self.0.owner };
-        match self.0.store.begin(&refresh, self.0.clock.now()).await? {
-            Begun::Running(id) => Ok(Joined { id, coalesced: true }),
-            Begun::Started(lease) => {
-                let id = lease.refresh;
-                // Not below the request that rang: a refresh outlives it.
-                let span = info_span!(parent: None, "refresh", id, topic = topic.map_or("all", Topic::as_str));
-                self.0.tasks.spawn(self.clone().run(lease, topic.cloned(), cause).instrument(span));
-                Ok(Joined { id, coalesced: false })
+        let (refresher, topic) = (self.clone(), topic.cloned());
+        // A lease whose taker has left before its run began would keep everybody waiting.
+        let begin = async move {
+            let refresh = NewRefresh { topic: topic.as_ref(), parent, cause, owner: &refresher.0.owner };
+            match refresher.0.store.begin(&refresh, refresher.0.clock.now()).await? {
+                Begun::Running(id) => Ok(Joined { id, coalesced: true }),
+                Begun::Started(lease) => {
+                    let id = lease.refresh;
+                    // Not below the request that rang: a refresh outlives it.
+                    let span = info_span!(parent: None, "refresh", id, topic = topic.as_ref().map_or("all", Topic::as_str));
+                    refresher.0.tasks.spawn(refresher.clone().run(lease, topic, cause).instrument(span));
+                    Ok(Joined { id, coalesced: false })
+                }
             }
-        }
+        };
+        end_of(self.0.tasks.spawn(begin)).await
     }
 
     async fn refresh_below(&self, parent: Option<i64>, topic: Option<&Topic>, cause: Cause) -> Result<Ended, StoreError> {
@@ -217,7 +231,7 @@ impl Refresher {
                     last.filter(|refresh| refresh.state == State::Finished)
                 }
             };
-            // Without an entry its topic was forgotten: the next round starts anew.
+            // An entry goes only when it is old: the next round starts anew.
             if let Some(refresh) = ended {
                 return Ok(Ended { refresh, coalesced: first.coalesced });
             }
@@ -260,6 +274,9 @@ impl Refresher {
                     StoreError::Database(_) | StoreError::Migration(_) => error!(%error, "the refresh could not be finished"),
                 }
                 self.give_up(&lease, &error).await;
+                if let Some(topic) = &topic {
+                    self.0.publish_or_later(topic).await;
+                }
             }
             self.0.news.send_replace(());
         }
@@ -295,8 +312,10 @@ impl Refresher {
         let now = clock.now();
         store.configure(&self.0.topics, now).await?;
         for topic in store.stale(now - UNREAD_TIME, now - UNKNOWN_TOPIC_TIME).await? {
-            self.forget(&topic).await?;
-            info!(%topic, "forgotten: nobody asks for it");
+            match self.forget(&topic).await {
+                Ok(_) => info!(%topic, "forgotten: nobody asks for it"),
+                Err(error) => error!(%topic, %error, "a topic that nobody asks for could not be forgotten"),
+            }
         }
         let mut topics = store.topics().await?;
         topics.retain(|state| !state.is_unknown_to_github());
@@ -305,11 +324,14 @@ impl Refresher {
         let children = children.buffer_unordered(TOPICS_AT_ONCE).try_collect::<Vec<_>>();
         let mut children = self.while_renewing(lease, children).await??;
         children.sort_by_key(|(id, ..)| *id);
-        let (mut sum, mut outcome) = (Report::default(), Outcome::Complete);
-        for (_, ended, report) in children {
-            sum.add(&report);
-            outcome = outcome.max(ended);
-        }
+        let mut sum = Report::default();
+        children.iter().for_each(|(_, _, report)| sum.add(report));
+        let all = |wanted| children.iter().all(|(_, ended, _)| *ended == wanted);
+        let outcome = match (all(Outcome::Complete), all(Outcome::Failed)) {
+            (true, _) => Outcome::Complete,
+            (false, true) => Outcome::Failed,
+            (false, false) => Outcome::Partial,
+        };
         store.end(lease, outcome, &sum, clock.now()).await
     }
 

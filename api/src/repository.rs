@@ -6,7 +6,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 /// GitHub's id, the only name of a repository that lasts.
 pub type RepositoryId = i64;
 
-/// One row of `repositories`. Every field but the id, the names, the address and `updated_at` may be missing from an answer.
+/// One row of `repositories`, and whether it may be shown. Every field but the id, the names, the address and `updated_at`
+/// may be missing from an answer.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 pub struct Repository {
     /// GitHub's id.
@@ -21,6 +22,9 @@ pub struct Repository {
     /// The owner's login.
     #[serde(default, deserialize_with = "login")]
     pub owner: Option<String>,
+    /// Only whom the token belongs to may see it: never stored.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub private: bool,
     /// The page for people.
     pub html_url: String,
     /// The owner's words.
@@ -75,6 +79,34 @@ pub struct Repository {
 }
 
 impl Repository {
+    /// Reads an item of GitHub's. U+0000, which PostgreSQL's text cannot hold and GitHub sends now and then, is left out.
+    ///
+    /// # Errors
+    /// What is missing or of another type.
+    pub fn from_json(item: &[u8]) -> serde_json::Result<Self> {
+        let mut repository: Self = serde_json::from_slice(item)?;
+        let Self {
+            name,
+            full_name,
+            html_url,
+            owner,
+            description,
+            homepage,
+            language,
+            node_id,
+            license,
+            default_branch,
+            topics,
+            ..
+        } = &mut repository;
+        let optional = [owner, description, homepage, language, node_id, license, default_branch];
+        let texts = [name, full_name, html_url].into_iter().chain(optional.into_iter().flatten());
+        for text in texts.chain(topics.iter_mut().flatten()) {
+            text.retain(|character| character != '\0');
+        }
+        Ok(repository)
+    }
+
     /// Whether the repository still carries the topic; an answer without topics does not deny it.
     #[must_use]
     pub fn has_topic(&self, topic: &str) -> bool {
@@ -200,6 +232,16 @@ mod tests {
             let time = DateTime::from_timestamp(seconds, 999_999_999).expect("a date");
             assert_eq!(rfc3339(time), time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true));
         }
+    }
+
+    #[test]
+    fn what_no_database_can_hold_is_left_out() {
+        let item = r#"{"id":1,"name":"b","full_name":"a/b","html_url":"x","stargazers_count":2,"updated_at":"2018-05-01T17:01:50Z",
+            "description":"\u0000a\u0000b","topics":["c\u0000"],"owner":{"login":"a\u0000"},"language":"\\u0000"}"#;
+        let read = Repository::from_json(item.as_bytes()).expect("valid");
+        let Repository { description, topics, owner, language, .. } = read;
+        assert_eq!((description.as_deref(), owner.as_deref(), language.as_deref()), (Some("ab"), Some("a"), Some("\\u0000")));
+        assert_eq!(topics, Some(vec!["c".to_owned()]));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tracing::{error, warn};
 use crate::refresh::report::Cause;
 use crate::repository::rfc3339;
 use crate::service::Service;
-use crate::store::StoreError;
+use crate::store::{Origin, StoreError};
 
 /// The first pause after a refresh that left a topic without any list, doubled each time.
 const RETRY_FIRST: TimeDelta = TimeDelta::minutes(1);
@@ -63,7 +63,8 @@ async fn next_ring(service: &Service, pause: &mut TimeDelta) -> DateTime<Utc> {
 
 async fn without_list(service: &Service) -> Option<(String, String)> {
     let states = service.store.topics().await.ok()?;
-    let state = states.into_iter().find(|state| state.modified_at.is_none())?;
+    // What strangers ask for is no reason to hurry.
+    let state = states.into_iter().find(|state| state.modified_at.is_none() && state.origin != Origin::OnDemand)?;
     let reason = service.store.latest(&state.topic).await.ok()?.and_then(|refresh| refresh.report.reason);
     Some((state.topic.to_string(), reason.unwrap_or_else(|| "it was not fetched yet".to_owned())))
 }

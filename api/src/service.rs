@@ -48,7 +48,8 @@ impl Service {
         let store = match &config.database {
             DatabaseUrl::Sqlite(path) => {
                 let store = store::open(&config.database).await;
-                let advice = || format!("cannot open {}; DATA_DIR must name a folder that can be written", path.display());
+                let advice =
+                    || format!("cannot open {}; DATA_DIR or DATABASE_URL must name a place that can be written", path.display());
                 let store = store.with_context(advice)?;
                 let made = async {
                     store.bootstrap().await?;

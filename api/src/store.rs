@@ -1,6 +1,6 @@
 //! What the service keeps, behind one seam for both databases.
 //!
-//! Every method is one transaction. Times come in as parameters, so that both databases behave alike and tests set them.
+//! Every method is one transaction, but `forget`, which goes on in small ones. Times come in as parameters, so that both databases behave alike and tests set them.
 
 mod postgres;
 mod sqlite;
@@ -43,6 +43,16 @@ pub enum StoreError {
     LeaseLost,
 }
 
+impl StoreError {
+    /// The database answers, but its tables, or it itself, are not there yet.
+    #[must_use]
+    pub fn is_without_schema(&self) -> bool {
+        let Self::Database(error) = self else { return false };
+        let code = error.as_database_error().and_then(|error| error.code());
+        code.is_some_and(|code| [postgres::UNDEFINED_TABLE, postgres::INVALID_CATALOG_NAME].contains(&&*code))
+    }
+}
+
 /// What store methods return.
 pub type Result<T> = std::result::Result<T, StoreError>;
 
@@ -66,8 +76,6 @@ pub struct TopicState {
     pub topic: Topic,
     /// Why it is tracked.
     pub origin: Origin,
-    /// Since when.
-    pub tracked_at: DateTime<Utc>,
     /// When it was last read, to the hour.
     pub last_read_at: DateTime<Utc>,
     /// Counts every change that its lists could show.

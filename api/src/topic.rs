@@ -15,7 +15,7 @@ const MAX_LENGTH: usize = 50;
 pub struct Topic(Arc<str>);
 
 /// What is accepted, as told to whoever sent something else.
-#[derive(Debug, thiserror::Error, PartialEq)]
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq)]
 #[error("a topic is 1 to 50 letters, digits and hyphens, and does not start with a hyphen")]
 pub struct InvalidTopic;
 

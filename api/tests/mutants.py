@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 SRC = "api/src/"
 RUN, PAGES, SLICES = SRC + "refresh/run.rs", SRC + "refresh/pages.rs", SRC + "refresh/slices.rs"
-QUOTA, SQL = SRC + "quota.rs", SRC + "store/sql/refreshes.rs"
+QUOTA, SQL, TOPICS = SRC + "quota.rs", SRC + "store/sql/refreshes.rs", SRC + "store/sql/topics.rs"
 
 # The rule; where the tests are that should notice; its file; what stands there; what stands there without the rule.
 MUTANTS = [
@@ -31,8 +31,13 @@ MUTANTS = [
     ("1 in 100 may be unreadable", "refreshes::a_bad_item", RUN, "self.report.skipped * TOLERATED_OF > self.report.found", "false"),
     ("unreadable items keep their places", "refreshes::a_bad_item", PAGES, "unreadable.extend(skipped.id);", ""),
     ("doubts are settled by asking", "refreshes::what_is_gone", RUN, "Ok(Single::Found(_) | Single::Gone) => gone.push(id)", "Ok(Single::Found(_) | Single::Gone) => {}"),
-    ("what still exists keeps its place", "refreshes::dropped_ones", RUN, "if repository.has_topic(self.topic.as_str()) => found.push(*repository)", "if false => found.push(*repository)"),
-    ("what left the topic is out", "refreshes::what_is_gone", RUN, "if repository.has_topic(self.topic.as_str())", "if true"),
+    ("what still exists keeps its place", "refreshes::dropped_ones", RUN, "!repository.private && repository.has_topic(", "false && repository.has_topic("),
+    ("what left the topic is out", "refreshes::what_is_gone", RUN, "!repository.private && repository.has_topic(self.topic.as_str())", "!repository.private"),
+    ("private ones are shown to nobody", "refreshes::what_is_private", PAGES, "!repository.private && ids.insert", "ids.insert"),
+    ("one that turned private is out", "refreshes::what_is_private", RUN, "!repository.private && ", ""),
+    ("U+0000 is left out", "lib repository::", SRC + "repository.rs", "text.retain(|character| character != '\\0');", "text.retain(|_| true);"),
+    ("what a run stored is published though it failed", "refreshes::what_one_that_failed", RUN, ".append(&mut self.touched);", ".clear();"),
+    ("a revision has one Last-Modified however many read it", "store::", TOPICS, 'if present.try_get("is_unlisted")? {', "if true {"),
     ("doubts go by stars and by update", "store::", SQL, "(by_stars <= $3 OR by_update <= $3)", "by_stars <= $3"),
     ("overtaken is who has no place by either", "store::", SQL, "by_stars > $3 AND by_update > $3", "by_stars > $3"),
     ("whole topics lose nobody by being overtaken", "coverage::what_is_deleted", SRC + "store.rs", "Self::All | Self::Since { .. } => i64::MAX", "Self::All | Self::Since { .. } => 500"),

@@ -69,7 +69,7 @@ impl MemoryCache {
             lists: held.and_then(|held| held.lists.clone()),
             announced: held.map_or(below, |held| held.announced.max(below)),
             taken_at: held.map_or_else(|| self.clock.now(), |held| held.taken_at),
-            generation: self.generation.load(Ordering::Relaxed),
+            generation: held.map_or_else(|| self.generation.load(Ordering::Relaxed), |held| held.generation),
         };
         let entry = self.entries.entry_by_ref(topic);
         entry.and_upsert_with(async |held| expired(held.as_ref().map(moka::Entry::value))).await;
@@ -100,6 +100,10 @@ impl Cache for MemoryCache {
 
     async fn can_answer(&self) -> bool {
         self.entries.iter().any(|(_, entry)| entry.lists.is_some())
+    }
+
+    async fn takes_lists(&self) -> bool {
+        true
     }
 
     async fn fill(&self, lists: &Arc<Lists>) -> bool {

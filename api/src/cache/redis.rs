@@ -189,6 +189,10 @@ impl Cache for RedisCache {
         found.is_ok_and(|(_, keys)| !keys.is_empty())
     }
 
+    async fn takes_lists(&self) -> bool {
+        self.up.load(Ordering::Relaxed)
+    }
+
     async fn fill(&self, lists: &Arc<Lists>) -> bool {
         let mut commands = redis::pipe();
         let (key, value) = (key(&lists.topic), encode(lists));

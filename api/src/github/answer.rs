@@ -5,6 +5,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use serde::Deserialize;
+use tracing::warn;
 
 use super::Answer;
 use crate::quota::{Bucket, Quota, Reported};
@@ -74,7 +75,11 @@ pub(super) fn judge(answer: &Answer, bucket: Bucket, quota: &mut Quota, now: Dat
         }
         404 | 410 | 451 => Ruling::Failed(format!("status {}, not from GitHub", answer.status)),
         300..=399 => Ruling::Refused(format!("status {}: a redirect to elsewhere, which is not followed", answer.status)),
-        status => Ruling::Refused(format!("status {status}: {}", shorten(&message))),
+        status => {
+            // It may name our address.
+            warn!(status, message = shorten(&message), "GitHub refused");
+            Ruling::Refused(format!("status {status}; the log says more"))
+        }
     }
 }
 

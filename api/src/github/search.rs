@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use tracing::warn;
 use url::Url;
 
 use crate::refresh::report::Skipped;
@@ -89,11 +90,14 @@ pub(super) fn read(body: &[u8], link: Option<&str>, base: &Url) -> Result<Search
     struct IdOnly {
         id: RepositoryId,
     }
-    let wire: Wire<'_> = serde_json::from_slice(body).map_err(|error| format!("a page that cannot be read: {error}"))?;
+    let wire: Wire<'_> = serde_json::from_slice(body).map_err(|error| {
+        warn!(%error, "a page that cannot be read");
+        "a page that cannot be read".to_owned()
+    })?;
     let (mut repositories, mut skipped) = (Vec::with_capacity(wire.items.len()), Vec::new());
     let mut order = Vec::with_capacity(wire.items.len());
     for item in wire.items {
-        match serde_json::from_str::<Repository>(item.get()) {
+        match Repository::from_json(item.get().as_bytes()) {
             Ok(repository) => {
                 order.push(repository.id);
                 repositories.push(repository);
@@ -136,7 +140,7 @@ fn next(link: &str) -> Option<&str> {
 }
 
 fn own_origin(base: &Url, address: &str) -> Result<Url, String> {
-    let url = base.join(address).map_err(|error| format!("a next page whose address cannot be read: {error}"))?;
+    let url = base.join(address).map_err(|_| "a next page whose address cannot be read".to_owned())?;
     if url.origin() == base.origin() { Ok(url) } else { Err("a next page at another origin, which is not followed".to_owned()) }
 }
 

@@ -17,6 +17,7 @@ use crate::refresh::Ended;
 use crate::refresh::report::Cause;
 use crate::service::Service;
 use crate::store::{Origin, TopicState};
+use crate::task::end_of;
 use crate::topic::Topic;
 
 /// Someone who may do maintenance: a handler that takes this is guarded, under every spelling of its path.
@@ -39,7 +40,8 @@ impl FromRequestParts<Arc<Service>> for Maintainer {
 }
 
 pub(super) async fn bootstrap_db(_: Maintainer, State(service): State<Arc<Service>>) -> Result<Response, Error> {
-    let created = service.bootstrap().await?;
+    let made = tokio::spawn(async move { service.bootstrap().await });
+    let created = end_of(made).await?;
     Ok(Json(json!({ "created": created })).into_response())
 }
 
@@ -96,7 +98,8 @@ async fn update(service: &Service, topic: Option<&Topic>, headers: &HeaderMap) -
         return Ok((StatusCode::ACCEPTED, headers, body).into_response());
     }
     let ended = service.refresher.refresh(topic, Cause::Request).await?;
-    let refreshed = |state: &TopicState| topic.is_none_or(|topic| *topic == state.topic);
+    // What strangers asked for is no fault of a run over all.
+    let refreshed = |state: &TopicState| topic.map_or(state.origin != Origin::OnDemand, |topic| *topic == state.topic);
     let states = service.store.topics().await?;
     if let Some(without) = states.iter().filter(|state| refreshed(state)).find(|state| state.modified_at.is_none()) {
         let reason = ended.refresh.report.reason.as_deref().unwrap_or("the next refresh tries again");

@@ -80,7 +80,7 @@ fn thousandths(text: &str) -> Option<u32> {
     }
     let fraction: u32 = format!("{fraction:0<3}").parse().ok()?;
     let whole: u32 = whole.parse().ok()?;
-    Some(whole * 1_000 + fraction).filter(|weight| *weight <= 1_000)
+    whole.checked_mul(1_000)?.checked_add(fraction).filter(|weight| *weight <= 1_000)
 }
 
 #[cfg(test)]
@@ -98,6 +98,7 @@ mod tests {
             ("gzip, br", Encoding::Brotli),
             ("gzip, deflate, br, zstd", Encoding::Brotli),
             ("gzip", Encoding::Gzip),
+            ("gzip;q=4294968", Encoding::Identity),
             ("GZIP;Q=1.0", Encoding::Gzip),
             ("gzip;q=0, br", Encoding::Brotli),
             ("br;q=0, gzip", Encoding::Gzip),

@@ -134,12 +134,13 @@ impl Run<'_> {
 
     /// Stores repositories and the run's progress.
     pub(super) async fn keep(&mut self, repositories: &[Repository], unreadable: &[RepositoryId]) -> Result<(), StoreError> {
-        // One statement must not meet an id twice; the later copy counts.
+        self.seen.extend(repositories.iter().map(|repository| repository.id));
+        // What only the token's owner may see is nobody else's. And one statement must not meet an id twice; the later copy
+        // counts.
         let mut ids = HashSet::new();
-        let mut once: Vec<Repository> =
-            repositories.iter().rev().filter(|repository| ids.insert(repository.id)).cloned().collect();
+        let public = repositories.iter().rev().filter(|repository| !repository.private && ids.insert(repository.id));
+        let mut once: Vec<Repository> = public.cloned().collect();
         once.reverse();
-        self.seen.extend(&ids);
         self.report.found = length(self.seen.len());
         let page = Page { repositories: &once, unreadable };
         let now = self.parts.clock.now();

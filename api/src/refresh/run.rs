@@ -1,6 +1,7 @@
 //! One refresh of one topic: searches, doubts, and the transaction that ends it.
 
 use std::collections::{BTreeSet, HashSet};
+use std::sync::PoisonError;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::{info, warn};
@@ -91,12 +92,12 @@ impl<'a> Run<'a> {
             self.settle_doubts().await?;
         }
         let outcome = self.finish(size, shrunk).await?;
-        for topic in &self.touched {
-            self.parts.publish_or_later(topic).await;
+        for topic in std::mem::take(&mut self.touched) {
+            self.parts.publish_or_later(&topic).await;
         }
         // Last, so that whoever waits for the refresh finds its lists.
         self.parts.store.end(self.lease, outcome, &self.report, self.parts.clock.now()).await?;
-        Ok((outcome, self.report))
+        Ok((outcome, std::mem::take(&mut self.report)))
     }
 
     /// Makes the plan's searches and stores what they show.
@@ -193,7 +194,9 @@ impl<'a> Run<'a> {
             }
             let patience = Patience { pace: Pace::Scheduled, until: self.parts.clock.now() };
             match self.parts.github.repository(id, patience, &mut self.report).await {
-                Ok(Single::Found(repository)) if repository.has_topic(self.topic.as_str()) => found.push(*repository),
+                Ok(Single::Found(repository)) if !repository.private && repository.has_topic(self.topic.as_str()) => {
+                    found.push(*repository);
+                }
                 Ok(Single::Found(_) | Single::Gone) => gone.push(id),
                 Err(GitHubError::Store(error)) => return Err(error),
                 Err(error @ (GitHubError::Failed { .. } | GitHubError::Refused(_))) => {
@@ -288,6 +291,13 @@ impl<'a> Run<'a> {
         }
         self.report.because(format!("GitHub showed {size} repositories where it showed {before} before; a later run must agree"));
         Some(agreeing.unwrap_or((size, now)))
+    }
+}
+
+impl Drop for Run<'_> {
+    /// What a run has stored is published however the run ends.
+    fn drop(&mut self) {
+        self.parts.unpublished.lock().unwrap_or_else(PoisonError::into_inner).append(&mut self.touched);
     }
 }
 

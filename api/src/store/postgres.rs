@@ -65,8 +65,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const SESSION: [(&str, &str); 3] =
     [("statement_timeout", "10s"), ("idle_in_transaction_session_timeout", "15s"), ("random_page_cost", "1.1")];
 
-/// The SQLSTATE of a database that does not exist.
-const INVALID_CATALOG_NAME: &str = "3D000";
+/// The SQLSTATE of a table that does not exist.
+pub(super) const UNDEFINED_TABLE: &str = "42P01";
+
+/// That of a database.
+pub(super) const INVALID_CATALOG_NAME: &str = "3D000";
 
 /// Those of one that somebody else has just created.
 const ALREADY_THERE: [&str; 2] = ["42P04", "23505"];
@@ -124,7 +127,8 @@ impl SqlStore {
             Err(error) => return Err(error.into()),
             Ok(connection) => return Ok(connection.close().await?),
         }
-        let name = self.options.get_database().unwrap_or_default().replace('"', "\"\"");
+        // As the server names it for a client that does not.
+        let name = self.options.get_database().unwrap_or_else(|| self.options.get_username()).replace('"', "\"\"");
         let mut connection = connect(&self.options.clone().database("postgres")).await?;
         let created = sqlx::query(AssertSqlSafe(format!("CREATE DATABASE \"{name}\""))).execute(&mut connection).await;
         connection.close().await?;
@@ -206,7 +210,12 @@ impl Store for SqlStore {
     async fn bootstrap(&self) -> Result<bool> {
         self.create_database().await?;
         let new = !self.has_schema().await?;
-        Self::migrator().run(&self.pool).await?;
+        // An index of a large table takes its time.
+        let patient = self.options.clone().options([("statement_timeout", "0")]);
+        let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(CONNECT_TIMEOUT).connect_with(patient).await?;
+        let made = Self::migrator().run(&pool).await;
+        pool.close().await;
+        made?;
         Ok(new)
     }
 

@@ -134,6 +134,24 @@ async fn without_any_list_an_update_says_why() {
     assert_eq!(mirror.get("/api/kubernetes").await.ids().len(), 10);
 }
 
+#[tokio::test]
+async fn a_run_over_all_is_partial_where_one_of_them_failed() {
+    let mut world = World::generate(10, 7, "kubernetes");
+    world.add_generated(10, 8, "mcp");
+    let mirror = Mirror::start_with(world, &[("TOPICS", "kubernetes,mcp")]).await;
+    assert_eq!(mirror.get("/update_cache").await.json()["outcome"], "complete");
+    for (refused, outcome) in [(1, "partial"), (2, "failed")] {
+        mirror.stub.world().faults.push(Fault::from(FaultKind::Unauthorized).times(refused));
+        assert_eq!(mirror.get("/update_cache").await.json()["outcome"], outcome);
+    }
+    // A reader's own topic is no reason to fail everybody else's.
+    mirror.stub.world().faults.push(FaultKind::Unauthorized.into());
+    assert_eq!(mirror.get("/api/helm").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    mirror.stub.world().faults.push(Fault::from(FaultKind::Unauthorized).times(3));
+    assert_eq!(mirror.get("/update_cache").await.status, StatusCode::OK);
+    assert_eq!(mirror.get("/update_cache?topic=helm").await.status, StatusCode::OK, "it is asked for again");
+}
+
 /// A run over all topics that finds one of them running waits for it and tells of it as of its own.
 #[tokio::test]
 async fn a_run_over_all_tells_of_every_topic_also_of_one_it_joined() {

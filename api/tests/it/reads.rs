@@ -51,6 +51,10 @@ impl<C: Cache> Cache for Gate<C> {
         self.tier.can_answer().await
     }
 
+    async fn takes_lists(&self) -> bool {
+        self.tier.takes_lists().await
+    }
+
     async fn fill(&self, lists: &Arc<Lists>) -> bool {
         self.reached.notify_one();
         let _permit = self.open.acquire().await.expect("never closed");

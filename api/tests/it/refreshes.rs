@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use github_stub::{Fault, FaultKind, World};
 use serde_json::json;
 
-use crate::support::{Mirror, assert_lists};
+use crate::support::{Mirror, assert_lists, eventually};
 
 fn world() -> World {
     World::generate(2_000, 7, "kubernetes")
@@ -112,6 +112,27 @@ async fn what_is_gone_goes() {
     let lists = mirror.lists("kubernetes").await;
     assert_lists(&lists, &mirror.expected("kubernetes"), "");
     assert!(lists.iter().all(|list| !list.contains(&deleted) && !list.contains(&left)));
+}
+
+/// Tokens may see more than everybody.
+#[tokio::test]
+async fn what_is_private_is_shown_to_nobody() {
+    let world = World::generate(400, 7, "kubernetes");
+    let hidden = json!({ "private": true });
+    let hide = |mirror: &Mirror, id| mirror.stub.world().edit(id, hidden.as_object().expect("an object").clone()).expect("valid");
+    let mirror = Mirror::start(world).await;
+    let top = mirror.expected("kubernetes")[1].clone();
+    for hidden in [&top[..5], &top[..10]] {
+        for id in hidden {
+            hide(&mirror, *id);
+        }
+        let report = mirror.refresh("kubernetes").await;
+        assert_eq!(report["outcome"], "complete", "{report}");
+        let lists = mirror.lists("kubernetes").await;
+        assert!(lists.iter().all(|list| list.len() == 400 - hidden.len() && !list.iter().any(|id| hidden.contains(id))));
+    }
+    let names = mirror.database.query(&format!("SELECT name FROM repositories WHERE id = {}", top[0])).await;
+    assert_eq!(names, Vec::<String>::new(), "never stored");
 }
 
 #[tokio::test]
@@ -238,6 +259,8 @@ async fn topics_that_share_repositories_change_together() {
 async fn one_that_the_database_failed_is_over() {
     let mirror = Mirror::refreshed(World::generate(30, 7, "kubernetes")).await;
     let before = mirror.lists("kubernetes").await;
+    let first = before[1][0];
+    mirror.stub.world().star(first, 8_000_000, "2026-09-21T14:13:21Z".parse().expect("a date"));
     mirror.database.query("ALTER TABLE star_snapshots RENAME TO lost").await;
     for path in ["/update_cache?topic=kubernetes", "/update_cache"] {
         let answer = tokio::time::timeout(std::time::Duration::from_secs(30), mirror.get(path)).await.expect("an answer");
@@ -245,7 +268,37 @@ async fn one_that_the_database_failed_is_over() {
         assert_eq!((&report["state"], &report["outcome"]), (&"finished".into(), &"failed".into()), "{report}");
         assert!(report["reason"].as_str().is_some_and(|reason| reason.ends_with("the database failed")), "{report}");
     }
-    assert_lists(&mirror.lists("kubernetes").await, &before, "the old lists");
+    let lists = mirror.lists("kubernetes").await;
+    assert_eq!((&lists[0], &lists[1]), (&before[0], &before[1]), "the old lists");
+    let (cached, stored) = (mirror.get("/api/kubernetes").await, mirror.get("/db/kubernetes").await);
+    assert_eq!((cached.header("x-complete"), &cached.body), ("false", &stored.body), "cache and database agree");
+    assert_eq!(cached.json().as_array().map(|list| list.iter().any(|one| one["stargazers_count"] == 8_000_000)), Some(true));
     mirror.database.query("ALTER TABLE lost RENAME TO star_snapshots").await;
     assert_eq!(mirror.refresh("kubernetes").await["complete"], true, "the lease was given back");
+}
+
+#[tokio::test]
+async fn what_one_that_failed_has_stored_is_in_every_list() {
+    let mut world = World::generate(10, 7, "kubernetes");
+    let id = world.repositories().map(|repository| repository.id).next().expect("one");
+    let both = json!({ "topics": ["kubernetes", "mcp"] });
+    world.edit(id, both.as_object().expect("an object").clone()).expect("valid");
+    let mirror = Mirror::refreshed(world).await;
+    mirror.refresh("mcp").await;
+    mirror.stub.world().star(id, 7_000_000, "2026-09-21T14:13:21Z".parse().expect("a date"));
+    mirror.database.query("ALTER TABLE star_snapshots RENAME TO lost").await;
+    assert_eq!(mirror.refresh("kubernetes").await["outcome"], "failed");
+    for topic in ["kubernetes", "mcp"] {
+        eventually(10, "the lists show it", async || {
+            mirror
+                .get(&format!("/api/{topic}"))
+                .await
+                .json()
+                .as_array()
+                .expect("a list")
+                .iter()
+                .any(|one| one["stargazers_count"] == 7_000_000)
+        })
+        .await;
+    }
 }

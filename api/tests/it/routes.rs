@@ -53,6 +53,11 @@ async fn not_being_ready_is_told_in_the_same_words() {
     let bare = mirror.replica(&settings).await;
     let answer = bare.get("/ready").await;
     assert_eq!((answer.status, &answer.json()["database"]), (StatusCode::SERVICE_UNAVAILABLE, &"no_schema".into()));
+    for path in ["/api/kubernetes", "/db/kubernetes", "/update_cache"] {
+        let answer = bare.get(path).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+        assert!(answer.text().contains("POST /bootstrap_db makes it"), "{path}: {}", answer.text());
+    }
     assert_eq!(bare.get("/bootstrap_db").await.json()["created"], true);
     assert_eq!(bare.get("/ready").await.status, StatusCode::OK);
 }

@@ -173,6 +173,26 @@ async fn gives_every_revision_a_later_second(store: SharedStore) {
     }
 }
 
+async fn gives_one_to_a_revision_however_many_read_it(store: SharedStore) {
+    refreshed(&*store, "kubernetes", &[repository(1, 1)], at(0)).await;
+    let lease = start(&*store, "kubernetes", at(1)).await;
+    let kubernetes = topic("kubernetes");
+    for stars in 2..6 {
+        keep(&*store, &lease, &[repository(1, stars)], at(1)).await;
+        let readers = (0..8).map(|_| store.rows(&kubernetes, &[Ranking::Popularity], at(1)));
+        for rows in futures_util::future::join_all(readers).await {
+            assert_eq!(rows.expect("rows").expect("a list").standing.modified_at, at(stars - 1));
+        }
+    }
+}
+
+async fn gives_topics_that_are_not_configured_any_more_their_time(store: SharedStore) {
+    store.configure(&[topic("kubernetes"), topic("mcp")], at(0)).await.expect("configured");
+    store.configure(&[topic("mcp")], at(1_000)).await.expect("configured");
+    assert_eq!(store.stale(at(999), at(0)).await.expect("a database"), []);
+    assert_eq!(store.stale(at(1_001), at(0)).await.expect("a database"), [topic("kubernetes")]);
+}
+
 async fn leases_a_refresh_to_one_holder(store: SharedStore) {
     store.track(&topic("kubernetes"), Origin::Configured, None, at(0)).await.expect("tracked");
     let first = start(&*store, "kubernetes", at(0)).await;
@@ -397,6 +417,8 @@ contract![
     orders_equal_ranks_by_id,
     shows_the_first_500,
     gives_every_revision_a_later_second,
+    gives_one_to_a_revision_however_many_read_it,
+    gives_topics_that_are_not_configured_any_more_their_time,
     leases_a_refresh_to_one_holder,
     removes_only_what_was_overtaken,
     doubts_who_has_a_place_by_either_ranking,

@@ -291,6 +291,12 @@ impl RefreshStore for SqlStore {
     async fn end(&self, lease: &Lease, outcome: Outcome, report: &Report, now: DateTime<Utc>) -> Result<()> {
         let mut transaction = self.write_as(lease, now).await?;
         close_entry(&mut transaction, lease.refresh, outcome, report, now).await?;
+        if outcome == Outcome::Failed {
+            sqlx::query("UPDATE topics SET complete = FALSE, revision = revision + 1 WHERE name = $1 AND complete")
+                .bind(&lease.name)
+                .execute(&mut *transaction)
+                .await?;
+        }
         sqlx::query("UPDATE leases SET owner = NULL WHERE name = $1").bind(&lease.name).execute(&mut *transaction).await?;
         sqlx::query("DELETE FROM refreshes WHERE finished_at < $1").bind(now - LEDGER_TIME).execute(&mut *transaction).await?;
         Ok(transaction.commit().await?)
@@ -299,13 +305,7 @@ impl RefreshStore for SqlStore {
     async fn refreshes(&self, limit: i64) -> Result<Vec<Refresh>> {
         let query = AssertSqlSafe(format!("{ENTRY} WHERE parent_id IS NULL ORDER BY id DESC LIMIT $1"));
         let rows = sqlx::query(query).bind(limit).fetch_all(self.reader()).await?;
-        let mut entries = rows.iter().map(entry).collect::<sqlx::Result<Vec<_>>>()?;
-        for running in entries.iter_mut().filter(|entry| entry.topic.is_none() && entry.state == State::Running) {
-            if let Some(whole) = self.refresh(running.id).await? {
-                *running = whole;
-            }
-        }
-        Ok(entries)
+        Ok(rows.iter().map(entry).collect::<sqlx::Result<_>>()?)
     }
 
     async fn refresh(&self, id: i64) -> Result<Option<Refresh>> {

@@ -15,7 +15,7 @@ use crate::store::{
 };
 use crate::topic::Topic;
 
-const STATE: &str = "SELECT name, origin, tracked_at, last_read_at, revision, modified_at, refreshed_at, complete, total_count,
+const STATE: &str = "SELECT name, origin, last_read_at, revision, modified_at, refreshed_at, complete, total_count,
         found, shrunk_to, shrunk_at, covered_at, changes_until,
         (SELECT count(*) FROM topic_repositories WHERE topic = name) AS stored
     FROM topics";
@@ -24,6 +24,9 @@ const STATE: &str = "SELECT name, origin, tracked_at, last_read_at, revision, mo
 const HEAD: &str = "SELECT origin, revision, modified_at, refreshed_at, complete, total_count,
         revision > listed_revision AS is_unlisted, EXISTS (SELECT 1 FROM topic_repositories WHERE topic = name) AS has_stored
     FROM topics WHERE name = $1 AND modified_at IS NOT NULL";
+
+/// Repositories that are deleted in one transaction, each with its star counts: others who write wait meanwhile.
+const FORGOTTEN_AT_ONCE: usize = 500;
 
 /// Room for a repository's JSON: 270 bytes on average.
 const ITEM_BYTES: usize = 320;
@@ -43,10 +46,11 @@ impl TopicStore for SqlStore {
         .execute(&mut *transaction)
         .await?;
         sqlx::query(AssertSqlSafe(format!(
-            "UPDATE topics SET origin = 'on_demand'
+            "UPDATE topics SET origin = 'on_demand', last_read_at = $2
              WHERE origin = 'configured' AND name NOT IN (SELECT value FROM {EACH_NAME})"
         )))
         .bind(names(topics))
+        .bind(now)
         .execute(&mut *transaction)
         .await?;
         Ok(transaction.commit().await?)
@@ -114,11 +118,18 @@ impl TopicStore for SqlStore {
                  (SELECT 1 FROM topic_repositories AS other WHERE other.repository_id = own.repository_id AND topic <> $1)";
         let own: Vec<i64> = sqlx::query_scalar(only_here).bind(topic.as_str()).fetch_all(&mut *transaction).await?;
         let known = sqlx::query("DELETE FROM topics WHERE name = $1").bind(topic.as_str()).execute(&mut *transaction).await?;
-        sqlx::query(AssertSqlSafe(format!("DELETE FROM repositories WHERE id IN (SELECT value FROM {EACH_ID})")))
-            .bind(ids(&own))
+        transaction.commit().await?;
+        for some in own.chunks(FORGOTTEN_AT_ONCE) {
+            let mut transaction = self.write().await?;
+            sqlx::query(AssertSqlSafe(format!(
+                "DELETE FROM repositories WHERE id IN (SELECT value FROM {EACH_ID})
+                 AND NOT EXISTS (SELECT 1 FROM topic_repositories WHERE repository_id = id)"
+            )))
+            .bind(ids(some))
             .execute(&mut *transaction)
             .await?;
-        transaction.commit().await?;
+            transaction.commit().await?;
+        }
         Ok(known.rows_affected() == 1)
     }
 
@@ -138,11 +149,13 @@ impl TopicStore for SqlStore {
             // Its connection first: many who waited for a second one could keep all of them.
             transaction.commit().await?;
             transaction = self.write().await?;
-            list_revision(&mut transaction, topic, now).await?;
-            match self::head(&mut transaction, topic).await? {
-                Some(listed) => head = listed,
-                None => return Ok(None),
+            // Somebody may have listed or forgotten it meanwhile.
+            let Some(mut present) = self::head(&mut transaction, topic).await? else { return Ok(None) };
+            if present.try_get("is_unlisted")? {
+                list_revision(&mut transaction, topic, now).await?;
+                present = self::head(&mut transaction, topic).await?.ok_or(sqlx::Error::RowNotFound)?;
             }
+            head = present;
         }
         let mut lists = Vec::with_capacity(rankings.len());
         for ranking in rankings {
@@ -191,7 +204,6 @@ fn state(row: &Row) -> sqlx::Result<TopicState> {
     Ok(TopicState {
         topic: text(row, "name")?,
         origin: text(row, "origin")?,
-        tracked_at: row.try_get("tracked_at")?,
         last_read_at: row.try_get("last_read_at")?,
         revision: row.try_get("revision")?,
         modified_at: row.try_get("modified_at")?,
