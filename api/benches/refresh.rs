@@ -23,10 +23,10 @@ use serde_json::json;
 const REPOSITORIES: usize = 1_000;
 const PER_PAGE: usize = 100;
 
-#[tokio::main]
-async fn main() {
+fn main() {
+    let runtime = api::server::runtime().expect("threads");
     // As in the service: what `main` itself awaits is woken by another thread for each answer of the database.
-    tokio::spawn(refreshes()).await.expect("refreshed");
+    runtime.block_on(async { tokio::spawn(refreshes()).await.expect("refreshed") });
 }
 
 async fn refreshes() {

@@ -12,7 +12,6 @@ use api::topic::Topic;
 use api::{cli, server, telemetry};
 use clap::ArgMatches;
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// As for every program that was called wrongly.
@@ -36,7 +35,7 @@ fn main() -> ExitCode {
         }
     };
     telemetry::start_logging(config.log_format);
-    let ran = runtime().context("cannot start the threads").and_then(|runtime| runtime.block_on(run(name, flags, config)));
+    let ran = server::runtime().context("cannot start the threads").and_then(|runtime| runtime.block_on(run(name, flags, config)));
     match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -44,13 +43,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// With half of the machine's cores: the others are for those who work for it, a database, another replica, nginx. On two, a
-/// list costs a tenth less than with a thread that steals work.
-fn runtime() -> std::io::Result<Runtime> {
-    let cores = std::thread::available_parallelism()?.get();
-    tokio::runtime::Builder::new_multi_thread().worker_threads(cores.div_ceil(2)).enable_all().build()
 }
 
 async fn run(command: &str, flags: &ArgMatches, config: Config) -> anyhow::Result<()> {

@@ -10,6 +10,7 @@ use axum::extract::Request;
 use axum::serve::{Listener, ListenerExt};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -22,6 +23,16 @@ use crate::{http, scheduler};
 const LINGER: Duration = Duration::from_millis(250);
 
 const UPKEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// Threads for half of the machine's cores: the others are for those who work for this process, a database, nginx, another
+/// replica. On two, a list costs a tenth less than with a second thread that steals work.
+///
+/// # Errors
+/// When the system has no threads to give.
+pub fn runtime() -> std::io::Result<Runtime> {
+    let cores = std::thread::available_parallelism()?.get();
+    tokio::runtime::Builder::new_multi_thread().worker_threads(cores.div_ceil(2)).enable_all().build()
+}
 
 /// Serves on `listener` until `shutdown`, then stops: no new connections, requests in flight and running transactions
 /// end, leases are given back.

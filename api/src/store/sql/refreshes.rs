@@ -236,12 +236,15 @@ impl RefreshStore for SqlStore {
         let topic = finish.topic.as_str();
         let mut overtaken = 0;
         if let Some(confirmed) = &finish.complete {
-            let removed = sqlx::query(AssertSqlSafe(format!(
-                "DELETE FROM topic_repositories WHERE topic = $1 AND repository_id IN
-                     (SELECT id FROM {PLACED} WHERE confirmed_in <> $2 AND by_stars > $3 AND by_update > $3)"
-            )));
-            let removed = removed.bind(topic).bind(lease.refresh).bind(confirmed.scope.depth());
-            overtaken = i64::try_from(removed.execute(&mut *transaction).await?.rows_affected()).unwrap_or(i64::MAX);
+            // Of a topic that is kept whole nothing is ever overtaken, and finding that out would take long.
+            if let Scope::First(depth) = confirmed.scope {
+                let removed = sqlx::query(AssertSqlSafe(format!(
+                    "DELETE FROM topic_repositories WHERE topic = $1 AND repository_id IN
+                         (SELECT id FROM {PLACED} WHERE confirmed_in <> $2 AND by_stars > $3 AND by_update > $3)"
+                )));
+                let removed = removed.bind(topic).bind(lease.refresh).bind(depth);
+                overtaken = i64::try_from(removed.execute(&mut *transaction).await?.rows_affected()).unwrap_or(i64::MAX);
+            }
             sqlx::query("DELETE FROM slices WHERE topic = $1").bind(topic).execute(&mut *transaction).await?;
             rank(&mut transaction, finish.topic, confirmed.best_match).await?;
         }
