@@ -35,7 +35,8 @@ fn main() -> ExitCode {
         }
     };
     telemetry::start_logging(config.log_format);
-    let ran = server::runtime().context("cannot start the threads").and_then(|runtime| runtime.block_on(run(name, flags, config)));
+    let ran =
+        server::runtime().context("cannot start the threads").and_then(|runtime| runtime.block_on(run(name, flags, config)));
     match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

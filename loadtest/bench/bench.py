@@ -110,7 +110,7 @@ def cold_starts(stack, processes, times):
 def reads(folder, disk, quick, varnish):
     """The first part: lists as they are read."""
     # Many short rounds: what disturbs the machine lasts for seconds.
-    seconds, rounds = 1, 1 if quick else 5
+    seconds, rounds = 1, 1 if quick else 7
     with Processes(folder, disk) as processes:
         stack = Stack(processes)
         stack.start()
@@ -119,15 +119,14 @@ def reads(folder, disk, quick, varnish):
         every = cases(stack, quick, varnish)
         for case in every:
             check(case)
-        measured, memory = {}, []
+        measured = {}
         for number in range(rounds):
             for case in every:
                 progress(f"round {number + 1} of {rounds}: {case.name}, {case.connections} connections")
                 runs = measured.setdefault((case.name, case.connections), [])
                 runs.append(measure(processes, case, seconds))
-                memory.append(max(processes.memory("api-a"), processes.memory("api-b")))
         progress("cold starts")
-        return measured, max(memory), cold_starts(stack, processes, 3 if quick else 11)
+        return measured, cold_starts(stack, processes, 3 if quick else 11)
 
 
 def main():

@@ -4,6 +4,7 @@ import os
 import re
 import statistics
 import subprocess
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -31,6 +32,8 @@ class Run:
     p99: float
     cpu: dict
     others: float
+    # Of the larger replica, half-way.
+    memory: float
 
     @property
     def rate(self):
@@ -49,6 +52,8 @@ def measure(processes, case, seconds):
     load = ab if case.method == "HEAD" else wrk
     busy, before = machine_busy(), processes.cpu()
     process = subprocess.Popen(load(case, seconds), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    time.sleep(seconds / 2)
+    memory = max(processes.memory(name) for name in processes.running if name.startswith("api-"))
     output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -62,7 +67,7 @@ def measure(processes, case, seconds):
     requests, took, failed, p50, p99 = read(output)
     # What nobody here used, as a share of the whole machine.
     others = max(0.0, busy - sum(cpu.values())) / (took * os.cpu_count())
-    return Run(requests, took, failed, p50, p99, cpu, others)
+    return Run(requests, took, failed, p50, p99, cpu, others, memory)
 
 
 def wrk(case, seconds):

@@ -13,7 +13,6 @@ from refresh import STEPS
 
 # The Flask service that this one ports, measured in the same way on a machine of this kind.
 FLASK_DB_MICROS = 20_628
-FLASK_API_MICROS = 9_166
 
 # What docs/performance.md has between these is from here; the rest is written by hand.
 BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
@@ -23,7 +22,7 @@ def write(results, took):
     """The text, the picture and how many requests failed."""
     parts, svg, failed = [machine(took)], "", 0
     if "reads" in results:
-        measured, memory, cold = results["reads"]
+        measured, _ = results["reads"]
         parts += [targets(results), reads(measured)]
         svg = picture(measured)
         failed += sum(run.failed for runs in measured.values() for run in runs)
@@ -61,7 +60,7 @@ def ratio(measured, name, base):
 
 
 def targets(results):
-    measured, memory, cold = results["reads"]
+    measured, cold = results["reads"]
     rows = []
     for what, name, base, least in [
         ("list through the proxy, gzip, against the file", "proxy, gzip", "file, gzip", 0.85),
@@ -80,7 +79,9 @@ def targets(results):
         reached = steps["all"] - steps["parse"]
         rows.append(["1,000 changed repositories: write, lists, compression, Redis, both replicas fresh", "under 60 ms", f"{reached:.0f} ms", mark(reached < 60)])
     rows.append(["a replica's start to its first list", "50 ms", f"{cold:.0f} ms", mark(cold <= 50)])
-    rows.append(["a replica's resident memory under load", "30 MB", f"{memory:.0f} MB", mark(memory <= 30)])
+    lists, everything = (max(run.memory for (name, _), runs in measured.items() if with_db or not name.startswith("/db") for run in runs)
+                         for with_db in (False, True))
+    rows.append(["a replica's resident memory under load: lists; `/db` too", "30 MB", f"{lists:.0f}; {everything:.0f} MB", mark(everything <= 30)])
     return "## What it should reach\n\n" + table(["", "wanted", "reached", ""], rows)
 
 
@@ -132,7 +133,7 @@ def ratio_at(measured, name, base, connections):
 
 
 def refreshes(results):
-    text = ["## A refresh, without GitHub", "1,000 repositories in ten pages, two replicas over Redis; medians in milliseconds."]
+    text = ["## A refresh, without GitHub", "1,000 repositories in ten pages, two replicas over Redis; medians in milliseconds, of new ones a single run."]
     columns = [(database, kind) for database, kinds in results.items() for kind in kinds]
     rows = [[told, *(f"{results[database][kind][step]:.1f}" for database, kind in columns)] for step, told in STEPS.items()]
     rows.append(["rows a second while writing", *(

@@ -1,5 +1,6 @@
 //! The proxy's own configuration, on an nginx of the tests' own, before replicas that do as they are told.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -13,6 +14,7 @@ use axum::extract::Request;
 use axum::http::HeaderValue;
 use axum::response::{AppendHeaders, IntoResponse, Response};
 use axum::serve::ListenerExt;
+use futures_util::future::join_all;
 use github_stub::World;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
@@ -557,8 +559,13 @@ async fn request_ids_go_all_the_way_and_only_harmless_ones() {
     for harmful in ["", "a b", "a\"b", "a_b", "{}", &"a".repeat(65)] {
         nginx.request(Method::GET, "/topics", &[("x-request-id", harmful)]).await;
         let id = a.last_header("x-request-id").expect("its own");
-        assert!(id.len() == 32 && id.as_bytes().iter().all(u8::is_ascii_hexdigit), "{id:?}");
+        let parts: Vec<&str> = id.to_str().expect("text").split('-').collect();
+        let has_digits = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        assert!(parts.len() == 3 && parts.iter().all(has_digits), "time, connection, request: {id:?}");
     }
+    let ids: BTreeSet<String> =
+        join_all((0..50).map(async |_| nginx.get("/topics").await.header("x-request-id").to_owned())).await.into_iter().collect();
+    assert_eq!(ids.len(), 50);
     assert_eq!(a.last_header("x-forwarded-for").expect("passed on"), "127.0.0.1");
 }
 

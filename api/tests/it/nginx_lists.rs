@@ -432,7 +432,7 @@ async fn carry_their_own_requests_id_and_nobody_elses_headers() {
         }
         ids
     };
-    assert!(ids.len() == 3 && ids.iter().all(|id| id.len() == 32), "{ids:?}");
+    assert!(ids.len() == 3 && !ids.contains("second"), "{ids:?}");
     let entry = nginx.logged(|entry| entry["cache"] == "HIT").await;
     assert_eq!(entry["uri"], "/api/kubernetes");
 }
