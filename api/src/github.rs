@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use reqwest::header::{ACCEPT, HeaderMap, HeaderValue, LINK, USER_AGENT};
 use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::{Instrument, debug, warn};
 use url::Url;
 
 use crate::clock::Clock;
@@ -187,13 +187,13 @@ impl GitHub {
             attempts += 1;
             // To its end, even if the run is dropped meanwhile: until its answer is judged nobody else may ask.
             let (client, address) = (self.clone(), url.clone());
-            let asked = tokio::spawn(async move {
+            let asked = async move {
                 match client.stopping.run_until_cancelled(client.send(&address)).await {
                     Some(sent) => client.judge(bucket, sent).await,
                     None => client.judge(bucket, Err(String::new())).await.and(Err(GitHubError::Stopping)),
                 }
-            });
-            let verdict = end_of(asked).await?;
+            };
+            let verdict = end_of(tokio::spawn(asked.in_current_span())).await?;
             let reason = match verdict {
                 Verdict::Good(answer) => match read(answer) {
                     Ok(value) => return Ok(value),
