@@ -83,6 +83,20 @@ async fn sizes_around_every_edge_are_kept_whole() {
     }
 }
 
+/// Every page of a slice is full, however often it is read; only the sum tells.
+#[tokio::test]
+async fn what_is_counted_but_never_shown_makes_a_run_partial_above_one_in_a_hundred() {
+    // Best match shows half of them.
+    for (count, outcome) in [(9, "complete"), (40, "partial")] {
+        let mirror = Mirror::start_with(World::generate(900, 7, "kubernetes"), COMPLETE).await;
+        mirror.stub.world().faults.push(Fault::from(FaultKind::Hole { count }).on("updated", 3).times(1_000));
+        let report = mirror.refresh("kubernetes").await;
+        assert_eq!(report["outcome"], outcome, "{report}");
+        let reason = report["reason"].as_str().unwrap_or_default();
+        assert_eq!(reason.starts_with("GitHub counts 900 repositories and showed 8"), outcome == "partial", "{report}");
+    }
+}
+
 #[tokio::test]
 async fn is_right_too_where_sort_updated_goes_by_the_last_push() {
     let mut world = World::generate(1_500, 7, "kubernetes");
@@ -137,6 +151,20 @@ async fn what_is_deleted_or_leaves_is_settled_by_its_id() {
     mirror.clock.advance(TimeDelta::days(1));
     let report = refresh(&mirror, "complete").await;
     assert_eq!((&report["removed"], &report["doubts_settled"]), (&7.into(), &27.into()), "{report}");
+    assert_eq!(stored(&mirror).await, existing(&mirror));
+}
+
+/// Fifty are asked for in a run; the others are kept until they are.
+#[tokio::test]
+async fn nobody_is_overtaken_in_a_whole_topic() {
+    let mirror = Mirror::start_with(World::generate(1_200, 7, "kubernetes"), COMPLETE).await;
+    refresh(&mirror, "complete").await;
+    let [_, stars, updates] = mirror.expected("kubernetes");
+    let listed: BTreeSet<u64> = stars.into_iter().chain(updates).collect();
+    mirror.stub.world().settings.drop = existing(&mirror).difference(&listed).copied().take(80).collect();
+    mirror.clock.advance(TimeDelta::days(1));
+    let report = refresh(&mirror, "complete").await;
+    assert_eq!((&report["removed"], &report["doubts_settled"]), (&0.into(), &50.into()), "{report}");
     assert_eq!(stored(&mirror).await, existing(&mirror));
 }
 
