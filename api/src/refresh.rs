@@ -274,6 +274,7 @@ impl Refresher {
                     StoreError::Database(_) | StoreError::Migration(_) => error!(%error, "the refresh could not be finished"),
                 }
                 self.give_up(&lease, &error).await;
+                // Its lists say from now on that the last refresh was not complete.
                 if let Some(topic) = &topic {
                     self.0.publish_or_later(topic).await;
                 }

@@ -1,6 +1,7 @@
 //! What the service keeps, behind one seam for both databases.
 //!
-//! Every method is one transaction, but `forget`, which goes on in small ones. Times come in as parameters, so that both databases behave alike and tests set them.
+//! Every method is one transaction, but `forget`, which goes on in small ones. Times come in as parameters, so that both
+//! databases behave alike and tests set them.
 
 mod postgres;
 mod sqlite;

@@ -3,7 +3,8 @@
 
 A block of the kind `console` has commands after `$ ` and below each what it prints; times, request ids and ages may differ.
 The comment `<!-- beside: make demo -->` before it names what runs meanwhile. A block of the kind `sql` is a query that SQLite's
-schema answers. Of the other blocks each command must be one that exists. Ports 8081 and 8090 must be free, and a demo's containers and data are removed."""
+schema answers. Of the other blocks each command must be one that exists. Ports 8081 and 8090 must be free, and a demo's
+containers and data are removed."""
 
 import os
 import re
