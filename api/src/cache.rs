@@ -1,4 +1,5 @@
-//! The caches above the database: ready bodies, in tiers from the fastest to the one that is shared.
+//! The caches above the database: ready bodies, in tiers from the fastest to the one that is
+//! shared.
 
 mod memory;
 mod redis;
@@ -28,15 +29,16 @@ pub trait Cache: Send + Sync {
     /// Whether it could keep lists now.
     async fn takes_lists(&self) -> bool;
 
-    /// Keeps lists built of the database, unless it has ones of a higher revision. False when it could not, or knows that
-    /// they are old.
+    /// Keeps lists built of the database, unless it has ones of a higher revision. False when it
+    /// could not, or knows that they are old.
     async fn fill(&self, lists: &Arc<Lists>) -> bool;
 
-    /// Keeps the lists of a refresh that has just ended, and makes everyone who reads this tier see them. False when it
-    /// could not: then it is to be tried again.
+    /// Keeps the lists of a refresh that has just ended, and makes everyone who reads this tier see
+    /// them. False when it could not: then it is to be tried again.
     async fn publish(&self, lists: &Arc<Lists>) -> bool;
 
-    /// Drops the topic's lists of lower revisions, for everyone. False when it could not: then it is to be tried again.
+    /// Drops the topic's lists of lower revisions, for everyone. False when it could not: then it
+    /// is to be tried again.
     async fn forget(&self, topic: &Topic, below: i64) -> bool;
 }
 
@@ -67,8 +69,9 @@ impl Tiers {
         (!stale).then_some((lists, nearest.name()))
     }
 
-    /// The topic's lists from the first tier that has them fresh, with its name; tiers above it are filled. Lists that a
-    /// tier above knows to be old are passed over: the one below has missed a refresh.
+    /// The topic's lists from the first tier that has them fresh, with its name; tiers above it are
+    /// filled. Lists that a tier above knows to be old are passed over: the one below has missed a
+    /// refresh.
     pub async fn get(&self, topic: &Topic) -> Option<(Arc<Lists>, &'static str)> {
         for (depth, tier) in self.0.iter().enumerate() {
             if let Some(Cached { lists, stale: false }) = tier.get(topic).await {
@@ -119,8 +122,8 @@ impl Tiers {
         }
     }
 
-    /// Puts the lists of a refresh that has just ended into every tier, the shared one first. False when one of them has
-    /// not got them.
+    /// Puts the lists of a refresh that has just ended into every tier, the shared one first. False
+    /// when one of them has not got them.
     pub async fn publish(&self, lists: &Arc<Lists>) -> bool {
         let mut everywhere = true;
         for tier in self.0.iter().rev() {

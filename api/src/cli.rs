@@ -22,7 +22,8 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(250);
 /// The commands and flags.
 #[must_use]
 pub fn command() -> Command {
-    let secrets: Vec<&str> = SETTINGS.iter().filter(|setting| setting.secret).map(|setting| setting.name).collect();
+    let secrets: Vec<&str> =
+        SETTINGS.iter().filter(|setting| setting.secret).map(|setting| setting.name).collect();
     Command::new("api")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Serves ranked lists of a GitHub topic's repositories.")
@@ -43,7 +44,11 @@ pub fn command() -> Command {
 }
 
 fn flag(setting: &Setting) -> Arg {
-    let default = if setting.default.is_empty() { String::new() } else { format!(" [default: {}]", setting.default) };
+    let default = if setting.default.is_empty() {
+        String::new()
+    } else {
+        format!(" [default: {}]", setting.default)
+    };
     Arg::new(setting.name)
         .long(setting.name.to_ascii_lowercase().replace('_', "-"))
         .value_name("VALUE")
@@ -96,7 +101,9 @@ pub async fn refresh(service: &Arc<Service>, topic: Option<&Topic>) -> anyhow::R
                     bar.set_length(expected.unsigned_abs());
                     bar.set_position(done.unsigned_abs());
                 }
-                None if shown != (done, expected) => eprintln!("{done} of about {expected} requests done"),
+                None if shown != (done, expected) => {
+                    eprintln!("{done} of about {expected} requests done")
+                }
                 None => {}
             }
             shown = (done, expected);
@@ -110,8 +117,15 @@ pub async fn refresh(service: &Arc<Service>, topic: Option<&Topic>) -> anyhow::R
         bar.finish_and_clear();
     }
     let refresh = ended.refresh;
-    for one in if refresh.topics.is_empty() { std::slice::from_ref(&refresh) } else { &refresh.topics } {
-        let reason = one.report.reason.as_ref().map(|reason| format!("; not complete: {reason}")).unwrap_or_default();
+    for one in
+        if refresh.topics.is_empty() { std::slice::from_ref(&refresh) } else { &refresh.topics }
+    {
+        let reason = one
+            .report
+            .reason
+            .as_ref()
+            .map(|reason| format!("; not complete: {reason}"))
+            .unwrap_or_default();
         println!("{}: {}{reason}", one.topic.as_deref().unwrap_or("all topics"), one.report);
     }
     if refresh.outcome == Some(Outcome::Failed) {

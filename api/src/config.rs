@@ -38,25 +38,61 @@ const fn secret(name: &'static str, help: &'static str) -> Setting {
 pub const SETTINGS: &[Setting] = &[
     setting("LISTEN_ADDR", "127.0.0.1:8081", "address and port to serve on"),
     setting("METRICS_ADDR", "", "address and port for Prometheus' /metrics; off when unset"),
-    secret("DATABASE_URL", "postgres://HOST:PORT/NAME or sqlite:PATH; an SQLite file under DATA_DIR when unset"),
+    secret(
+        "DATABASE_URL",
+        "postgres://HOST:PORT/NAME or sqlite:PATH; an SQLite file under DATA_DIR when unset",
+    ),
     setting("POSTGRES_USER", "", "PostgreSQL's role; DATABASE_URL's own when unset"),
     secret("POSTGRES_PASSWORD", "its password, any characters; DATABASE_URL's own when unset"),
     setting("POSTGRES_DB", "", "PostgreSQL's database; DATABASE_URL's own when unset"),
-    secret("REDIS_URL", "redis://HOST:PORT/0 or unix:PATH; the cache is in the process alone when unset"),
+    secret(
+        "REDIS_URL",
+        "redis://HOST:PORT/0 or unix:PATH; the cache is in the process alone when unset",
+    ),
     setting("DATA_DIR", "./data", "folder of the SQLite file"),
-    setting("GITHUB_API_URL", "https://api.github.com", "GitHub's API, or a GitHub Enterprise Server's"),
-    secret("GITHUB_TOKEN", "raises GitHub's limit from 10 to 30 searches a minute; needs no permissions"),
+    setting(
+        "GITHUB_API_URL",
+        "https://api.github.com",
+        "GitHub's API, or a GitHub Enterprise Server's",
+    ),
+    secret(
+        "GITHUB_TOKEN",
+        "raises GitHub's limit from 10 to 30 searches a minute; needs no permissions",
+    ),
     setting(
         "TOPICS",
         "kubernetes",
         "topics to keep, separated by commas; `topic:complete` and `topic:top` name their own coverage",
     ),
-    setting("COVERAGE", "top", "what is kept of a topic: top, the first 500 of each ranking, or complete, every repository"),
-    setting("ON_DEMAND_TOPICS", "true", "fetch other topics when they are first read: true or false"),
-    setting("REFRESH_SCHEDULE", "0 * * * *", "when to refresh: cron, UTC, five fields or six with seconds"),
-    setting("SCHEDULER", "internal", "internal, or external when another program rings /update_cache"),
-    secret("MAINTENANCE_TOKEN", "bearer token that maintenance wants; required when reachable from elsewhere"),
-    setting("APP_BIND_ADDR", "", "address under which the service is published; LISTEN_ADDR's own when unset"),
+    setting(
+        "COVERAGE",
+        "top",
+        "what is kept of a topic: top, the first 500 of each ranking, or complete, every repository",
+    ),
+    setting(
+        "ON_DEMAND_TOPICS",
+        "true",
+        "fetch other topics when they are first read: true or false",
+    ),
+    setting(
+        "REFRESH_SCHEDULE",
+        "0 * * * *",
+        "when to refresh: cron, UTC, five fields or six with seconds",
+    ),
+    setting(
+        "SCHEDULER",
+        "internal",
+        "internal, or external when another program rings /update_cache",
+    ),
+    secret(
+        "MAINTENANCE_TOKEN",
+        "bearer token that maintenance wants; required when reachable from elsewhere",
+    ),
+    setting(
+        "APP_BIND_ADDR",
+        "",
+        "address under which the service is published; LISTEN_ADDR's own when unset",
+    ),
     setting("LOG_FORMAT", "", "pretty or json; pretty on a terminal and json elsewhere when unset"),
 ];
 
@@ -101,7 +137,8 @@ pub struct GitHubConfig {
 /// Which database; the address' scheme decides.
 #[derive(Clone, Debug)]
 pub enum DatabaseUrl {
-    /// `postgres://HOST:PORT/NAME`, with role, password and name from POSTGRES_USER, POSTGRES_PASSWORD and POSTGRES_DB.
+    /// `postgres://HOST:PORT/NAME`, with role, password and name from POSTGRES_USER,
+    /// POSTGRES_PASSWORD and POSTGRES_DB.
     Postgres(Box<PgConnectOptions>),
     /// `sqlite:PATH`.
     Sqlite(PathBuf),
@@ -156,13 +193,16 @@ impl Config {
         let user = reader.value("POSTGRES_USER");
         let password = reader.value("POSTGRES_PASSWORD");
         let name = reader.value("POSTGRES_DB");
-        let redis = reader
-            .optional("REDIS_URL", |text| text.into_connection_info().map_err(|_| "redis://HOST:PORT/0 or unix:PATH".to_owned()));
+        let redis = reader.optional("REDIS_URL", |text| {
+            text.into_connection_info().map_err(|_| "redis://HOST:PORT/0 or unix:PATH".to_owned())
+        });
         let url = reader.required("GITHUB_API_URL", api_url);
         let token = reader.optional("GITHUB_TOKEN", header_token);
         let topics = reader.required("TOPICS", topics);
         let coverage = reader.required("COVERAGE", coverage);
-        let on_demand_topics = reader.required("ON_DEMAND_TOPICS", |text| text.parse().map_err(|_| "true or false".to_owned()));
+        let on_demand_topics = reader.required("ON_DEMAND_TOPICS", |text| {
+            text.parse().map_err(|_| "true or false".to_owned())
+        });
         let schedule = reader.required("REFRESH_SCHEDULE", Schedule::parse);
         let scheduler = reader.required("SCHEDULER", |text| match text {
             "internal" => Ok(Scheduler::Internal),
@@ -170,15 +210,17 @@ impl Config {
             _ => Err("internal or external".to_owned()),
         });
         let maintenance_token = reader.optional("MAINTENANCE_TOKEN", header_token);
-        let bind_addr = reader
-            .optional("APP_BIND_ADDR", |text| text.parse::<IpAddr>().map_err(|_| "an IP address, such as 127.0.0.1".to_owned()));
+        let bind_addr = reader.optional("APP_BIND_ADDR", |text| {
+            text.parse::<IpAddr>().map_err(|_| "an IP address, such as 127.0.0.1".to_owned())
+        });
         let log_format = reader.optional("LOG_FORMAT", |text| match text {
             "pretty" => Ok(LogFormat::Pretty),
             "json" => Ok(LogFormat::Json),
             _ => Err("pretty or json".to_owned()),
         });
         let published = bind_addr.map(|address| ("APP_BIND_ADDR", address));
-        if let Some((setting, address)) = published.or(listen_addr.map(|address: SocketAddr| ("LISTEN_ADDR", address.ip())))
+        if let Some((setting, address)) =
+            published.or(listen_addr.map(|address: SocketAddr| ("LISTEN_ADDR", address.ip())))
             && !address.is_loopback()
             && reader.value("MAINTENANCE_TOKEN").is_none()
         {
@@ -187,7 +229,8 @@ impl Config {
                  maintenance wants a token. Set one, or publish on 127.0.0.1"
             ));
         }
-        match (listen_addr, data_dir, url, topics, coverage, on_demand_topics, schedule, scheduler) {
+        match (listen_addr, data_dir, url, topics, coverage, on_demand_topics, schedule, scheduler)
+        {
             (
                 Some(listen_addr),
                 Some(data_dir),
@@ -211,7 +254,10 @@ impl Config {
                 github: GitHubConfig { url, token },
                 coverages: Coverages {
                     default: coverage,
-                    own: topics.iter().filter_map(|(topic, own)| Some((topic.clone(), (*own)?))).collect(),
+                    own: topics
+                        .iter()
+                        .filter_map(|(topic, own)| Some((topic.clone(), (*own)?)))
+                        .collect(),
                 },
                 topics: topics.into_iter().map(|(topic, _)| topic).collect(),
                 on_demand_topics,
@@ -243,19 +289,29 @@ impl Reader<'_> {
         self.parse(name, &text, parse)
     }
 
-    fn parse<T>(&mut self, name: &str, text: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+    fn parse<T>(
+        &mut self,
+        name: &str,
+        text: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
         let text = text.trim();
         match parse(text) {
             Ok(value) => Some(value),
             Err(accepted) => {
-                let shown = if lookup(name).secret { "its value (not shown)".to_owned() } else { format!("{text:?}") };
+                let shown = if lookup(name).secret {
+                    "its value (not shown)".to_owned()
+                } else {
+                    format!("{text:?}")
+                };
                 self.problems.push(format!("  {name}: {shown} is not accepted; give {accepted}"));
                 None
             }
         }
     }
 
-    /// The value, for secrets also from the file that NAME_FILE names. Empty means unset, and blank is as empty.
+    /// The value, for secrets also from the file that NAME_FILE names. Empty means unset, and blank
+    /// is as empty.
     fn value(&mut self, name: &str) -> Option<String> {
         let value = self.source.get(name).map(|value| value.to_string_lossy().into_owned());
         if let Some(value) = value.filter(|value| !value.trim().is_empty()) {
@@ -269,7 +325,8 @@ impl Reader<'_> {
         match std::fs::read_to_string(Path::new(&file)) {
             Ok(text) => Some(text.trim_end().to_owned()).filter(|text| !text.trim().is_empty()),
             Err(error) => {
-                let problem = format!("  {file_setting}: {} cannot be read: {error}", file.to_string_lossy());
+                let problem =
+                    format!("  {file_setting}: {} cannot be read: {error}", file.to_string_lossy());
                 if !self.problems.contains(&problem) {
                     self.problems.push(problem);
                 }
@@ -279,9 +336,15 @@ impl Reader<'_> {
     }
 }
 
-#[expect(clippy::expect_used, reason = "every name is written in this file; a wrong one fails the first test")]
+#[expect(
+    clippy::expect_used,
+    reason = "every name is written in this file; a wrong one fails the first test"
+)]
 fn lookup(name: &str) -> &'static Setting {
-    SETTINGS.iter().find(|setting| setting.name == name).expect("only settings of the table are read")
+    SETTINGS
+        .iter()
+        .find(|setting| setting.name == name)
+        .expect("only settings of the table are read")
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
@@ -291,10 +354,14 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 fn database(text: &str) -> Result<DatabaseUrl, String> {
     let accepted = || "postgres://HOST:PORT/NAME or sqlite:PATH".to_owned();
     if text.starts_with("postgres:") || text.starts_with("postgresql:") {
-        return text.parse().map(|options| DatabaseUrl::Postgres(Box::new(options))).map_err(|_| accepted());
+        return text
+            .parse()
+            .map(|options| DatabaseUrl::Postgres(Box::new(options)))
+            .map_err(|_| accepted());
     }
     let path = text.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path));
-    // Each connection would have a memory of its own, and SQLite's parameters would be part of a file's name.
+    // Each connection would have a memory of its own, and SQLite's parameters would be part of a
+    // file's name.
     let is_file = |path: &&str| !path.is_empty() && *path != ":memory:" && !path.contains('?');
     path.filter(is_file).map(|path| DatabaseUrl::Sqlite(PathBuf::from(path))).ok_or_else(accepted)
 }
@@ -343,14 +410,22 @@ fn topics(text: &str) -> Result<Vec<(Topic, Option<Coverage>)>, String> {
     let mut topics: Vec<(Topic, Option<Coverage>)> = Vec::new();
     for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
         let (name, own) = match part.split_once(':') {
-            Some((name, own)) => {
-                (name, Some(coverage(own).map_err(|accepted| format!("after the colon in {part:?} {accepted}"))?))
-            }
+            Some((name, own)) => (
+                name,
+                Some(
+                    coverage(own)
+                        .map_err(|accepted| format!("after the colon in {part:?} {accepted}"))?,
+                ),
+            ),
             None => (part, None),
         };
-        let topic: Topic = name.parse().map_err(|error| format!("topics separated by commas; {name:?} is none: {error}"))?;
+        let topic: Topic = name
+            .parse()
+            .map_err(|error| format!("topics separated by commas; {name:?} is none: {error}"))?;
         match topics.iter().find(|(known, _)| *known == topic) {
-            Some((_, known)) if *known != own => return Err(format!("each topic once; {topic} has two coverages")),
+            Some((_, known)) if *known != own => {
+                return Err(format!("each topic once; {topic} has two coverages"));
+            }
             Some(_) => {}
             None => topics.push((topic, own)),
         }
@@ -370,8 +445,11 @@ mod tests {
     use crate::store::Origin;
 
     fn read(pairs: &[(&str, &str)]) -> Result<Config, InvalidConfig> {
-        let pairs: Vec<(String, OsString)> = pairs.iter().map(|(name, value)| (name.to_string(), value.into())).collect();
-        let source = move |name: &str| pairs.iter().find(|(own, _)| own == name).map(|(_, value)| value.clone());
+        let pairs: Vec<(String, OsString)> =
+            pairs.iter().map(|(name, value)| (name.to_string(), value.into())).collect();
+        let source = move |name: &str| {
+            pairs.iter().find(|(own, _)| own == name).map(|(_, value)| value.clone())
+        };
         Config::read(&source)
     }
 
@@ -379,15 +457,26 @@ mod tests {
     fn nothing_set_is_a_laptop() {
         let config = read(&[("TOPICS", ""), ("GITHUB_TOKEN", "")]).expect("defaults are valid");
         assert_eq!(config.listen_addr.to_string(), "127.0.0.1:8081");
-        assert!(matches!(config.database, DatabaseUrl::Sqlite(path) if path == Path::new("./data/mirror.sqlite")));
+        assert!(
+            matches!(config.database, DatabaseUrl::Sqlite(path) if path == Path::new("./data/mirror.sqlite"))
+        );
         assert_eq!(config.topics.iter().map(Topic::as_str).collect::<Vec<_>>(), ["kubernetes"]);
-        assert!(config.github.token.is_none() && config.metrics_addr.is_none() && config.on_demand_topics);
+        assert!(
+            config.github.token.is_none()
+                && config.metrics_addr.is_none()
+                && config.on_demand_topics
+        );
     }
 
     #[test]
     fn a_topic_may_name_its_own_coverage() {
-        let config = read(&[("TOPICS", "kubernetes, mcp:complete,helm:top"), ("COVERAGE", "complete")]).expect("valid");
-        assert_eq!(config.topics.iter().map(Topic::as_str).collect::<Vec<_>>(), ["kubernetes", "mcp", "helm"]);
+        let config =
+            read(&[("TOPICS", "kubernetes, mcp:complete,helm:top"), ("COVERAGE", "complete")])
+                .expect("valid");
+        assert_eq!(
+            config.topics.iter().map(Topic::as_str).collect::<Vec<_>>(),
+            ["kubernetes", "mcp", "helm"]
+        );
         let of = |name: &str, origin| config.coverages.of(&name.parse().expect("a topic"), origin);
         assert_eq!(of("kubernetes", Origin::Configured), Coverage::Complete);
         assert_eq!(of("helm", Origin::Configured), Coverage::Top);
@@ -437,10 +526,19 @@ mod tests {
 
     #[test]
     fn published_beyond_loopback_it_wants_a_token() {
-        for pairs in [&[("LISTEN_ADDR", "0.0.0.0:80")][..], &[("APP_BIND_ADDR", "10.0.0.1")], &[("APP_BIND_ADDR", "::")]] {
+        for pairs in [
+            &[("LISTEN_ADDR", "0.0.0.0:80")][..],
+            &[("APP_BIND_ADDR", "10.0.0.1")],
+            &[("APP_BIND_ADDR", "::")],
+        ] {
             for token in ["", " "] {
-                let text = read(&[pairs, &[("MAINTENANCE_TOKEN", token)]].concat()).expect_err("open to everyone").to_string();
-                assert!(text.contains(&format!("MAINTENANCE_TOKEN is unset though {} is", pairs[0].0)), "{text}");
+                let text = read(&[pairs, &[("MAINTENANCE_TOKEN", token)]].concat())
+                    .expect_err("open to everyone")
+                    .to_string();
+                assert!(
+                    text.contains(&format!("MAINTENANCE_TOKEN is unset though {} is", pairs[0].0)),
+                    "{text}"
+                );
             }
             assert!(read(&[pairs, &[("MAINTENANCE_TOKEN", "longenough")]].concat()).is_ok());
         }
@@ -455,8 +553,13 @@ mod tests {
             ("POSTGRES_PASSWORD", "p@ss:w/rd?# %41 "),
             ("POSTGRES_DB", "git/hub"),
         ];
-        let DatabaseUrl::Postgres(options) = read(&pairs).expect("valid").database else { panic!("PostgreSQL") };
-        assert_eq!((options.get_host(), options.get_port(), options.get_username()), ("database", 5432, "mirror"));
+        let DatabaseUrl::Postgres(options) = read(&pairs).expect("valid").database else {
+            panic!("PostgreSQL")
+        };
+        assert_eq!(
+            (options.get_host(), options.get_port(), options.get_username()),
+            ("database", 5432, "mirror")
+        );
         assert_eq!(options.get_database(), Some("git/hub"));
     }
 
@@ -464,8 +567,12 @@ mod tests {
     fn the_readme_has_a_row_for_each() {
         let readme = include_str!("../../README.md");
         for Setting { name, default, secret, help } in SETTINGS {
-            let default = if default.is_empty() { "unset".to_owned() } else { format!("`{default}`") };
-            let row = format!("| `{name}` | {default} | {help}{} |", if *secret { " (secret)" } else { "" });
+            let default =
+                if default.is_empty() { "unset".to_owned() } else { format!("`{default}`") };
+            let row = format!(
+                "| `{name}` | {default} | {help}{} |",
+                if *secret { " (secret)" } else { "" }
+            );
             assert!(readme.contains(&row), "README.md lacks the row {row}");
         }
     }

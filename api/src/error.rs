@@ -63,19 +63,27 @@ impl Error {
             Self::CrossSite => StatusCode::FORBIDDEN,
             Self::NotTracked(_) | Self::NoRefresh(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::NotYet { .. } | Self::Unavailable | Self::NoSchema => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotYet { .. } | Self::Unavailable | Self::NoSchema => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
     fn header(&self) -> Option<(header::HeaderName, HeaderValue)> {
         // Rounded up: who comes a moment too early would be told to come again.
-        let seconds = |wait: Duration| HeaderValue::from((wait + Duration::from_nanos(999_999_999)).as_secs().max(1));
+        let seconds = |wait: Duration| {
+            HeaderValue::from((wait + Duration::from_nanos(999_999_999)).as_secs().max(1))
+        };
         match self {
             Self::MethodNotAllowed(allow) => Some((header::ALLOW, HeaderValue::from_static(allow))),
-            Self::Unauthorized => Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
+            Self::Unauthorized => {
+                Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
+            }
             Self::NotYet { retry_after, .. } => Some((header::RETRY_AFTER, seconds(*retry_after))),
-            Self::Unavailable | Self::NoSchema => Some((header::RETRY_AFTER, seconds(DATABASE_RETRY))),
+            Self::Unavailable | Self::NoSchema => {
+                Some((header::RETRY_AFTER, seconds(DATABASE_RETRY)))
+            }
             _ => None,
         }
     }

@@ -27,7 +27,8 @@ where
         Self { under_way: Arc::default(), tasks }
     }
 
-    /// The flight of this key, started if there is none: to be waited for, or not. Brings `None` when it panicked.
+    /// The flight of this key, started if there is none: to be waited for, or not. Brings `None`
+    /// when it panicked.
     pub(crate) fn join<F>(&self, key: &K, start: impl FnOnce() -> F) -> Flight<V>
     where
         F: Future<Output = V> + Send + 'static,

@@ -1,4 +1,5 @@
-//! GitHub's REST API as a careful client: paced, bounded, never over a limit, and only ever to its own origin.
+//! GitHub's REST API as a careful client: paced, bounded, never over a limit, and only ever to its
+//! own origin.
 
 mod answer;
 mod search;
@@ -117,7 +118,10 @@ impl GitHub {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/vnd.github+json"));
         headers.insert("x-github-api-version", HeaderValue::from_static("2022-11-28"));
-        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("github-topic-mirror/", env!("CARGO_PKG_VERSION"))));
+        headers.insert(
+            USER_AGENT,
+            HeaderValue::from_static(concat!("github-topic-mirror/", env!("CARGO_PKG_VERSION"))),
+        );
         if let Some(token) = &config.token {
             let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))?;
             value.set_sensitive(true);
@@ -125,7 +129,11 @@ impl GitHub {
         }
         let own = config.url.origin();
         let redirects = reqwest::redirect::Policy::custom(move |attempt| {
-            if attempt.url().origin() != own || attempt.previous().len() > 3 { attempt.stop() } else { attempt.follow() }
+            if attempt.url().origin() != own || attempt.previous().len() > 3 {
+                attempt.stop()
+            } else {
+                attempt.follow()
+            }
         });
         let http = reqwest::Client::builder()
             .default_headers(headers)
@@ -146,7 +154,12 @@ impl GitHub {
     ///
     /// # Errors
     /// When there is no usable answer; retries and limits are behind it then.
-    pub async fn search(&self, page: &Url, patience: Patience, report: &mut Report) -> Result<SearchPage, GitHubError> {
+    pub async fn search(
+        &self,
+        page: &Url,
+        patience: Patience,
+        report: &mut Report,
+    ) -> Result<SearchPage, GitHubError> {
         let read = |answer: Answer| {
             let link = answer.headers.get(LINK).and_then(|link| link.to_str().ok());
             search::read(&answer.body, link, &self.base)
@@ -158,19 +171,27 @@ impl GitHub {
     ///
     /// # Errors
     /// When there is no usable answer; 404 and 451 are answers.
-    pub async fn repository(&self, id: RepositoryId, patience: Patience, report: &mut Report) -> Result<Single, GitHubError> {
+    pub async fn repository(
+        &self,
+        id: RepositoryId,
+        patience: Patience,
+        report: &mut Report,
+    ) -> Result<Single, GitHubError> {
         let url = search::endpoint(&self.base, &format!("repositories/{id}"));
         let read = |answer: Answer| match answer.status {
             403 | 404 | 410 | 451 => Ok(Single::Gone),
-            _ => Repository::from_json(&answer.body).map(|repository| Single::Found(Box::new(repository))).map_err(|error| {
-                warn!(id, %error, "a repository that cannot be read");
-                "a repository that cannot be read".to_owned()
-            }),
+            _ => Repository::from_json(&answer.body)
+                .map(|repository| Single::Found(Box::new(repository)))
+                .map_err(|error| {
+                    warn!(id, %error, "a repository that cannot be read");
+                    "a repository that cannot be read".to_owned()
+                }),
         };
         self.ask(&url, Bucket::Core, patience, report, read).await
     }
 
-    /// Asks until there is an answer that `read` can use: limits are waited for, failures retried with growing pauses.
+    /// Asks until there is an answer that `read` can use: limits are waited for, failures retried
+    /// with growing pauses.
     async fn ask<T>(
         &self,
         url: &Url,
@@ -179,18 +200,23 @@ impl GitHub {
         report: &mut Report,
         read: impl Fn(Answer) -> Result<T, String>,
     ) -> Result<T, GitHubError> {
-        let mut pauses = ExponentialBuilder::default().with_jitter().with_max_times(MAX_RETRIES).build();
+        let mut pauses =
+            ExponentialBuilder::default().with_jitter().with_max_times(MAX_RETRIES).build();
         let mut attempts = 0;
         loop {
             self.admit(bucket, patience, report).await?;
             report.requests += 1;
             attempts += 1;
-            // To its end, even if the run is dropped meanwhile: until its answer is judged nobody else may ask.
+            // To its end, even if the run is dropped meanwhile: until its answer is judged nobody
+            // else may ask.
             let (client, address) = (self.clone(), url.clone());
             let asked = async move {
                 match client.stopping.run_until_cancelled(client.send(&address)).await {
                     Some(sent) => client.judge(bucket, sent).await,
-                    None => client.judge(bucket, Err(String::new())).await.and(Err(GitHubError::Stopping)),
+                    None => client
+                        .judge(bucket, Err(String::new()))
+                        .await
+                        .and(Err(GitHubError::Stopping)),
                 }
             };
             let verdict = end_of(tokio::spawn(asked.in_current_span())).await?;
@@ -208,15 +234,22 @@ impl GitHub {
                 Verdict::Failed(reason) => reason,
             };
             warn!(%url, attempts, reason, "GitHub gave no usable answer");
-            let Some(pause) = pauses.next() else { return Err(GitHubError::Failed { attempts, reason }) };
+            let Some(pause) = pauses.next() else {
+                return Err(GitHubError::Failed { attempts, reason });
+            };
             report.retries += 1;
             self.sleep_until(self.clock.now() + pause).await?;
         }
     }
 
-    /// Waits for a turn, and until no other request is under way, and counts the request. The quota is the database's, so
-    /// all replicas wait alike.
-    async fn admit(&self, bucket: Bucket, patience: Patience, report: &mut Report) -> Result<(), GitHubError> {
+    /// Waits for a turn, and until no other request is under way, and counts the request. The quota
+    /// is the database's, so all replicas wait alike.
+    async fn admit(
+        &self,
+        bucket: Bucket,
+        patience: Patience,
+        report: &mut Report,
+    ) -> Result<(), GitHubError> {
         let asked_at = self.clock.now();
         let mut turn = self.take_turn(bucket, patience).await?;
         loop {
@@ -227,7 +260,8 @@ impl GitHub {
                 // It was only a time to ask again, or a pause began while we waited.
                 turn = self.take_turn(bucket, patience).await?;
             } else if bucket == Bucket::Search && quota.is_busy(now) {
-                let waited = self.stopping.run_until_cancelled(tokio::time::sleep(ASK_WHETHER_BUSY)).await;
+                let waited =
+                    self.stopping.run_until_cancelled(tokio::time::sleep(ASK_WHETHER_BUSY)).await;
                 waited.ok_or(GitHubError::Stopping)?;
             } else {
                 quota.send(now);
@@ -272,11 +306,19 @@ impl GitHub {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { status: response.status().as_u16(), headers: std::mem::take(response.headers_mut()), body })
+        Ok(Answer {
+            status: response.status().as_u16(),
+            headers: std::mem::take(response.headers_mut()),
+            body,
+        })
     }
 
     /// Tells good answers from limits and failures, and stores what the answer says of the quota.
-    async fn judge(&self, bucket: Bucket, answer: Result<Answer, String>) -> Result<Verdict, GitHubError> {
+    async fn judge(
+        &self,
+        bucket: Bucket,
+        answer: Result<Answer, String>,
+    ) -> Result<Verdict, GitHubError> {
         loop {
             let mut quota = self.store.quota(bucket).await?;
             let strikes = quota.strikes;
@@ -293,7 +335,9 @@ impl GitHub {
                     (Ruling::Good, Ok(answer)) => Verdict::Good(answer),
                     (Ruling::Limited, _) => Verdict::Limited,
                     (Ruling::Refused(reason), _) => Verdict::Refused(reason),
-                    (Ruling::Failed(reason), _) | (Ruling::Good, Err(reason)) => Verdict::Failed(reason),
+                    (Ruling::Failed(reason), _) | (Ruling::Good, Err(reason)) => {
+                        Verdict::Failed(reason)
+                    }
                 });
             }
         }

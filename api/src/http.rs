@@ -23,7 +23,8 @@ use crate::lists::Ranking;
 use crate::service::Service;
 use crate::topic::{InvalidTopic, Topic};
 
-/// Every route, with what each answer gets around it. A slash too many at either end is the same path.
+/// Every route, with what each answer gets around it. A slash too many at either end is the same
+/// path.
 pub fn router(service: Arc<Service>) -> NormalizePath<Router> {
     let router = Router::new()
         .route("/", get(status::guide))
@@ -33,8 +34,14 @@ pub fn router(service: Arc<Service>) -> NormalizePath<Router> {
         .route("/db/{topic}", lists::stored(Ranking::BestMatch))
         .route("/db/popularity/{topic}", lists::stored(Ranking::Popularity))
         .route("/db/activity/{topic}", lists::stored(Ranking::Activity))
-        .route("/bootstrap_db", maintenance_route(get(maintenance::bootstrap_db).post(maintenance::bootstrap_db)))
-        .route("/update_cache", maintenance_route(get(maintenance::update_cache).post(maintenance::track_and_update)))
+        .route(
+            "/bootstrap_db",
+            maintenance_route(get(maintenance::bootstrap_db).post(maintenance::bootstrap_db)),
+        )
+        .route(
+            "/update_cache",
+            maintenance_route(get(maintenance::update_cache).post(maintenance::track_and_update)),
+        )
         .route("/test", get(status::test))
         .route("/health", get(status::health))
         .route("/ready", get(status::ready))
@@ -61,7 +68,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Topic {
 
     /// The path's only parameter.
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
-        let Path(name) = Path::<String>::from_request_parts(parts, state).await.map_err(|_| InvalidTopic)?;
+        let Path(name) =
+            Path::<String>::from_request_parts(parts, state).await.map_err(|_| InvalidTopic)?;
         Ok(name.parse()?)
     }
 }

@@ -1,7 +1,8 @@
-//! A mirror of GitHub's repository search, one topic at a time: ranked lists, complete, fresh and fast.
+//! A mirror of GitHub's repository search, one topic at a time: ranked lists, complete, fresh and
+//! fast.
 //!
-//! A read goes [`http`] → [`read`] → [`cache`] → [`store`] → [`refresh`]; a refresh goes [`scheduler`] or [`http`] →
-//! [`refresh`] → [`github`] → [`store`] → [`lists`] → [`cache`].
+//! A read goes [`http`] → [`read`] → [`cache`] → [`store`] → [`refresh`]; a refresh goes
+//! [`scheduler`] or [`http`] → [`refresh`] → [`github`] → [`store`] → [`lists`] → [`cache`].
 
 pub mod cache;
 pub mod cli;

@@ -17,8 +17,8 @@ use tokio::signal::unix::{SignalKind, signal};
 /// As for every program that was called wrongly.
 const INVALID_CONFIG: u8 = 2;
 
-/// In bytes, as much as Linux grants by default (net.core.wmem_max): a whole list is handed over in one call, so that it
-/// arrives whole even if this process is killed meanwhile.
+/// In bytes, as much as Linux grants by default (net.core.wmem_max): a whole list is handed over in
+/// one call, so that it arrives whole even if this process is killed meanwhile.
 const SEND_BUFFER: u32 = 212_992;
 
 /// Connections that may wait to be accepted, in a burst.
@@ -35,8 +35,9 @@ fn main() -> ExitCode {
         }
     };
     telemetry::start_logging(config.log_format);
-    let ran =
-        server::runtime().context("cannot start the threads").and_then(|runtime| runtime.block_on(run(name, flags, config)));
+    let ran = server::runtime()
+        .context("cannot start the threads")
+        .and_then(|runtime| runtime.block_on(run(name, flags, config)));
     match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -80,7 +81,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 }
 
 fn bind(address: SocketAddr, setting: &str) -> anyhow::Result<TcpListener> {
-    listen(address).with_context(|| format!("cannot listen on {address}; set {setting} to another address"))
+    listen(address)
+        .with_context(|| format!("cannot listen on {address}; set {setting} to another address"))
 }
 
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
@@ -95,7 +97,8 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
 
 /// Resolves at the first SIGTERM or SIGINT.
 fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut terminate, mut interrupt) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}

@@ -1,4 +1,5 @@
-//! What GitHub allows: its limits as it last reported them, a pause that everyone obeys, and when the next request may go.
+//! What GitHub allows: its limits as it last reported them, a pause that everyone obeys, and when
+//! the next request may go.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use strum::IntoStaticStr;
@@ -36,8 +37,8 @@ const LONGEST_QUEUE: TimeDelta = TimeDelta::hours(1);
 /// The lowest that GitHub has for searches: without a token.
 const ASSUMED_LIMIT: i64 = 10;
 
-/// Where nothing is known of what remains, as before GitHub's first answer, who is not the first asks again after this: the
-/// real limit may be far above the assumed one.
+/// Where nothing is known of what remains, as before GitHub's first answer, who is not the first
+/// asks again after this: the real limit may be far above the assumed one.
 const UNHEARD_WAIT: TimeDelta = TimeDelta::seconds(1);
 
 /// Limits above this need no spacing: a private server's, or none to speak of.
@@ -55,7 +56,8 @@ const MAX_STRIKES: i64 = 5;
 pub enum Pace {
     /// The schedule's: spread over the window, down to a tenth of the limit.
     Scheduled,
-    /// A reader's topic: spread as well, but only down to half, so that strangers cannot starve the schedule.
+    /// A reader's topic: spread as well, but only down to half, so that strangers cannot starve the
+    /// schedule.
     OnDemand,
     /// A reader is waiting: like [`Pace::OnDemand`], and without spacing while there is quota.
     Waiting,
@@ -72,7 +74,8 @@ pub struct Quota {
     pub remaining: Option<i64>,
     /// The end of the window.
     pub reset_at: Option<DateTime<Utc>>,
-    /// The next turn that nobody has: spaced requests take one each, in the order in which they come.
+    /// The next turn that nobody has: spaced requests take one each, in the order in which they
+    /// come.
     pub next_at: Option<DateTime<Utc>>,
     /// Until when a request may be under way; `None` when there is none.
     pub busy_until: Option<DateTime<Utc>>,
@@ -119,11 +122,14 @@ impl Default for Quota {
 }
 
 impl Quota {
-    /// When GitHub lets a request go: `now`, or after a pause or at the end of a window that is used up.
+    /// When GitHub lets a request go: `now`, or after a pause or at the end of a window that is
+    /// used up.
     #[must_use]
     pub fn allowed_at(&self, pace: Pace, now: DateTime<Utc>) -> DateTime<Utc> {
         let time = now.max(self.paused_until.unwrap_or(now));
-        let (Some(limit), Some(remaining), Some(reset_at)) = (self.limit, self.remaining, self.reset_at) else {
+        let (Some(limit), Some(remaining), Some(reset_at)) =
+            (self.limit, self.remaining, self.reset_at)
+        else {
             return time;
         };
         let reserve = match pace {
@@ -133,12 +139,15 @@ impl Quota {
         if now < reset_at && remaining <= reserve { time.max(reset_at) } else { time }
     }
 
-    /// Takes the next turn. Whoever asks again after each answer shares the turns fairly with others who do. Where the window
-    /// has nothing left for this pace there is only a time to ask again: the turns until then are for others. So it is before
-    /// GitHub has told what it allows, while another turn is not over.
+    /// Takes the next turn. Whoever asks again after each answer shares the turns fairly with
+    /// others who do. Where the window has nothing left for this pace there is only a time to ask
+    /// again: the turns until then are for others. So it is before GitHub has told what it allows,
+    /// while another turn is not over.
     pub fn take_turn(&mut self, bucket: Bucket, pace: Pace, now: DateTime<Utc>) -> Turn {
         let allowed = self.allowed_at(pace, now);
-        let Some(spacing) = self.spacing(bucket) else { return Turn { at: allowed, is_ours: true } };
+        let Some(spacing) = self.spacing(bucket) else {
+            return Turn { at: allowed, is_ours: true };
+        };
         if allowed > now.max(self.paused_until.unwrap_or(now)) {
             return Turn { at: allowed, is_ours: false };
         }
@@ -152,8 +161,8 @@ impl Quota {
         Turn { at, is_ours: true }
     }
 
-    /// Whether another request is under way. One that would take far longer than any was sent before the clock was set back;
-    /// replicas' clocks differ a little.
+    /// Whether another request is under way. One that would take far longer than any was sent
+    /// before the clock was set back; replicas' clocks differ a little.
     #[must_use]
     pub fn is_busy(&self, now: DateTime<Utc>) -> bool {
         self.busy_until.is_some_and(|until| now < until && until <= now + LONGEST_REQUEST * 2)
@@ -183,7 +192,9 @@ impl Quota {
         self.remaining = reported.remaining;
         self.reset_at = reported.reset_at;
         // An answer that tells another limit tells how far away the next request is.
-        self.next_at = self.spacing(bucket).map(|spacing| self.next_at.filter(|_| !is_new).unwrap_or(now + spacing));
+        self.next_at = self
+            .spacing(bucket)
+            .map(|spacing| self.next_at.filter(|_| !is_new).unwrap_or(now + spacing));
     }
 
     /// A good answer ends a series of secondary limits.
@@ -193,16 +204,18 @@ impl Quota {
 
     /// GitHub says that the window is used up.
     pub fn exhausted(&mut self, now: DateTime<Utc>) {
-        // The header counts whole seconds, so the window may end up to one later. Without it, or where it is over by our
-        // clock but not by GitHub's: a minute.
+        // The header counts whole seconds, so the window may end up to one later. Without it, or
+        // where it is over by our clock but not by GitHub's: a minute.
         let end = self.reset_at.map(|reset_at| reset_at + TimeDelta::seconds(1));
         self.pause(end.filter(|end| *end > now).unwrap_or(now + SECONDARY_WAIT));
     }
 
-    /// GitHub says that we are too fast, whatever the window holds; false when it has said so too often.
+    /// GitHub says that we are too fast, whatever the window holds; false when it has said so too
+    /// often.
     #[must_use]
     pub fn slowed(&mut self, retry_after: Option<TimeDelta>, now: DateTime<Utc>) -> bool {
-        let doubled = SECONDARY_WAIT * 2_i32.pow(u32::try_from(self.strikes.clamp(0, MAX_STRIKES)).unwrap_or(0));
+        let doubled = SECONDARY_WAIT
+            * 2_i32.pow(u32::try_from(self.strikes.clamp(0, MAX_STRIKES)).unwrap_or(0));
         self.strikes += 1;
         self.pause(now + retry_after.unwrap_or(doubled));
         self.strikes < MAX_STRIKES
@@ -213,7 +226,8 @@ impl Quota {
         self.paused_until = self.paused_until.max(Some(until));
     }
 
-    /// The distance of two requests that spreads the limit over its window; core requests come too seldom to need one.
+    /// The distance of two requests that spreads the limit over its window; core requests come too
+    /// seldom to need one.
     fn spacing(&self, bucket: Bucket) -> Option<TimeDelta> {
         let limit = self.limit.filter(|limit| (1..=SPACED_UP_TO).contains(limit))?;
         (bucket == Bucket::Search).then(|| SEARCH_WINDOW / i32::try_from(limit).unwrap_or(i32::MAX))
@@ -230,9 +244,14 @@ mod tests {
 
     fn after_first_request(limit: i64, remaining: i64) -> Quota {
         let mut quota = Quota::default();
-        assert_eq!(quota.take_turn(Bucket::Search, Pace::Scheduled, at(0)).at, at(0), "the first request never waits");
+        assert_eq!(
+            quota.take_turn(Bucket::Search, Pace::Scheduled, at(0)).at,
+            at(0),
+            "the first request never waits"
+        );
         quota.send(at(0));
-        let reported = Reported { limit: Some(limit), remaining: Some(remaining), reset_at: Some(at(60)) };
+        let reported =
+            Reported { limit: Some(limit), remaining: Some(remaining), reset_at: Some(at(60)) };
         quota.observe(Bucket::Search, reported, at(0));
         quota
     }
@@ -254,16 +273,27 @@ mod tests {
         let mut quota = Quota::default();
         let mut turn = |now| quota.take_turn(Bucket::Search, Pace::Scheduled, now);
         assert_eq!(turn(at(0)), Turn { at: at(0), is_ours: true });
-        assert_eq!([turn(at(0)), turn(at(0))], [Turn { at: at(1), is_ours: false }; 2], "no answer yet");
+        assert_eq!(
+            [turn(at(0)), turn(at(0))],
+            [Turn { at: at(1), is_ours: false }; 2],
+            "no answer yet"
+        );
         assert_eq!(turn(at(5)), Turn { at: at(6), is_ours: false });
-        assert_eq!(turn(at(6)), Turn { at: at(6), is_ours: true }, "the first one's may never come");
+        assert_eq!(
+            turn(at(6)),
+            Turn { at: at(6), is_ours: true },
+            "the first one's may never come"
+        );
     }
 
     #[test]
     fn everyone_has_a_turn_of_their_own() {
         let mut quota = after_first_request(30, 29);
         let mut turn = |pace| quota.take_turn(Bucket::Search, pace, at(1)).at;
-        assert_eq!([turn(Pace::Scheduled), turn(Pace::OnDemand), turn(Pace::Scheduled)], [at(2), at(4), at(6)]);
+        assert_eq!(
+            [turn(Pace::Scheduled), turn(Pace::OnDemand), turn(Pace::Scheduled)],
+            [at(2), at(4), at(6)]
+        );
         assert_eq!(turn(Pace::Waiting), at(1), "a reader does not wait for others");
         assert_eq!(turn(Pace::Scheduled), at(8));
         assert_eq!(quota.time_for(Bucket::Search, 11, at(1)), TimeDelta::seconds(20));
@@ -271,7 +301,8 @@ mod tests {
 
     #[test]
     fn keeps_a_reserve_and_half_for_the_schedule() {
-        let earliest = |remaining, pace| after_first_request(30, remaining).allowed_at(pace, at(10));
+        let earliest =
+            |remaining, pace| after_first_request(30, remaining).allowed_at(pace, at(10));
         assert_eq!(earliest(4, Pace::Scheduled), at(10));
         assert_eq!(earliest(3, Pace::Scheduled), at(60), "a tenth is the reserve");
         assert_eq!(earliest(16, Pace::OnDemand), at(10));
@@ -282,8 +313,14 @@ mod tests {
     #[test]
     fn a_reader_who_must_wait_takes_no_turn_from_the_schedule() {
         let mut quota = after_first_request(30, 15);
-        assert_eq!(quota.take_turn(Bucket::Search, Pace::OnDemand, at(10)), Turn { at: at(60), is_ours: false });
-        assert_eq!(quota.take_turn(Bucket::Search, Pace::Scheduled, at(10)), Turn { at: at(10), is_ours: true });
+        assert_eq!(
+            quota.take_turn(Bucket::Search, Pace::OnDemand, at(10)),
+            Turn { at: at(60), is_ours: false }
+        );
+        assert_eq!(
+            quota.take_turn(Bucket::Search, Pace::Scheduled, at(10)),
+            Turn { at: at(10), is_ours: true }
+        );
     }
 
     #[test]
@@ -302,7 +339,11 @@ mod tests {
         assert_eq!(quota.allowed_at(Pace::Waiting, at(10)), at(61));
         let mut quota = after_first_request(30, 0);
         quota.exhausted(at(70));
-        assert_eq!(quota.allowed_at(Pace::Waiting, at(70)), at(130), "GitHub's clock is behind ours");
+        assert_eq!(
+            quota.allowed_at(Pace::Waiting, at(70)),
+            at(130),
+            "GitHub's clock is behind ours"
+        );
 
         let mut quota = after_first_request(30, 14);
         assert!(quota.slowed(Some(TimeDelta::seconds(7)), at(10)));

@@ -19,8 +19,8 @@ use crate::refresh::report::{Cause, Refresh, State};
 use crate::store::{OnDemandLimits, Origin, Rows, SharedStore, StoreError, Tracked};
 use crate::topic::Topic;
 
-/// A database that is slower than this counts as down. With the calls to Redis around it, a read waits a second at most for
-/// what is down.
+/// A database that is slower than this counts as down. With the calls to Redis around it, a read
+/// waits a second at most for what is down.
 const DATABASE_TIMEOUT: Duration = Duration::from_millis(750);
 
 /// How long a reader of a new topic waits for GitHub.
@@ -85,7 +85,8 @@ impl Reader {
         on_demand: bool,
         tasks: TaskTracker,
     ) -> Self {
-        let (fills, fetches) = (Arc::new(Flights::new(tasks.clone())), Arc::new(Flights::new(tasks.clone())));
+        let (fills, fetches) =
+            (Arc::new(Flights::new(tasks.clone())), Arc::new(Flights::new(tasks.clone())));
         Self {
             store,
             tiers,
@@ -110,7 +111,8 @@ impl Reader {
             return Ok(Read { lists, tier: Some(tier) });
         }
         let filled = self.filled(topic);
-        // Who has a copy does not wait for a database that was just found down: the fill goes on without the reader.
+        // Who has a copy does not wait for a database that was just found down: the fill goes on
+        // without the reader.
         if self.database_down.load(Ordering::Relaxed)
             && let Some((lists, tier)) = self.tiers.get_stale(topic).await
         {
@@ -139,7 +141,8 @@ impl Reader {
         self.stored(topic, &[ranking]).await?.ok_or(Error::Unavailable)
     }
 
-    /// What the tiers below the nearest and the database have, put into the tiers above by one filler however many ask.
+    /// What the tiers below the nearest and the database have, put into the tiers above by one
+    /// filler however many ask.
     fn filled(&self, topic: &Topic) -> impl Future<Output = Filled> {
         let reader = self.clone();
         let fill = async |reader: Self, topic: Topic| match reader.fill(&topic).await {
@@ -151,7 +154,10 @@ impl Reader {
         async { flight.await.unwrap_or(Filled::Down(Error::Internal)) }
     }
 
-    async fn fill(&self, topic: &Topic) -> Result<Option<(Arc<Lists>, Option<&'static str>)>, Error> {
+    async fn fill(
+        &self,
+        topic: &Topic,
+    ) -> Result<Option<(Arc<Lists>, Option<&'static str>)>, Error> {
         if let Some((lists, tier)) = self.tiers.get(topic).await {
             self.note_read(topic);
             return Ok(Some((lists, Some(tier))));
@@ -184,7 +190,8 @@ impl Reader {
         });
     }
 
-    /// What the database has; nothing once it is time to ask GitHub again for a topic that it knew nothing of.
+    /// What the database has; nothing once it is time to ask GitHub again for a topic that it knew
+    /// nothing of.
     async fn stored(&self, topic: &Topic, rankings: &[Ranking]) -> Result<Option<Rows>, Error> {
         let now = self.clock.now();
         let expired = |rows: &Rows| rows.valid_until.is_some_and(|until| until <= now);
@@ -197,17 +204,23 @@ impl Reader {
         }
     }
 
-    /// A topic without a list, fetched by one however many ask: all would ask the database again and again.
+    /// A topic without a list, fetched by one however many ask: all would ask the database again
+    /// and again.
     async fn fetched(&self, topic: &Topic) -> Result<Arc<Lists>, Error> {
         let fetch = async |reader: Self, topic: Topic| reader.fetch(&topic).await;
-        self.fetches.join(topic, || fetch(self.clone(), topic.clone())).await.unwrap_or(Err(Error::Internal))
+        self.fetches
+            .join(topic, || fetch(self.clone(), topic.clone()))
+            .await
+            .unwrap_or(Err(Error::Internal))
     }
 
     /// Has a topic without a list fetched, and waits a moment for it.
     async fn fetch(&self, topic: &Topic) -> Result<Arc<Lists>, Error> {
         self.track(topic).await?;
         let now = self.clock.now();
-        if let Some(refresh) = self.store.latest(topic).await?.filter(|refresh| has_just_failed(refresh, now)) {
+        if let Some(refresh) =
+            self.store.latest(topic).await?.filter(|refresh| has_just_failed(refresh, now))
+        {
             return Err(not_yet(topic, &refresh, now));
         }
         let started = self.refresher.start(Some(topic), Cause::OnDemand).await?;
@@ -230,7 +243,9 @@ impl Reader {
                 }
             }
         };
-        if let Ok(Some(lists)) = tokio::time::timeout(FIRST_READ_WAIT, ready).await.unwrap_or(Ok(None)) {
+        if let Ok(Some(lists)) =
+            tokio::time::timeout(FIRST_READ_WAIT, ready).await.unwrap_or(Ok(None))
+        {
             return Ok(lists);
         }
         match self.store.latest(topic).await? {
@@ -242,8 +257,8 @@ impl Reader {
         }
     }
 
-    /// Tracks a topic that strangers ask for, within their limits. One of TOPICS has none: it may just not have been
-    /// configured yet.
+    /// Tracks a topic that strangers ask for, within their limits. One of TOPICS has none: it may
+    /// just not have been configured yet.
     async fn track(&self, topic: &Topic) -> Result<(), Error> {
         if self.store.topic(topic).await?.is_some() {
             return Ok(());
@@ -259,11 +274,17 @@ impl Reader {
         match self.store.track(topic, Origin::OnDemand, Some(ON_DEMAND_LIMITS), now).await? {
             Tracked::Yes => Ok(()),
             Tracked::Full => Err(Error::NotYet {
-                detail: format!("{} topics are kept on demand already, which is the most", ON_DEMAND_LIMITS.topics),
+                detail: format!(
+                    "{} topics are kept on demand already, which is the most",
+                    ON_DEMAND_LIMITS.topics
+                ),
                 retry_after: Duration::from_hours(1),
             }),
             Tracked::TooManyNew(until) => Err(Error::NotYet {
-                detail: format!("{} new topics an hour are fetched on demand at most", ON_DEMAND_LIMITS.new_an_hour),
+                detail: format!(
+                    "{} new topics an hour are fetched on demand at most",
+                    ON_DEMAND_LIMITS.new_an_hour
+                ),
                 retry_after: (until - now).to_std().unwrap_or_default(),
             }),
         }

@@ -26,7 +26,10 @@ use crate::github::GitHub;
 use crate::lists::{Lists, Ranking};
 use crate::quota::Bucket;
 use crate::schedule::Schedule;
-use crate::store::{Begun, Lease, NewRefresh, SharedStore, StoreError, TopicState, UNKNOWN_TOPIC_TIME, first_revision};
+use crate::store::{
+    Begun, Lease, NewRefresh, SharedStore, StoreError, TopicState, UNKNOWN_TOPIC_TIME,
+    first_revision,
+};
 use crate::task::end_of;
 use crate::topic::Topic;
 use plan::Coverages;
@@ -36,7 +39,8 @@ use run::Run;
 /// On-demand topics are forgotten when nobody has read them for so long.
 const UNREAD_TIME: TimeDelta = TimeDelta::days(7);
 
-/// Topics whose refreshes run side by side and share GitHub's limit in fair turns: a large one does not hold up the rest.
+/// Topics whose refreshes run side by side and share GitHub's limit in fair turns: a large one does
+/// not hold up the rest.
 const TOPICS_AT_ONCE: usize = 4;
 
 /// A holder renews its lease well before [`crate::store::LEASE_TIME`] is over.
@@ -131,15 +135,16 @@ impl Refresher {
         self.refresh_below(None, topic, cause).await
     }
 
-    /// Refreshes every tracked topic unless all of them are whole and younger than the schedule's period: what a start
-    /// does. A refresh that a dead process left behind is finished.
+    /// Refreshes every tracked topic unless all of them are whole and younger than the schedule's
+    /// period: what a start does. A refresh that a dead process left behind is finished.
     ///
     /// # Errors
     /// When the database does not answer.
     pub async fn catch_up(&self) -> Result<(), StoreError> {
         let now = self.0.clock.now();
         let oldest = now - self.0.schedule.period(now);
-        let due = |state: &TopicState| !state.complete || state.refreshed_at.is_none_or(|at| at < oldest);
+        let due =
+            |state: &TopicState| !state.complete || state.refreshed_at.is_none_or(|at| at < oldest);
         let states = self.0.store.topics().await?;
         let mut due = states.iter().any(|state| !state.is_unknown_to_github() && due(state));
         due |= self.0.store.refreshes(1).await?.iter().any(|newest| newest.state == State::Running);
@@ -164,12 +169,13 @@ impl Refresher {
         end_of(self.0.tasks.spawn(forget)).await
     }
 
-    /// Publishes again what has not reached every tier, until the service stops. Always as the database has it then: what
-    /// could not be published once may since be old.
+    /// Publishes again what has not reached every tier, until the service stops. Always as the
+    /// database has it then: what could not be published once may since be old.
     pub async fn keep_published(&self) {
         loop {
             tokio::time::sleep(PUBLISH_AGAIN).await;
-            let unpublished = self.0.unpublished.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let unpublished =
+                self.0.unpublished.lock().unwrap_or_else(PoisonError::into_inner).clone();
             if unpublished.is_empty() || !self.0.tiers.take_lists().await {
                 continue;
             }
@@ -189,29 +195,40 @@ impl Refresher {
         if refresh.state == State::Running {
             let quota = self.0.store.quota(Bucket::Search).await?;
             let left = refresh.report.requests_expected - refresh.report.requests;
-            refresh.seconds_left = Some(quota.time_for(Bucket::Search, left, self.0.clock.now()).num_seconds());
+            refresh.seconds_left =
+                Some(quota.time_for(Bucket::Search, left, self.0.clock.now()).num_seconds());
         }
         Ok(())
     }
 
-    /// Returns when a list or a report has become ready in this process, or a moment later: it may be another's.
+    /// Returns when a list or a report has become ready in this process, or a moment later: it may
+    /// be another's.
     pub async fn news(&self) {
         let mut news = self.0.news.subscribe();
         let _ = tokio::time::timeout(POLL, news.changed()).await;
     }
 
-    async fn start_below(&self, parent: Option<i64>, topic: Option<&Topic>, cause: Cause) -> Result<Joined, StoreError> {
+    async fn start_below(
+        &self,
+        parent: Option<i64>,
+        topic: Option<&Topic>,
+        cause: Cause,
+    ) -> Result<Joined, StoreError> {
         let (refresher, topic) = (self.clone(), topic.cloned());
         // A lease whose taker has left before its run began would keep everybody waiting.
         let begin = async move {
-            let refresh = NewRefresh { topic: topic.as_ref(), parent, cause, owner: &refresher.0.owner };
+            let refresh =
+                NewRefresh { topic: topic.as_ref(), parent, cause, owner: &refresher.0.owner };
             match refresher.0.store.begin(&refresh, refresher.0.clock.now()).await? {
                 Begun::Running(id) => Ok(Joined { id, coalesced: true }),
                 Begun::Started(lease) => {
                     let id = lease.refresh;
                     // Not below the request that rang: a refresh outlives it.
                     let span = info_span!(parent: None, "refresh", id, topic = topic.as_ref().map_or("all", Topic::as_str));
-                    refresher.0.tasks.spawn(refresher.clone().run(lease, topic, cause).instrument(span));
+                    refresher
+                        .0
+                        .tasks
+                        .spawn(refresher.clone().run(lease, topic, cause).instrument(span));
                     Ok(Joined { id, coalesced: false })
                 }
             }
@@ -219,7 +236,12 @@ impl Refresher {
         end_of(self.0.tasks.spawn(begin)).await
     }
 
-    async fn refresh_below(&self, parent: Option<i64>, topic: Option<&Topic>, cause: Cause) -> Result<Ended, StoreError> {
+    async fn refresh_below(
+        &self,
+        parent: Option<i64>,
+        topic: Option<&Topic>,
+        cause: Cause,
+    ) -> Result<Ended, StoreError> {
         let first = self.start_below(parent, topic, cause).await?;
         let (mut joined, mut failures) = (first, 0);
         loop {
@@ -235,7 +257,8 @@ impl Refresher {
             if let Some(refresh) = ended {
                 return Ok(Ended { refresh, coalesced: first.coalesced });
             }
-            // Whoever died leaves its entry running: it is taken over here when its lease has ended.
+            // Whoever died leaves its entry running: it is taken over here when its lease has
+            // ended.
             match self.start_below(parent, topic, cause).await {
                 Ok(again) => (joined, failures) = (again, 0),
                 Err(error) if failures == MAX_FAILED_LOOKS => return Err(error),
@@ -247,8 +270,8 @@ impl Refresher {
         }
     }
 
-    /// Waits until the ledger says that the refresh has ended; `None` when its entry is gone. A database that does not
-    /// answer is asked again.
+    /// Waits until the ledger says that the refresh has ended; `None` when its entry is gone. A
+    /// database that does not answer is asked again.
     async fn ended(&self, id: i64) -> Option<Refresh> {
         loop {
             let mut news = self.0.news.subscribe();
@@ -271,7 +294,9 @@ impl Refresher {
             if let Err(error) = ended {
                 match error {
                     StoreError::LeaseLost => warn!(%error, "the refresh ends here"),
-                    StoreError::Database(_) | StoreError::Migration(_) => error!(%error, "the refresh could not be finished"),
+                    StoreError::Database(_) | StoreError::Migration(_) => {
+                        error!(%error, "the refresh could not be finished")
+                    }
                 }
                 self.give_up(&lease, &error).await;
                 // Its lists say from now on that the last refresh was not complete.
@@ -284,8 +309,8 @@ impl Refresher {
         .boxed()
     }
 
-    /// Closes the entry of a run that the database failed, as soon as it answers again: whoever waits for the refresh
-    /// would wait for ever.
+    /// Closes the entry of a run that the database failed, as soon as it answers again: whoever
+    /// waits for the refresh would wait for ever.
     async fn give_up(&self, lease: &Lease, error: &StoreError) {
         let Parts { store, clock, stopping, .. } = &*self.0;
         let reason = match error {
@@ -307,7 +332,8 @@ impl Refresher {
         }
     }
 
-    /// Every tracked topic, the longest unrefreshed first, each with an entry of its own below this one.
+    /// Every tracked topic, the longest unrefreshed first, each with an entry of its own below this
+    /// one.
     async fn run_all(&self, lease: &Lease, cause: Cause) -> Result<(), StoreError> {
         let Parts { store, clock, .. } = &*self.0;
         let now = clock.now();
@@ -315,13 +341,16 @@ impl Refresher {
         for topic in store.stale(now - UNREAD_TIME, now - UNKNOWN_TOPIC_TIME).await? {
             match self.forget(&topic).await {
                 Ok(_) => info!(%topic, "forgotten: nobody asks for it"),
-                Err(error) => error!(%topic, %error, "a topic that nobody asks for could not be forgotten"),
+                Err(error) => {
+                    error!(%topic, %error, "a topic that nobody asks for could not be forgotten")
+                }
             }
         }
         let mut topics = store.topics().await?;
         topics.retain(|state| !state.is_unknown_to_github());
         topics.sort_by_key(|state| state.refreshed_at);
-        let children = stream::iter(topics).map(|state| self.run_child(lease.refresh, state.topic, cause));
+        let children =
+            stream::iter(topics).map(|state| self.run_child(lease.refresh, state.topic, cause));
         let children = children.buffer_unordered(TOPICS_AT_ONCE).try_collect::<Vec<_>>();
         let mut children = self.while_renewing(lease, children).await??;
         children.sort_by_key(|(id, ..)| *id);
@@ -336,32 +365,50 @@ impl Refresher {
         store.end(lease, outcome, &sum, clock.now()).await
     }
 
-    /// One topic of a run over all: its entry, its outcome, and its report with the reason under the topic's name.
-    async fn run_child(&self, parent: i64, topic: Topic, cause: Cause) -> Result<(i64, Outcome, Report), StoreError> {
+    /// One topic of a run over all: its entry, its outcome, and its report with the reason under
+    /// the topic's name.
+    async fn run_child(
+        &self,
+        parent: i64,
+        topic: Topic,
+        cause: Cause,
+    ) -> Result<(i64, Outcome, Report), StoreError> {
         if self.0.stopping.is_cancelled() {
             let reason = Some("the service is stopping".to_owned());
             return Ok((i64::MAX, Outcome::Partial, Report { reason, ..Report::default() }));
         }
-        let Refresh { id, outcome, mut report, .. } = self.refresh_below(Some(parent), Some(&topic), cause).await?.refresh;
+        let Refresh { id, outcome, mut report, .. } =
+            self.refresh_below(Some(parent), Some(&topic), cause).await?.refresh;
         report.reason = report.reason.map(|reason| format!("{topic}: {reason}"));
         Ok((id, outcome.unwrap_or(Outcome::Failed), report))
     }
 
-    async fn run_topic(&self, lease: &Lease, topic: &Topic, cause: Cause) -> Result<(), StoreError> {
+    async fn run_topic(
+        &self,
+        lease: &Lease,
+        topic: &Topic,
+        cause: Cause,
+    ) -> Result<(), StoreError> {
         // Forgotten meanwhile, and its lease with it.
         let state = self.0.store.topic(topic).await?.ok_or(StoreError::LeaseLost)?;
         let run = Run::new(&self.0, lease, &state, cause);
         let (outcome, report) = self.while_renewing(lease, run.run(&state)).await??;
         match outcome {
             Outcome::Complete => info!(report = %report, "refreshed"),
-            Outcome::Partial | Outcome::Failed => warn!(report = %report, reason = report.reason, "refreshed in part"),
+            Outcome::Partial | Outcome::Failed => {
+                warn!(report = %report, reason = report.reason, "refreshed in part")
+            }
         }
         metrics::counter!("refreshes_total", "outcome" => <&str>::from(outcome)).increment(1);
         Ok(())
     }
 
     /// Does `work` and keeps the lease meanwhile; gives up when the lease is lost.
-    async fn while_renewing<T>(&self, lease: &Lease, work: impl Future<Output = T>) -> Result<T, StoreError> {
+    async fn while_renewing<T>(
+        &self,
+        lease: &Lease,
+        work: impl Future<Output = T>,
+    ) -> Result<T, StoreError> {
         let renewing = async {
             loop {
                 tokio::time::sleep(HEARTBEAT).await;
@@ -380,7 +427,8 @@ impl Refresher {
 }
 
 impl Parts {
-    /// Builds a topic's lists of what is stored and hands them to every tier; one that has no list now has none anywhere.
+    /// Builds a topic's lists of what is stored and hands them to every tier; one that has no list
+    /// now has none anywhere.
     async fn publish(&self, topic: &Topic) -> Result<(), StoreError> {
         let now = self.clock.now();
         let rows = self.store.rows(topic, &Ranking::ALL, now).await?;

@@ -6,8 +6,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 /// GitHub's id, the only name of a repository that lasts.
 pub type RepositoryId = i64;
 
-/// One row of `repositories`, and whether it may be shown. Every field but the id, the names, the address and `updated_at`
-/// may be missing from an answer.
+/// One row of `repositories`, and whether it may be shown. Every field but the id, the names, the
+/// address and `updated_at` may be missing from an answer.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 pub struct Repository {
     /// GitHub's id.
@@ -79,7 +79,8 @@ pub struct Repository {
 }
 
 impl Repository {
-    /// Reads an item of GitHub's. U+0000, which PostgreSQL's text cannot hold and GitHub sends now and then, is left out.
+    /// Reads an item of GitHub's. U+0000, which PostgreSQL's text cannot hold and GitHub sends now
+    /// and then, is left out.
     ///
     /// # Errors
     /// What is missing or of another type.
@@ -137,8 +138,8 @@ pub struct ListItem<'a> {
     pub stargazers_count: i64,
 }
 
-/// A time as lists and reports show it: `2018-05-01T17:01:50Z`. Digit by digit, since chrono's own way took a fifth of the
-/// CPU of a list from the database.
+/// A time as lists and reports show it: `2018-05-01T17:01:50Z`. Digit by digit, since chrono's own
+/// way took a fifth of the CPU of a list from the database.
 #[must_use]
 pub fn rfc3339(time: DateTime<Utc>) -> String {
     let Some(year) = u32::try_from(time.year()).ok().filter(|year| *year <= 9_999) else {
@@ -155,7 +156,9 @@ pub fn rfc3339(time: DateTime<Utc>) -> String {
         (time.second(), "Z"),
     ];
     for (number, then) in pairs {
-        text.extend([number / 10, number % 10].into_iter().filter_map(|digit| char::from_digit(digit, 10)));
+        text.extend(
+            [number / 10, number % 10].into_iter().filter_map(|digit| char::from_digit(digit, 10)),
+        );
         text.push_str(then);
     }
     text
@@ -165,7 +168,10 @@ pub fn rfc3339(time: DateTime<Utc>) -> String {
 ///
 /// # Errors
 /// The serializer's own.
-pub fn seconds<S: serde::Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
+pub fn seconds<S: serde::Serializer>(
+    time: &DateTime<Utc>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&rfc3339(*time))
 }
 
@@ -173,7 +179,10 @@ pub fn seconds<S: serde::Serializer>(time: &DateTime<Utc>, serializer: S) -> Res
 ///
 /// # Errors
 /// The serializer's own.
-pub fn optional_seconds<S: serde::Serializer>(time: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
+pub fn optional_seconds<S: serde::Serializer>(
+    time: &Option<DateTime<Utc>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     match time {
         Some(time) => seconds(time, serializer),
         None => serializer.serialize_none(),
@@ -196,7 +205,9 @@ fn spdx_id<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>,
     Ok(Option::<License>::deserialize(deserializer)?.and_then(|license| license.spdx_id))
 }
 
-fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
@@ -228,7 +239,16 @@ mod tests {
 
     #[test]
     fn times_are_written_as_chrono_writes_them() {
-        for seconds in [0, 1_525_194_110, 1_790_000_000, 951_782_399, -62_167_219_200, 253_402_300_799, 253_402_300_800, -1] {
+        for seconds in [
+            0,
+            1_525_194_110,
+            1_790_000_000,
+            951_782_399,
+            -62_167_219_200,
+            253_402_300_799,
+            253_402_300_800,
+            -1,
+        ] {
             let time = DateTime::from_timestamp(seconds, 999_999_999).expect("a date");
             assert_eq!(rfc3339(time), time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true));
         }
@@ -240,7 +260,10 @@ mod tests {
             "description":"\u0000a\u0000b","topics":["c\u0000"],"owner":{"login":"a\u0000"},"language":"\\u0000"}"#;
         let read = Repository::from_json(item.as_bytes()).expect("valid");
         let Repository { description, topics, owner, language, .. } = read;
-        assert_eq!((description.as_deref(), owner.as_deref(), language.as_deref()), (Some("ab"), Some("a"), Some("\\u0000")));
+        assert_eq!(
+            (description.as_deref(), owner.as_deref(), language.as_deref()),
+            (Some("ab"), Some("a"), Some("\\u0000"))
+        );
         assert_eq!(topics, Some(vec!["c".to_owned()]));
     }
 
@@ -248,7 +271,8 @@ mod tests {
     fn what_may_be_missing_may_also_be_null() {
         let mut item = json!({ "id": 1, "name": "b", "full_name": "a/b", "html_url": "https://github.com/a/b",
             "stargazers_count": 2, "updated_at": "2018-05-01T17:01:50Z" });
-        let missing: Repository = serde_json::from_value(item.clone()).expect("what is needed is there");
+        let missing: Repository =
+            serde_json::from_value(item.clone()).expect("what is needed is there");
         for key in [
             "node_id",
             "owner",

@@ -14,8 +14,12 @@ impl Schedule {
     /// # Errors
     /// One line saying what is accepted.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let accepted = || "five cron fields, or six with seconds, that come to pass, such as `0 * * * *`".to_owned();
-        let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
+        let accepted = || {
+            "five cron fields, or six with seconds, that come to pass, such as `0 * * * *`"
+                .to_owned()
+        };
+        let parser =
+            CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
         let schedule = Self(parser.parse(text).map_err(|_| accepted())?);
         // An expression can be well-formed and never match: 30 February.
         schedule.0.find_next_occurrence(&Utc::now(), false).map_err(|_| accepted())?;
@@ -29,7 +33,8 @@ impl Schedule {
         self.0.find_next_occurrence(&now, false).expect("it comes to pass")
     }
 
-    /// The time between the next two refreshes: how old data may be, and how long a refresh may wait.
+    /// The time between the next two refreshes: how old data may be, and how long a refresh may
+    /// wait.
     #[must_use]
     pub fn period(&self, now: DateTime<Utc>) -> TimeDelta {
         let next = self.next(now);

@@ -20,7 +20,8 @@ const RETRY_LONGEST: TimeDelta = TimeDelta::minutes(10);
 /// The pause before the database is tried again.
 const DATABASE_RETRY: Duration = Duration::from_secs(5);
 
-/// Rings until the service stops. Refreshes do not overlap: the next ring comes after the last one's end.
+/// Rings until the service stops. Refreshes do not overlap: the next ring comes after the last
+/// one's end.
 pub async fn run(service: Arc<Service>) {
     let work = async {
         while let Err(error) = start(&service).await {
@@ -57,14 +58,20 @@ async fn next_ring(service: &Service, pause: &mut TimeDelta) -> DateTime<Utc> {
     };
     let next = next.min(now + *pause);
     *pause = (*pause * 2).min(RETRY_LONGEST);
-    error!("{topic} has no list yet: {reason}; next try at {}. `make demo` shows the service without GitHub", rfc3339(next));
+    error!(
+        "{topic} has no list yet: {reason}; next try at {}. `make demo` shows the service without GitHub",
+        rfc3339(next)
+    );
     next
 }
 
 async fn without_list(service: &Service) -> Option<(String, String)> {
     let states = service.store.topics().await.ok()?;
     // What strangers ask for is no reason to hurry.
-    let state = states.into_iter().find(|state| state.modified_at.is_none() && state.origin != Origin::OnDemand)?;
-    let reason = service.store.latest(&state.topic).await.ok()?.and_then(|refresh| refresh.report.reason);
+    let state = states
+        .into_iter()
+        .find(|state| state.modified_at.is_none() && state.origin != Origin::OnDemand)?;
+    let reason =
+        service.store.latest(&state.topic).await.ok()?.and_then(|refresh| refresh.report.reason);
     Some((state.topic.to_string(), reason.unwrap_or_else(|| "it was not fetched yet".to_owned())))
 }

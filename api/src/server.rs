@@ -18,24 +18,28 @@ use crate::config::Scheduler;
 use crate::service::{STOP_TIME, Service};
 use crate::{http, scheduler};
 
-/// How long answers only say `Connection: close` before idle connections are closed: a client that has just connected,
-/// or is just sending its next request, gets an answer.
+/// How long answers only say `Connection: close` before idle connections are closed: a client that
+/// has just connected, or is just sending its next request, gets an answer.
 const LINGER: Duration = Duration::from_millis(250);
 
 const UPKEEP_EVERY: Duration = Duration::from_secs(1);
 
-/// Threads for half of the machine's cores: the others are for those who work for this process, a database, nginx, another
-/// replica. On two, a list costs a tenth less than with a second thread that steals work.
+/// Threads for half of the machine's cores: the others are for those who work for this process, a
+/// database, nginx, another replica. On two, a list costs a tenth less than with a second thread
+/// that steals work.
 ///
 /// # Errors
 /// When the system has no threads to give.
 pub fn runtime() -> std::io::Result<Runtime> {
     let cores = std::thread::available_parallelism()?.get();
-    tokio::runtime::Builder::new_multi_thread().worker_threads(cores.div_ceil(2)).enable_all().build()
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.div_ceil(2))
+        .enable_all()
+        .build()
 }
 
-/// Serves on `listener` until `shutdown`, then stops: no new connections, requests in flight and running transactions
-/// end, leases are given back.
+/// Serves on `listener` until `shutdown`, then stops: no new connections, requests in flight and
+/// running transactions end, leases are given back.
 ///
 /// # Errors
 /// When the listener fails.
@@ -45,7 +49,8 @@ pub async fn serve(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
     info!(address = %listener.local_addr()?, "serving");
-    let scheduler = (service.config.scheduler == Scheduler::Internal).then(|| tokio::spawn(scheduler::run(Arc::clone(&service))));
+    let scheduler = (service.config.scheduler == Scheduler::Internal)
+        .then(|| tokio::spawn(scheduler::run(Arc::clone(&service))));
     let drained = CancellationToken::new();
     let stop = {
         let service = Arc::clone(&service);
@@ -69,7 +74,8 @@ pub async fn serve(
         }
     });
     let router = ServiceExt::<Request>::into_make_service(http::router(Arc::clone(&service)));
-    let server = axum::serve(listener, router).with_graceful_shutdown(drained.clone().cancelled_owned());
+    let server =
+        axum::serve(listener, router).with_graceful_shutdown(drained.clone().cancelled_owned());
     let served = async {
         server.await?;
         service.stop().await;
@@ -91,8 +97,8 @@ pub async fn serve(
     Ok(())
 }
 
-/// A listener that, once the service stops, hands out what waits in the kernel's queue before it closes: closing resets
-/// the connections that wait there.
+/// A listener that, once the service stops, hands out what waits in the kernel's queue before it
+/// closes: closing resets the connections that wait there.
 struct Draining {
     address: SocketAddr,
     /// `None` once it is closed.
@@ -151,14 +157,17 @@ impl Listener for Draining {
 /// When the listener fails.
 pub async fn serve_metrics(listener: TcpListener, handle: PrometheusHandle) -> std::io::Result<()> {
     let upkeep = handle.clone();
-    // Durations are kept one by one until they are put into their buckets: at the rate of reads, megabytes a minute.
+    // Durations are kept one by one until they are put into their buckets: at the rate of reads,
+    // megabytes a minute.
     let upkeep = async move {
         loop {
             tokio::time::sleep(UPKEEP_EVERY).await;
             upkeep.run_upkeep();
         }
     };
-    let metrics = axum::routing::get(async move || ([("content-type", "text/plain; version=0.0.4")], handle.render()));
+    let metrics = axum::routing::get(async move || {
+        ([("content-type", "text/plain; version=0.0.4")], handle.render())
+    });
     tokio::select! {
         served = axum::serve(listener, axum::Router::new().route("/metrics", metrics)) => served,
         never = upkeep => never,

@@ -1,4 +1,5 @@
-//! The service's parts, put together once and shared by the routes, the scheduler and the command line.
+//! The service's parts, put together once and shared by the routes, the scheduler and the command
+//! line.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,7 +18,8 @@ use crate::read::Reader;
 use crate::refresh::{Parts, Refresher};
 use crate::store::{self, SharedStore, StoreError};
 
-/// How long a stop may take; then whatever still runs is left behind, and the next start finishes it.
+/// How long a stop may take; then whatever still runs is left behind, and the next start finishes
+/// it.
 pub(crate) const STOP_TIME: Duration = Duration::from_secs(20);
 
 /// Everything that answers and works.
@@ -40,7 +42,8 @@ pub struct Service {
 }
 
 impl Service {
-    /// Opens the database and puts the parts together. A database server that is down is no error here.
+    /// Opens the database and puts the parts together. A database server that is down is no error
+    /// here.
     ///
     /// # Errors
     /// When the SQLite file cannot be opened, in one line that names it.
@@ -48,14 +51,19 @@ impl Service {
         let store = match &config.database {
             DatabaseUrl::Sqlite(path) => {
                 let store = store::open(&config.database).await;
-                let advice =
-                    || format!("cannot open {}; DATA_DIR or DATABASE_URL must name a place that can be written", path.display());
+                let advice = || {
+                    format!(
+                        "cannot open {}; DATA_DIR or DATABASE_URL must name a place that can be written",
+                        path.display()
+                    )
+                };
                 let store = store.with_context(advice)?;
                 let made = async {
                     store.bootstrap().await?;
                     store.configure(&config.topics, clock.now()).await
                 };
-                made.await.with_context(|| format!("cannot make the schema in {}", path.display()))?;
+                made.await
+                    .with_context(|| format!("cannot make the schema in {}", path.display()))?;
                 store
             }
             // Its schema is made by /bootstrap_db.
@@ -65,15 +73,19 @@ impl Service {
         let memory = Arc::new(MemoryCache::new(Arc::clone(&clock)));
         let mut tiers: Vec<Arc<dyn Cache>> = vec![Arc::<MemoryCache>::clone(&memory)];
         if let Some(address) = &config.redis {
-            let (redis, pushes) = RedisCache::new(address.clone()).context("cannot use REDIS_URL")?;
+            let (redis, pushes) =
+                RedisCache::new(address.clone()).context("cannot use REDIS_URL")?;
             let redis = Arc::new(redis);
             tiers.push(Arc::<RedisCache>::clone(&redis));
             let stopping = stopping.clone();
-            tokio::spawn(async move { stopping.run_until_cancelled(redis.watch(pushes, &memory)).await });
+            tokio::spawn(async move {
+                stopping.run_until_cancelled(redis.watch(pushes, &memory)).await
+            });
         }
         let tiers = Tiers::new(tiers);
-        let github = GitHub::new(&config.github, Arc::clone(&store), Arc::clone(&clock), stopping.clone())
-            .context("cannot prepare requests to GitHub")?;
+        let github =
+            GitHub::new(&config.github, Arc::clone(&store), Arc::clone(&clock), stopping.clone())
+                .context("cannot prepare requests to GitHub")?;
         let refresher = Refresher::new(Parts {
             store: Arc::clone(&store),
             tiers: tiers.clone(),
@@ -89,7 +101,9 @@ impl Service {
             news: watch::Sender::new(()),
         });
         let (publisher, stopping_publisher) = (refresher.clone(), stopping.clone());
-        tokio::spawn(async move { stopping_publisher.run_until_cancelled(publisher.keep_published()).await });
+        tokio::spawn(async move {
+            stopping_publisher.run_until_cancelled(publisher.keep_published()).await
+        });
         let reader = Reader::new(
             Arc::clone(&store),
             tiers.clone(),
@@ -102,7 +116,8 @@ impl Service {
         Ok(Arc::new(Self { config, store, tiers, reader, refresher, clock, stopping, tasks }))
     }
 
-    /// Makes the schema or finds it there, and tracks TOPICS; true when the schema had to be made or changed.
+    /// Makes the schema or finds it there, and tracks TOPICS; true when the schema had to be made
+    /// or changed.
     ///
     /// # Errors
     /// When the database does not answer or refuses.
@@ -124,7 +139,10 @@ impl Service {
         self.stopping.cancel();
         self.tasks.close();
         if tokio::time::timeout(STOP_TIME, self.tasks.wait()).await.is_err() {
-            warn!(seconds = STOP_TIME.as_secs(), "a refresh did not stop in time; the next start finishes it");
+            warn!(
+                seconds = STOP_TIME.as_secs(),
+                "a refresh did not stop in time; the next start finishes it"
+            );
         }
         self.store.close().await;
     }

@@ -1,7 +1,7 @@
 //! What the service keeps, behind one seam for both databases.
 //!
-//! Every method is one transaction, but `forget`, which goes on in small ones. Times come in as parameters, so that both
-//! databases behave alike and tests set them.
+//! Every method is one transaction, but `forget`, which goes on in small ones. Times come in as
+//! parameters, so that both databases behave alike and tests set them.
 
 mod postgres;
 mod sqlite;
@@ -24,7 +24,8 @@ use crate::refresh::report::{Cause, Outcome, Refresh, Report};
 use crate::repository::{Repository, RepositoryId};
 use crate::topic::Topic;
 
-/// How long a lease lasts without a renewal: after that another process takes over a dead one's refresh.
+/// How long a lease lasts without a renewal: after that another process takes over a dead one's
+/// refresh.
 pub const LEASE_TIME: TimeDelta = TimeDelta::seconds(20);
 
 /// How long the ledger keeps a finished refresh.
@@ -39,7 +40,8 @@ pub enum StoreError {
     /// The schema could not be made.
     #[error("the schema could not be made: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
-    /// Another process has the refresh now, or its topic was forgotten: nothing more of it may be stored.
+    /// Another process has the refresh now, or its topic was forgotten: nothing more of it may be
+    /// stored.
     #[error("the refresh was taken over by another process, or its topic forgotten")]
     LeaseLost,
 }
@@ -50,7 +52,9 @@ impl StoreError {
     pub fn is_without_schema(&self) -> bool {
         let Self::Database(error) = self else { return false };
         let code = error.as_database_error().and_then(|error| error.code());
-        code.is_some_and(|code| [postgres::UNDEFINED_TABLE, postgres::INVALID_CATALOG_NAME].contains(&&*code))
+        code.is_some_and(|code| {
+            [postgres::UNDEFINED_TABLE, postgres::INVALID_CATALOG_NAME].contains(&&*code)
+        })
     }
 }
 
@@ -205,15 +209,16 @@ pub struct Page<'a> {
     pub unreadable: &'a [RepositoryId],
 }
 
-/// What a run should have shown of a topic, by the numbers that are stored. A repository of it that was not shown is in
-/// doubt: GitHub drops some now and then.
+/// What a run should have shown of a topic, by the numbers that are stored. A repository of it that
+/// was not shown is in doubt: GitHub drops some now and then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// The first so many by stars and by update. What is among neither was overtaken by others.
     First(i64),
     /// Every repository.
     All,
-    /// Every one that was updated after a time, and those that were not confirmed since the last run over all of them.
+    /// Every one that was updated after a time, and those that were not confirmed since the last
+    /// run over all of them.
     Since {
         /// By its `updated_at`.
         updated_at: DateTime<Utc>,
@@ -294,11 +299,18 @@ pub trait QuotaStore: Send + Sync {
 /// Which topics are tracked, and their lists.
 #[async_trait]
 pub trait TopicStore: Send + Sync {
-    /// Tracks exactly these topics as configured; ones that no longer are stay for as long as they are read.
+    /// Tracks exactly these topics as configured; ones that no longer are stay for as long as they
+    /// are read.
     async fn configure(&self, topics: &[Topic], now: DateTime<Utc>) -> Result<()>;
 
     /// Tracks a topic; `limits` hold for topics that are not tracked yet.
-    async fn track(&self, topic: &Topic, origin: Origin, limits: Option<OnDemandLimits>, now: DateTime<Utc>) -> Result<Tracked>;
+    async fn track(
+        &self,
+        topic: &Topic,
+        origin: Origin,
+        limits: Option<OnDemandLimits>,
+        now: DateTime<Utc>,
+    ) -> Result<Tracked>;
 
     /// Every tracked topic: configured ones first, on-demand ones last, then by name.
     async fn topics(&self) -> Result<Vec<TopicState>>;
@@ -309,29 +321,41 @@ pub trait TopicStore: Send + Sync {
     /// Remembers that the topic was read.
     async fn mark_read(&self, topic: &Topic, now: DateTime<Utc>) -> Result<()>;
 
-    /// Forgets a topic and what only it kept; false when it was not tracked. A refresh of it loses its lease.
+    /// Forgets a topic and what only it kept; false when it was not tracked. A refresh of it loses
+    /// its lease.
     async fn forget(&self, topic: &Topic, now: DateTime<Utc>) -> Result<bool>;
 
-    /// The on-demand topics that were not read since `unread_since`, and those that GitHub knew nothing of before
-    /// `unknown_since`.
-    async fn stale(&self, unread_since: DateTime<Utc>, unknown_since: DateTime<Utc>) -> Result<Vec<Topic>>;
+    /// The on-demand topics that were not read since `unread_since`, and those that GitHub knew
+    /// nothing of before `unknown_since`.
+    async fn stale(
+        &self,
+        unread_since: DateTime<Utc>,
+        unknown_since: DateTime<Utc>,
+    ) -> Result<Vec<Topic>>;
 
-    /// The rows of lists, at most 500 each; `None` when the topic has no list to serve. Rows of a revision that no list
-    /// was built of yet get a Last-Modified of their own.
-    async fn rows(&self, topic: &Topic, rankings: &[Ranking], now: DateTime<Utc>) -> Result<Option<Rows>>;
+    /// The rows of lists, at most 500 each; `None` when the topic has no list to serve. Rows of a
+    /// revision that no list was built of yet get a Last-Modified of their own.
+    async fn rows(
+        &self,
+        topic: &Topic,
+        rankings: &[Ranking],
+        now: DateTime<Utc>,
+    ) -> Result<Option<Rows>>;
 }
 
 /// Refreshes: the lease, what they store, the ledger.
 #[async_trait]
 pub trait RefreshStore: Send + Sync {
-    /// Takes the lease and opens an entry in the ledger, or tells which one is running. Readers ring for a topic without a
-    /// list; should it have got one since they looked, the refresh that brought it is the one they wait for.
+    /// Takes the lease and opens an entry in the ledger, or tells which one is running. Readers
+    /// ring for a topic without a list; should it have got one since they looked, the refresh that
+    /// brought it is the one they wait for.
     async fn begin(&self, refresh: &NewRefresh<'_>, now: DateTime<Utc>) -> Result<Begun>;
 
     /// Keeps the lease for another [`LEASE_TIME`].
     async fn renew(&self, lease: &Lease, now: DateTime<Utc>) -> Result<()>;
 
-    /// Stores a page and the run's progress; returns what changed and the topics whose lists may differ now.
+    /// Stores a page and the run's progress; returns what changed and the topics whose lists may
+    /// differ now.
     async fn store_page(
         &self,
         lease: &Lease,
@@ -342,7 +366,11 @@ pub trait RefreshStore: Send + Sync {
     ) -> Result<(Stored, Vec<Topic>)>;
 
     /// The slices of a topic that were read whole since then, and when each reading began.
-    async fn slices(&self, topic: &Topic, since: DateTime<Utc>) -> Result<Vec<(Slice, DateTime<Utc>)>>;
+    async fn slices(
+        &self,
+        topic: &Topic,
+        since: DateTime<Utc>,
+    ) -> Result<Vec<(Slice, DateTime<Utc>)>>;
 
     /// Notes that the run has read a slice whole, beginning at this time.
     async fn keep_slice(
@@ -354,8 +382,15 @@ pub trait RefreshStore: Send + Sync {
         now: DateTime<Utc>,
     ) -> Result<()>;
 
-    /// Takes over a slice that an earlier run has read: what that one saw counts as shown by this one. Returns it.
-    async fn take_slice(&self, lease: &Lease, topic: &Topic, slice: Slice, now: DateTime<Utc>) -> Result<Vec<RepositoryId>>;
+    /// Takes over a slice that an earlier run has read: what that one saw counts as shown by this
+    /// one. Returns it.
+    async fn take_slice(
+        &self,
+        lease: &Lease,
+        topic: &Topic,
+        slice: Slice,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<RepositoryId>>;
 
     /// Gives a topic that has no list yet its first one, of what is stored.
     async fn first_list(
@@ -368,18 +403,36 @@ pub trait RefreshStore: Send + Sync {
     ) -> Result<()>;
 
     /// Repositories of the scope that the run has not shown: longest unconfirmed first.
-    async fn doubts(&self, lease: &Lease, topic: &Topic, scope: Scope, limit: i64) -> Result<Vec<RepositoryId>>;
+    async fn doubts(
+        &self,
+        lease: &Lease,
+        topic: &Topic,
+        scope: Scope,
+        limit: i64,
+    ) -> Result<Vec<RepositoryId>>;
 
     /// Takes repositories out of a topic.
-    async fn remove(&self, lease: &Lease, topic: &Topic, ids: &[RepositoryId], now: DateTime<Utc>) -> Result<()>;
+    async fn remove(
+        &self,
+        lease: &Lease,
+        topic: &Topic,
+        ids: &[RepositoryId],
+        now: DateTime<Utc>,
+    ) -> Result<()>;
 
-    /// The last transaction of a topic's data: removals, ranks, today's star counts. Returns how many repositories were
-    /// overtaken.
+    /// The last transaction of a topic's data: removals, ranks, today's star counts. Returns how
+    /// many repositories were overtaken.
     async fn finish(&self, lease: &Lease, finish: &Finish<'_>, now: DateTime<Utc>) -> Result<i64>;
 
-    /// Ends a refresh, whose lists are published by now: closes its entry in the ledger, gives the lease back, drops
-    /// entries older than [`LEDGER_TIME`].
-    async fn end(&self, lease: &Lease, outcome: Outcome, report: &Report, now: DateTime<Utc>) -> Result<()>;
+    /// Ends a refresh, whose lists are published by now: closes its entry in the ledger, gives the
+    /// lease back, drops entries older than [`LEDGER_TIME`].
+    async fn end(
+        &self,
+        lease: &Lease,
+        outcome: Outcome,
+        report: &Report,
+        now: DateTime<Utc>,
+    ) -> Result<()>;
 
     /// The ledger, newest first, without the children of runs over several topics.
     async fn refreshes(&self, limit: i64) -> Result<Vec<Refresh>>;
@@ -396,7 +449,13 @@ type MigrationText = (i64, &'static str, &'static str);
 
 fn migrator(migrations: &[MigrationText]) -> Migrator {
     let migration = |&(version, description, sql): &MigrationText| {
-        Migration::new(version, Cow::Borrowed(description), MigrationType::Simple, sql.into_sql_str(), false)
+        Migration::new(
+            version,
+            Cow::Borrowed(description),
+            MigrationType::Simple,
+            sql.into_sql_str(),
+            false,
+        )
     };
     let mut migrator = Migrator::with_migrations(migrations.iter().map(migration).collect());
     // While replicas are replaced one by one, the old ones find the new ones' schema.
@@ -416,7 +475,8 @@ const UPSERT_INTO: &str =
         topics, default_branch, fork, archived, disabled, is_template, size, stargazers_count, forks_count,
         open_issues_count, created_at, updated_at, pushed_at, stored_at)";
 
-/// Its end: a row that did not change is not written, and not returned. The first version is a new row's.
+/// Its end: a row that did not change is not written, and not returned. The first version is a new
+/// row's.
 const UPSERT_CHANGED: &str =
     "ON CONFLICT (id) DO UPDATE SET node_id = excluded.node_id, name = excluded.name, full_name = excluded.full_name,
         owner = excluded.owner, html_url = excluded.html_url, description = excluded.description,
@@ -440,12 +500,14 @@ const UPSERT_CHANGED: &str =
         excluded.created_at, excluded.updated_at, excluded.pushed_at)
     RETURNING id, version";
 
-/// Grows from one tracking to the next, so that a topic forgotten and tracked anew never counts lower than before.
+/// Grows from one tracking to the next, so that a topic forgotten and tracked anew never counts
+/// lower than before.
 pub(crate) fn first_revision(now: DateTime<Utc>) -> i64 {
     now.timestamp_millis()
 }
 
-/// Last-Modified counts in seconds, and different bytes never share one: now, or a second after the last.
+/// Last-Modified counts in seconds, and different bytes never share one: now, or a second after the
+/// last.
 fn next_modified(last: Option<DateTime<Utc>>, now: DateTime<Utc>) -> DateTime<Utc> {
     let now = now.trunc_subsecs(0);
     last.map_or(now, |last| now.max(last + TimeDelta::seconds(1)))

@@ -10,13 +10,16 @@ use tracing_subscriber::{Layer, fmt, registry};
 
 use crate::config::LogFormat;
 
-/// Upper ends of the histogram's buckets, in seconds: from a list out of memory to a new topic's first read.
+/// Upper ends of the histogram's buckets, in seconds: from a list out of memory to a new topic's
+/// first read.
 const BUCKETS: [f64; 8] = [0.000_1, 0.001, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
 
-/// Logs to standard error from now on: at level info and above, or as RUST_LOG says (`warn,api=debug`).
+/// Logs to standard error from now on: at level info and above, or as RUST_LOG says
+/// (`warn,api=debug`).
 pub fn start_logging(format: Option<LogFormat>) {
     let filter = std::env::var("RUST_LOG").ok().and_then(|text| text.parse().ok());
-    let filter: Targets = filter.unwrap_or_else(|| Targets::new().with_default(tracing::Level::INFO));
+    let filter: Targets =
+        filter.unwrap_or_else(|| Targets::new().with_default(tracing::Level::INFO));
     let on_terminal = std::io::stderr().is_terminal();
     let format = format.unwrap_or(if on_terminal { LogFormat::Pretty } else { LogFormat::Json });
     let lines = fmt::layer().with_writer(std::io::stderr).with_target(false);

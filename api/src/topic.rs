@@ -58,7 +58,10 @@ mod tests {
 
     #[test]
     fn folds_upper_case_and_refuses_what_github_refuses() {
-        assert_eq!("KuberNetes".parse::<Topic>().map(|topic| topic.to_string()), Ok("kubernetes".to_owned()));
+        assert_eq!(
+            "KuberNetes".parse::<Topic>().map(|topic| topic.to_string()),
+            Ok("kubernetes".to_owned())
+        );
         for valid in ["c", "3d", "web-components", &"a".repeat(50)] {
             assert!(valid.parse::<Topic>().is_ok(), "{valid}");
         }

@@ -25,10 +25,14 @@ pub(crate) fn note(file: &Path, time: DateTime<Utc>) -> anyhow::Result<()> {
 /// When no scheduler runs here, or its last success is older than two periods.
 pub(crate) fn check(config: &Config) -> anyhow::Result<()> {
     let file = config.state_file.display();
-    let text = std::fs::read_to_string(&config.state_file).with_context(|| format!("no scheduler runs here: {file}"))?;
+    let text = std::fs::read_to_string(&config.state_file)
+        .with_context(|| format!("no scheduler runs here: {file}"))?;
     let last: DateTime<Utc> = text.parse().with_context(|| format!("{file} holds no time"))?;
     let two_periods = config.schedule.two_periods_after(last);
-    ensure!(Utc::now() <= two_periods, "no refresh has succeeded since {text}, for more than two periods");
+    ensure!(
+        Utc::now() <= two_periods,
+        "no refresh has succeeded since {text}, for more than two periods"
+    );
     println!("ok");
     Ok(())
 }

@@ -14,7 +14,9 @@ use crate::config::LogFormat;
 pub(crate) fn start(format: Option<LogFormat>) {
     let filter = std::env::var("RUST_LOG").ok().and_then(|text| text.parse().ok());
     // The scheduler tells of its own insides at level info.
-    let usual = || Targets::new().with_default(Level::INFO).with_target("tokio_cron_scheduler", Level::WARN);
+    let usual = || {
+        Targets::new().with_default(Level::INFO).with_target("tokio_cron_scheduler", Level::WARN)
+    };
     let filter: Targets = filter.unwrap_or_else(usual);
     let on_terminal = std::io::stderr().is_terminal();
     let format = format.unwrap_or(if on_terminal { LogFormat::Pretty } else { LogFormat::Json });

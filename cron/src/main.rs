@@ -1,4 +1,5 @@
-//! The program: settings, logging, then one ring, the answer to a health check, or a ring at start and on schedule.
+//! The program: settings, logging, then one ring, the answer to a health check, or a ring at start
+//! and on schedule.
 
 mod config;
 mod last_success;
@@ -73,7 +74,8 @@ fn command() -> Command {
 
 /// Resolves at the first SIGTERM or SIGINT.
 fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut terminate, mut interrupt) =
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}

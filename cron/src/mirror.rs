@@ -21,8 +21,8 @@ const START_TIME: Duration = Duration::from_secs(10);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// A run that shows no change for so long may have died with its replica, whose lease has ended by then: ringing again
-/// joins it if it lives, and finishes it if not.
+/// A run that shows no change for so long may have died with its replica, whose lease has ended by
+/// then: ringing again joins it if it lives, and finishes it if not.
 const STANDSTILL: Duration = Duration::from_secs(60);
 
 /// How often a running refresh is asked after, at first and after a while.
@@ -90,7 +90,11 @@ impl Error {
     pub(crate) fn may_pass(&self) -> bool {
         match self {
             Self::Refused { status, .. } => {
-                status.is_server_error() || matches!(*status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS)
+                status.is_server_error()
+                    || matches!(
+                        *status,
+                        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS
+                    )
             }
             Self::Unreachable { .. } | Self::Unintelligible { .. } | Self::Failed(_) => true,
         }
@@ -110,28 +114,41 @@ impl Mirror {
             // Containers often inherit a proxy that does not know their neighbours.
             .no_proxy()
             .build()?;
-        Ok(Self { http, url: config.api_url.clone(), token: config.token.clone(), standstill: STANDSTILL })
+        Ok(Self {
+            http,
+            url: config.api_url.clone(),
+            token: config.token.clone(),
+            standstill: STANDSTILL,
+        })
     }
 
-    /// Waits for the service, makes its schema or finds it there, rings, and waits for the refresh's end.
+    /// Waits for the service, makes its schema or finds it there, rings, and waits for the
+    /// refresh's end.
     ///
     /// # Errors
     /// When that did not come about, or the refresh brought nothing.
     pub(crate) async fn refresh(&self) -> Result<Report, Error> {
         self.wait_until_it_lives().await?;
-        // Every time: it costs one query, and a database that was made anew meanwhile has its schema again.
+        // Every time: it costs one query, and a database that was made anew meanwhile has its
+        // schema again.
         self.ask(Method::POST, "/bootstrap_db").await?;
         loop {
             let answer = self.ask(Method::POST, "/update_cache").await?;
             let location = answer.headers().get(LOCATION).map(HeaderValue::to_str);
-            let Some(Ok(location)) = location.filter(|_| answer.status() == StatusCode::ACCEPTED) else {
+            let Some(Ok(location)) = location.filter(|_| answer.status() == StatusCode::ACCEPTED)
+            else {
                 let cause = format!("{} without a Location", answer.status());
                 return Err(Error::Unintelligible { url: answer.url().clone(), cause });
             };
             match self.end_of(location).await? {
-                Some(report) if report.outcome == Outcome::Failed => return Err(Error::Failed(Box::new(report))),
+                Some(report) if report.outcome == Outcome::Failed => {
+                    return Err(Error::Failed(Box::new(report)));
+                }
                 Some(report) => return Ok(report),
-                None => tracing::info!(refresh = location, "it stands still: ringing again joins or finishes it"),
+                None => tracing::info!(
+                    refresh = location,
+                    "it stands still: ringing again joins or finishes it"
+                ),
             }
         }
     }
@@ -146,8 +163,8 @@ impl Mirror {
         health.retry(pauses).when(Error::may_pass).await.map(drop)
     }
 
-    /// The report of a refresh that has ended; `None` when it stands still. A replica that stops meanwhile does not
-    /// matter: the proxy asks another.
+    /// The report of a refresh that has ended; `None` when it stands still. A replica that stops
+    /// meanwhile does not matter: the proxy asks another.
     async fn end_of(&self, location: &str) -> Result<Option<Report>, Error> {
         let (mut seen, mut changed_at) = (Value::Null, Instant::now());
         let mut pause = FIRST_POLL;
@@ -163,8 +180,10 @@ impl Mirror {
                 Err(error) => return Err(error),
             };
             if entry["state"] == "finished" {
-                let unintelligible =
-                    |error: serde_json::Error| Error::Unintelligible { url: self.address(location), cause: error.to_string() };
+                let unintelligible = |error: serde_json::Error| Error::Unintelligible {
+                    url: self.address(location),
+                    cause: error.to_string(),
+                };
                 return serde_json::from_value(entry).map(Some).map_err(unintelligible);
             }
             if entry != seen {
@@ -190,7 +209,10 @@ impl Mirror {
                 request = request.bearer_auth(token.expose_secret());
             }
         }
-        let answer = request.send().await.map_err(|error| Error::Unreachable { url: url.clone(), cause: chain(error) })?;
+        let answer = request
+            .send()
+            .await
+            .map_err(|error| Error::Unreachable { url: url.clone(), cause: chain(error) })?;
         let status = answer.status();
         if status.is_success() {
             return Ok(answer);
@@ -248,16 +270,32 @@ mod tests {
             .route("/mirror/health", get(async || "ok"))
             .route("/mirror/bootstrap_db", post(async || Json(json!({"created": false}))))
             .route("/mirror/update_cache", post(update))
-            .route("/mirror/refreshes/0", get(async || Json(json!({"id": 0, "state": "running", "requests": 3}))))
-            .route("/mirror/refreshes/1", get(async || Json(json!({"id": 1, "state": "finished", "outcome": "complete"}))));
+            .route(
+                "/mirror/refreshes/0",
+                get(async || Json(json!({"id": 0, "state": "running", "requests": 3}))),
+            )
+            .route(
+                "/mirror/refreshes/1",
+                get(async || Json(json!({"id": 1, "state": "finished", "outcome": "complete"}))),
+            );
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}/mirror", listener.local_addr().expect("an address"));
         tokio::spawn(async move { axum::serve(listener, router).await });
 
-        rustls::crypto::ring::default_provider().install_default().expect("the only test that needs it");
+        rustls::crypto::ring::default_provider()
+            .install_default()
+            .expect("the only test that needs it");
         let http = Client::builder().no_proxy().build().expect("a client");
-        let mirror = Mirror { http, url: url.parse().expect("an address"), token: None, standstill: FIRST_POLL };
+        let mirror = Mirror {
+            http,
+            url: url.parse().expect("an address"),
+            token: None,
+            standstill: FIRST_POLL,
+        };
         let report = mirror.refresh().await.expect("the second run ended");
-        assert_eq!((report.id, report.outcome, rings.load(Ordering::Relaxed)), (1, Outcome::Complete, 2));
+        assert_eq!(
+            (report.id, report.outcome, rings.load(Ordering::Relaxed)),
+            (1, Outcome::Complete, 2)
+        );
     }
 }

@@ -14,8 +14,12 @@ impl Schedule {
     /// # Errors
     /// One line saying what is accepted.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let accepted = || "five cron fields, or six with seconds, that come to pass, such as `0 * * * *`".to_owned();
-        let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
+        let accepted = || {
+            "five cron fields, or six with seconds, that come to pass, such as `0 * * * *`"
+                .to_owned()
+        };
+        let parser =
+            CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
         let schedule = Self(parser.parse(text).map_err(|_| accepted())?);
         // An expression can be well-formed and never match: 30 February.
         schedule.0.find_next_occurrence(&Utc::now(), false).map_err(|_| accepted())?;
@@ -28,16 +32,17 @@ impl Schedule {
         self.0.find_next_occurrence(&now, false).expect("it comes to pass")
     }
 
-    /// Two periods after `time`: when a success of that time has grown old. Where periods differ, as with working hours,
-    /// not before two rings were due.
+    /// Two periods after `time`: when a success of that time has grown old. Where periods differ,
+    /// as with working hours, not before two rings were due.
     pub(crate) fn two_periods_after(&self, time: DateTime<Utc>) -> DateTime<Utc> {
         let first = self.next(time);
         let second = self.next(first);
         second.max(time + (second - first) * 2)
     }
 
-    /// The same for tokio-cron-scheduler, which wants seconds, and which takes a day of the month beside a day of the week
-    /// as "both" where cron, and the service, take them as "either": an expression each, then.
+    /// The same for tokio-cron-scheduler, which wants seconds, and which takes a day of the month
+    /// beside a day of the week as "both" where cron, and the service, take them as "either": an
+    /// expression each, then.
     pub(crate) fn expressions(&self) -> Vec<String> {
         let mut fields: Vec<&str> = self.0.as_str().split_whitespace().collect();
         if fields.len() == 5 {
@@ -45,7 +50,9 @@ impl Schedule {
         }
         let given = |field: &str| !matches!(field, "*" | "?");
         match fields[..] {
-            [second, minute, hour, day, month, weekday] if given(day) && given(weekday) && !weekday.starts_with('+') => {
+            [second, minute, hour, day, month, weekday]
+                if given(day) && given(weekday) && !weekday.starts_with('+') =>
+            {
                 let time = format!("{second} {minute} {hour}");
                 vec![format!("{time} {day} {month} *"), format!("{time} * {month} {weekday}")]
             }
@@ -67,7 +74,10 @@ mod tests {
     #[test]
     fn two_periods_are_two_rings_at_least() {
         let hourly = Schedule::parse("0 * * * *").expect("valid");
-        assert_eq!(hourly.two_periods_after(at("2026-01-01T10:01:00Z")), at("2026-01-01T12:01:00Z"));
+        assert_eq!(
+            hourly.two_periods_after(at("2026-01-01T10:01:00Z")),
+            at("2026-01-01T12:01:00Z")
+        );
         let working_hours = Schedule::parse("0 9-17 * * MON-FRI").expect("valid");
         let friday = at("2026-11-20T17:01:00Z");
         assert_eq!(working_hours.two_periods_after(friday), at("2026-11-23T10:00:00Z"), "Monday");
@@ -93,12 +103,16 @@ mod tests {
             "0 0 13 * +FRI",
             "10 0 0 L feb 7",
         ] {
-            let schedule = Schedule::parse(text).unwrap_or_else(|accepted| panic!("{text}: {accepted}"));
+            let schedule =
+                Schedule::parse(text).unwrap_or_else(|accepted| panic!("{text}: {accepted}"));
             let (from, until) = (at("2026-01-01T00:00:00Z"), at("2027-01-01T00:00:00Z"));
-            let all = |cron: &Cron| cron.iter_after(from).take_while(|time| *time < until).collect::<BTreeSet<_>>();
+            let all = |cron: &Cron| {
+                cron.iter_after(from).take_while(|time| *time < until).collect::<BTreeSet<_>>()
+            };
             let expected = all(&schedule.0);
             let expressions = schedule.expressions();
-            let parsed = expressions.iter().map(|expression| theirs.parse(expression).expect("six fields"));
+            let parsed =
+                expressions.iter().map(|expression| theirs.parse(expression).expect("six fields"));
             let actual = parsed.flat_map(|cron| all(&cron)).collect::<BTreeSet<_>>();
             assert!(!expected.is_empty() && actual == expected, "{text} became {expressions:?}");
         }

@@ -18,8 +18,8 @@ use crate::{last_success, ring};
 /// How long a stop waits for a ring, which stops at once.
 const STOP_TIME: Duration = Duration::from_secs(5);
 
-/// Everything a ring needs. tokio-cron-scheduler lets the runs of a job overlap, and on its own shutdown neither waits for
-/// them nor ends them.
+/// Everything a ring needs. tokio-cron-scheduler lets the runs of a job overlap, and on its own
+/// shutdown neither waits for them nor ends them.
 struct Bell {
     config: Config,
     mirror: Mirror,
@@ -41,12 +41,21 @@ pub(crate) async fn run(config: Config, stop: impl Future<Output = ()>) -> anyho
     let next = config.schedule.next(Utc::now()).to_rfc3339_opts(SecondsFormat::Secs, true);
     info!(api_url = %config.api_url, next, "ringing now and on schedule");
     let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
-    let bell = Arc::new(Bell { config, mirror, ringing: Mutex::new(()), due: AtomicBool::new(false), tasks, stopping });
+    let bell = Arc::new(Bell {
+        config,
+        mirror,
+        ringing: Mutex::new(()),
+        due: AtomicBool::new(false),
+        tasks,
+        stopping,
+    });
 
     let mut scheduler = JobScheduler::new().await?;
     for expression in bell.config.schedule.expressions() {
         let bell = Arc::clone(&bell);
-        scheduler.add(Job::new_async(expression, move |_, _| Box::pin(Arc::clone(&bell).ring()))?).await?;
+        scheduler
+            .add(Job::new_async(expression, move |_, _| Box::pin(Arc::clone(&bell).ring()))?)
+            .await?;
     }
     scheduler.start().await?;
     // What was due while nothing ran is not caught up with, so there is a ring at every start.
@@ -68,7 +77,8 @@ impl Bell {
     async fn ring(self: Arc<Self>) {
         self.due.store(true, Ordering::SeqCst);
         let rings = self.stopping.run_until_cancelled(async {
-            // Looked at again after each ring: the one that is still out rings in place of one that comes meanwhile, if need be.
+            // Looked at again after each ring: the one that is still out rings in place of one that
+            // comes meanwhile, if need be.
             while self.due.load(Ordering::SeqCst) {
                 let Ok(_ringing) = self.ringing.try_lock() else {
                     debug!("the ring before is still out");

@@ -100,12 +100,14 @@ pub enum FaultKind {
         /// May be negative.
         by: i64,
     },
-    /// Repositories moved down while the pages were read: the page repeats the last ones of the page before.
+    /// Repositories moved down while the pages were read: the page repeats the last ones of the
+    /// page before.
     Repeat {
         /// How many.
         count: usize,
     },
-    /// Repositories moved up while the pages were read: the page begins later than the page before ended.
+    /// Repositories moved up while the pages were read: the page begins later than the page before
+    /// ended.
     Hole {
         /// How many are never shown.
         count: usize,
@@ -190,7 +192,11 @@ impl Fault {
 }
 
 /// The first fault that strikes this request; spent faults go.
-pub(crate) fn strike(faults: &mut Vec<Fault>, path: &str, search: Option<(Sort, usize)>) -> Option<FaultKind> {
+pub(crate) fn strike(
+    faults: &mut Vec<Fault>,
+    path: &str,
+    search: Option<(Sort, usize)>,
+) -> Option<FaultKind> {
     let matching = |fault: &Fault| {
         let sort = fault.sort.as_deref().map(|sort| Sort::parse(Some(sort)));
         path.starts_with(&fault.path)

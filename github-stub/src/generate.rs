@@ -1,4 +1,5 @@
-//! A seeded generator of believable repositories: names, languages, a long tail of stars, ties, nulls.
+//! A seeded generator of believable repositories: names, languages, a long tail of stars, ties,
+//! nulls.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
@@ -6,8 +7,9 @@ use serde_json::{Map, Value, json};
 use crate::repository::{Repository, rfc3339};
 
 const FIRST: &[&str] = &[
-    "cloud", "open", "fast", "tiny", "red", "blue", "north", "deep", "quick", "iron", "silver", "bright", "solid", "wide",
-    "kind", "calm", "bold", "spark", "wave", "river", "stone", "forest", "harbor", "summit",
+    "cloud", "open", "fast", "tiny", "red", "blue", "north", "deep", "quick", "iron", "silver",
+    "bright", "solid", "wide", "kind", "calm", "bold", "spark", "wave", "river", "stone", "forest",
+    "harbor", "summit",
 ];
 const SECOND: &[&str] = &[
     "operator",
@@ -35,8 +37,20 @@ const SECOND: &[&str] = &[
     "docs",
     "examples",
 ];
-const LANGUAGES: &[&str] =
-    &["Go", "Go", "Go", "Python", "Python", "Shell", "TypeScript", "JavaScript", "Rust", "Java", "HCL", "C++"];
+const LANGUAGES: &[&str] = &[
+    "Go",
+    "Go",
+    "Go",
+    "Python",
+    "Python",
+    "Shell",
+    "TypeScript",
+    "JavaScript",
+    "Rust",
+    "Java",
+    "HCL",
+    "C++",
+];
 const LICENSES: &[(&str, &str, &str)] = &[
     ("apache-2.0", "Apache License 2.0", "Apache-2.0"),
     ("mit", "MIT License", "MIT"),
@@ -44,9 +58,15 @@ const LICENSES: &[(&str, &str, &str)] = &[
     ("other", "Other", "NOASSERTION"),
 ];
 
-/// `count` repositories of `topic`; the same seed gives the same ones. `now` is the newest possible `updated_at`; ids begin
-/// above `id`.
-pub(crate) fn repositories(count: usize, seed: u64, topic: &str, now: DateTime<Utc>, mut id: u64) -> Vec<Repository> {
+/// `count` repositories of `topic`; the same seed gives the same ones. `now` is the newest possible
+/// `updated_at`; ids begin above `id`.
+pub(crate) fn repositories(
+    count: usize,
+    seed: u64,
+    topic: &str,
+    now: DateTime<Utc>,
+    mut id: u64,
+) -> Vec<Repository> {
     let mut random = fastrand::Rng::with_seed(seed);
     (0..count)
         .map(|index| {
@@ -56,7 +76,13 @@ pub(crate) fn repositories(count: usize, seed: u64, topic: &str, now: DateTime<U
         .collect()
 }
 
-fn repository(id: u64, index: usize, topic: &str, now: DateTime<Utc>, random: &mut fastrand::Rng) -> Repository {
+fn repository(
+    id: u64,
+    index: usize,
+    topic: &str,
+    now: DateTime<Utc>,
+    random: &mut fastrand::Rng,
+) -> Repository {
     let pick = |list: &[&'static str], random: &mut fastrand::Rng| list[random.usize(..list.len())];
     let (first, second) = (pick(FIRST, random), pick(SECOND, random));
     let owner = format!("{}{}", pick(FIRST, random), random.u32(1..400));
@@ -68,7 +94,8 @@ fn repository(id: u64, index: usize, topic: &str, now: DateTime<Utc>, random: &m
     let updated = now - TimeDelta::seconds(signed(random.f64().powi(3) * 3.0e8));
     let created = updated - TimeDelta::seconds(random.i64(86_400..250_000_000));
     // Most are updated by a star after the last push.
-    let pushed = updated - TimeDelta::seconds(signed(random.f64().powi(2) * 2.0e7)).min(updated - created);
+    let pushed =
+        updated - TimeDelta::seconds(signed(random.f64().powi(2) * 2.0e7)).min(updated - created);
     let language = if random.u32(..10) == 0 { Value::Null } else { json!(pick(LANGUAGES, random)) };
     let license = match random.usize(..LICENSES.len() + 1) {
         0 => Value::Null,
@@ -113,7 +140,11 @@ fn signed(value: f64) -> i64 {
     value as i64
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "never negative, far below 2^53")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "never negative, far below 2^53"
+)]
 fn unsigned(value: f64) -> u64 {
     value as u64
 }

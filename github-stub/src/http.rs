@@ -25,7 +25,8 @@ use crate::repository::Repository;
 use crate::world::World;
 
 const DOCS: &str = "https://docs.github.com/rest";
-const LIMITS_DOCS: &str = "https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api";
+const LIMITS_DOCS: &str =
+    "https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api";
 
 /// What every handler shares.
 #[derive(Clone)]
@@ -56,7 +57,8 @@ pub(crate) fn router(world: Arc<Mutex<World>>, now: Now) -> Router {
 #[derive(Clone)]
 struct Struck(Option<FaultKind>);
 
-/// What GitHub does before it looks at a request: User-Agent, credentials, limits; and the faults of the wire.
+/// What GitHub does before it looks at a request: User-Agent, credentials, limits; and the faults
+/// of the wire.
 async fn gate(State(stand): State<Stand>, mut request: Request, next: Next) -> Response {
     if stand.world().stopped {
         break_connection();
@@ -104,7 +106,9 @@ async fn gate(State(stand): State<Stand>, mut request: Request, next: Next) -> R
     if latency > 0 {
         tokio::time::sleep(Duration::from_millis(latency)).await;
     }
-    if let Some(refusal) = struck.as_ref().and_then(|fault| refusal(fault, token.is_some(), bucket, quota, now)) {
+    if let Some(refusal) =
+        struck.as_ref().and_then(|fault| refusal(fault, token.is_some(), bucket, quota, now))
+    {
         return refusal;
     }
     request.extensions_mut().insert(Struck(struck.clone()));
@@ -115,7 +119,10 @@ async fn gate(State(stand): State<Stand>, mut request: Request, next: Next) -> R
         }
         rate_headers(response.headers_mut(), bucket, quota);
     }
-    response.headers_mut().insert("x-github-request-id", HeaderValue::from_static("0000:0001:000002:000003:00000004"));
+    response.headers_mut().insert(
+        "x-github-request-id",
+        HeaderValue::from_static("0000:0001:000002:000003:00000004"),
+    );
     spoil_body(response, struck.as_ref()).await
 }
 
@@ -141,13 +148,21 @@ impl Drop for Searching {
 
 fn bearer(headers: &HeaderMap) -> Option<String> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    let token = value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("token ")).unwrap_or(value);
+    let token =
+        value.strip_prefix("Bearer ").or_else(|| value.strip_prefix("token ")).unwrap_or(value);
     Some(token.to_owned())
 }
 
 /// The answer of a fault that does not let the request through.
-fn refusal(fault: &FaultKind, with_token: bool, bucket: Bucket, quota: Option<Quota>, now: DateTime<Utc>) -> Option<Response> {
-    let status = |code: u16| StatusCode::from_u16(code).expect("a fault's status is an HTTP status");
+fn refusal(
+    fault: &FaultKind,
+    with_token: bool,
+    bucket: Bucket,
+    quota: Option<Quota>,
+    now: DateTime<Utc>,
+) -> Option<Response> {
+    let status =
+        |code: u16| StatusCode::from_u16(code).expect("a fault's status is an HTTP status");
     Some(match fault {
         FaultKind::PrimaryLimit { status: code, reset_in } => {
             let limit = quota.map_or(30, |quota| quota.limit);
@@ -157,27 +172,37 @@ fn refusal(fault: &FaultKind, with_token: bool, bucket: Bucket, quota: Option<Qu
         FaultKind::SecondaryLimit { status: code, retry_after } => {
             let text = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again. If you reach \
                         out to GitHub Support for help, please include the request ID 0000:0001.";
-            let mut response = message(status(*code), text, &format!("{LIMITS_DOCS}#about-secondary-rate-limits"));
+            let mut response =
+                message(status(*code), text, &format!("{LIMITS_DOCS}#about-secondary-rate-limits"));
             if let Some(seconds) = retry_after {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(*seconds));
             }
-            let quota = quota.unwrap_or(Quota { limit: 30, used: 16, reset: now + TimeDelta::seconds(30) });
+            let quota =
+                quota.unwrap_or(Quota { limit: 30, used: 16, reset: now + TimeDelta::seconds(30) });
             rate_headers(response.headers_mut(), bucket, quota);
             response
         }
-        FaultKind::Forbidden => message(StatusCode::FORBIDDEN, "Resource not accessible by personal access token", DOCS),
+        FaultKind::Forbidden => {
+            message(StatusCode::FORBIDDEN, "Resource not accessible by personal access token", DOCS)
+        }
         FaultKind::Unauthorized => message(StatusCode::UNAUTHORIZED, "Bad credentials", DOCS),
-        FaultKind::Unavailable => message(StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS, "Repository access blocked", DOCS),
+        FaultKind::Unavailable => {
+            message(StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS, "Repository access blocked", DOCS)
+        }
         FaultKind::NotFound => message(StatusCode::NOT_FOUND, "Not Found", DOCS),
         FaultKind::HtmlError { status: code } => {
             let page = "<!DOCTYPE html><html><head><title>Unicorn! &middot; GitHub</title></head><body>…</body></html>";
-            (status(*code), [(header::CONTENT_TYPE, "text/html; charset=utf-8")], page).into_response()
+            (status(*code), [(header::CONTENT_TYPE, "text/html; charset=utf-8")], page)
+                .into_response()
         }
         FaultKind::JsonError { status: code } => message(status(*code), "Server Error", DOCS),
         FaultKind::NotJson => {
-            ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], "<html>a proxy's page</html>").into_response()
+            ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], "<html>a proxy's page</html>")
+                .into_response()
         }
-        FaultKind::Redirect { to } => (StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, to.clone())]).into_response(),
+        FaultKind::Redirect { to } => {
+            (StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, to.clone())]).into_response()
+        }
         FaultKind::Reset => break_connection(),
         _ => return None,
     })
@@ -210,7 +235,8 @@ async fn spoil_body(response: Response, struck: Option<&FaultKind>) -> Response 
                 Some((Ok(rest), None))
             }
             None => {
-                // The server sends the first half while the body is pending; with the error it would drop it unsent.
+                // The server sends the first half while the body is pending; with the error it
+                // would drop it unsent.
                 tokio::task::yield_now().await;
                 Some((Err(std::io::Error::other("cut on purpose")), None))
             }
@@ -228,7 +254,10 @@ fn forbidden_without_user_agent() -> Response {
 
 /// An error as GitHub words it.
 fn message(status: StatusCode, text: &str, documentation: &str) -> Response {
-    json_answer(status, &json!({"message": text, "documentation_url": documentation, "status": status.as_str()}))
+    json_answer(
+        status,
+        &json!({"message": text, "documentation_url": documentation, "status": status.as_str()}),
+    )
 }
 
 fn limited(status: StatusCode, with_token: bool, bucket: Bucket, quota: Quota) -> Response {
@@ -245,7 +274,9 @@ fn limited(status: StatusCode, with_token: bool, bucket: Bucket, quota: Quota) -
 }
 
 fn rate_headers(headers: &mut HeaderMap, bucket: Bucket, quota: Quota) {
-    let mut set = |name: &'static str, value: HeaderValue| headers.insert(HeaderName::from_static(name), value);
+    let mut set = |name: &'static str, value: HeaderValue| {
+        headers.insert(HeaderName::from_static(name), value)
+    };
     set("x-ratelimit-limit", quota.limit.into());
     set("x-ratelimit-remaining", quota.remaining().into());
     set("x-ratelimit-used", quota.used.into());
@@ -275,13 +306,19 @@ async fn by_id(State(stand): State<Stand>, Path(id): Path<u64>, headers: HeaderM
     single(stand.world().repository(id), &headers)
 }
 
-async fn by_name(State(stand): State<Stand>, Path((owner, name)): Path<(String, String)>, headers: HeaderMap) -> Response {
+async fn by_name(
+    State(stand): State<Stand>,
+    Path((owner, name)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Response {
     single(stand.world().repository_at(&format!("{owner}/{name}")), &headers)
 }
 
 /// A core route's answer: with ETag and Last-Modified, and 304 for who has it.
 fn single(repository: Option<&Repository>, headers: &HeaderMap) -> Response {
-    let Some(repository) = repository else { return message(StatusCode::NOT_FOUND, "Not Found", DOCS) };
+    let Some(repository) = repository else {
+        return message(StatusCode::NOT_FOUND, "Not Found", DOCS);
+    };
     let mut item = repository.item.clone();
     // The routes of a single repository show no score, and three counts that searches do not have.
     item.remove("score");
@@ -302,14 +339,20 @@ fn conditional(text: String, headers: &HeaderMap) -> Response {
     let etag = format!("W/\"{:064x}\"", fnv1a(text.as_bytes().iter().chain(token)));
     let etag = HeaderValue::from_str(&etag).expect("hexadecimal digits");
     let fresh = headers.get(header::IF_NONE_MATCH) == Some(&etag);
-    let mut response = if fresh { StatusCode::NOT_MODIFIED.into_response() } else { text_answer(StatusCode::OK, text) };
+    let mut response = if fresh {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        text_answer(StatusCode::OK, text)
+    };
     response.headers_mut().insert(header::ETAG, etag);
     response
 }
 
 /// FNV-1a, 64 bits: enough to tell bodies apart in a test.
 fn fnv1a<'a>(bytes: impl Iterator<Item = &'a u8>) -> u64 {
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 async fn rate_limit(State(stand): State<Stand>, headers: HeaderMap) -> Response {
@@ -323,5 +366,8 @@ async fn rate_limit(State(stand): State<Stand>, headers: HeaderMap) -> Response 
         json!({"limit": quota.limit, "used": quota.used, "remaining": quota.remaining(), "reset": quota.reset.timestamp()})
     };
     let (search, core) = (show(Bucket::Search, search), show(Bucket::Core, core));
-    json_answer(StatusCode::OK, &json!({"resources": {"core": core, "search": search}, "rate": core}))
+    json_answer(
+        StatusCode::OK,
+        &json!({"resources": {"core": core, "search": search}, "rate": core}),
+    )
 }

@@ -1,14 +1,15 @@
-//! A GitHub stand-in: repository search, single repositories and rate limits over real HTTP, with every fault that
-//! GitHub has been seen to show.
+//! A GitHub stand-in: repository search, single repositories and rate limits over real HTTP, with
+//! every fault that GitHub has been seen to show.
 //!
-//! The world is a plain model ([`World`]): repositories, faults to come, rate-limit windows and a record of what was
-//! asked. A thin layer projects it onto HTTP. A test edits the world, pokes the program under test and reads both:
+//! The world is a plain model ([`World`]): repositories, faults to come, rate-limit windows and a
+//! record of what was asked. A thin layer projects it onto HTTP. A test edits the world, pokes the
+//! program under test and reads both:
 //!
 //! ```no_run
 //! # async fn example() -> std::io::Result<()> {
-//! let stub = github_stub::Stub::start(github_stub::World::generate(2_000, 7, "kubernetes")).await?;
-//! stub.world().settings.drop.insert(42); // searches silently leave this repository out
-//! println!("GITHUB_API_URL={}", stub.url());
+//! let stub = github_stub::Stub::start(github_stub::World::generate(2_000, 7,
+//! "kubernetes")).await?; stub.world().settings.drop.insert(42); // searches silently leave this
+//! repository out println!("GITHUB_API_URL={}", stub.url());
 //! # Ok(()) }
 //! ```
 

@@ -66,7 +66,13 @@ pub struct Windows(HashMap<(Bucket, Option<String>), Quota>);
 
 impl Windows {
     /// The caller's window without counting a request: a new one where the last has ended.
-    pub fn peek(&mut self, bucket: Bucket, token: Option<&str>, limit: Limit, now: DateTime<Utc>) -> &mut Quota {
+    pub fn peek(
+        &mut self,
+        bucket: Bucket,
+        token: Option<&str>,
+        limit: Limit,
+        now: DateTime<Utc>,
+    ) -> &mut Quota {
         let limit = if token.is_some() { limit.with_token } else { limit.without_token };
         let fresh = Quota { limit, used: 0, reset: now + bucket.window() };
         let quota = self.0.entry((bucket, token.map(str::to_owned))).or_insert(fresh);
@@ -77,7 +83,13 @@ impl Windows {
     }
 
     /// Counts a request; `Err` when there was none left.
-    pub fn take(&mut self, bucket: Bucket, token: Option<&str>, limit: Limit, now: DateTime<Utc>) -> Result<Quota, Quota> {
+    pub fn take(
+        &mut self,
+        bucket: Bucket,
+        token: Option<&str>,
+        limit: Limit,
+        now: DateTime<Utc>,
+    ) -> Result<Quota, Quota> {
         let quota = self.peek(bucket, token, limit, now);
         if quota.remaining() == 0 {
             return Err(*quota);
@@ -86,7 +98,8 @@ impl Windows {
         Ok(*quota)
     }
 
-    /// Takes back the request that `taken` counted: a 304 to a caller with a token is free. Returns what the headers say.
+    /// Takes back the request that `taken` counted: a 304 to a caller with a token is free. Returns
+    /// what the headers say.
     pub fn give_back(&mut self, bucket: Bucket, token: Option<String>, taken: Quota) -> Quota {
         if let Some(quota) = self.0.get_mut(&(bucket, token))
             && quota.reset == taken.reset

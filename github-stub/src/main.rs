@@ -8,7 +8,8 @@ use clap::Parser;
 use github_stub::World;
 use github_stub::limits::Limit;
 
-/// A GitHub stand-in: repository search with rate limits and faults, for tests, demos and load tests.
+/// A GitHub stand-in: repository search with rate limits and faults, for tests, demos and load
+/// tests.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -30,7 +31,8 @@ struct Arguments {
     /// The topics to generate (repeatable).
     #[arg(long, value_name = "TOPIC", default_value = "kubernetes")]
     topic: Vec<String>,
-    /// Limit searches as GitHub does: 30 a minute with a token, 10 without; other requests 5,000 and 60 an hour.
+    /// Limit searches as GitHub does: 30 a minute with a token, 10 without; other requests 5,000
+    /// and 60 an hour.
     #[arg(long)]
     limits: bool,
 }
@@ -53,9 +55,10 @@ async fn main() -> anyhow::Result<()> {
         world.settings.core_limit = Some(Limit { with_token: 5_000, without_token: 60 });
     }
     let repositories = world.repositories().count();
-    let listener = tokio::net::TcpListener::bind(arguments.listen_addr)
-        .await
-        .with_context(|| format!("cannot listen on {}: choose another --listen-addr", arguments.listen_addr))?;
+    let listener =
+        tokio::net::TcpListener::bind(arguments.listen_addr).await.with_context(|| {
+            format!("cannot listen on {}: choose another --listen-addr", arguments.listen_addr)
+        })?;
     println!("github-stub: {repositories} repositories on http://{}", listener.local_addr()?);
     github_stub::serve(world, listener).await.context("the listener failed")
 }

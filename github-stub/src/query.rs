@@ -1,6 +1,7 @@
 //! The part of GitHub's search syntax that repository lists need.
 //!
-//! Source: GitHub's "Searching for repositories". Two ranges of the same kind are a union, as measured by third parties.
+//! Source: GitHub's "Searching for repositories". Two ranges of the same kind are a union, as
+//! measured by third parties.
 
 use std::cmp::Reverse;
 
@@ -53,7 +54,8 @@ pub(crate) enum Invalid {
     Missing,
     /// More than 256 characters of words.
     TooLong,
-    /// A qualifier that this stand-in does not model, or a value it cannot read: a test would be wrong without notice.
+    /// A qualifier that this stand-in does not model, or a value it cannot read: a test would be
+    /// wrong without notice.
     Unknown(String),
 }
 
@@ -71,7 +73,9 @@ impl Query {
             };
             match qualifier {
                 "topic" => query.topics.push(value.to_owned()),
-                "stars" => query.stars.push(range(value, |text, _| text.parse().ok(), 1).ok_or_else(unknown)?),
+                "stars" => query
+                    .stars
+                    .push(range(value, |text, _| text.parse().ok(), 1).ok_or_else(unknown)?),
                 "created" => query.created.push(dates(value).ok_or_else(unknown)?),
                 "pushed" => query.pushed.push(dates(value).ok_or_else(unknown)?),
                 "language" => query.languages.push(value.to_lowercase()),
@@ -108,19 +112,21 @@ impl Query {
             && any(&self.stars, repository.stars)
             && any(&self.created, repository.created)
             && any(&self.pushed, repository.pushed)
-            && (self.languages.is_empty() || repository.language.as_ref().is_some_and(|own| self.languages.contains(own)))
+            && (self.languages.is_empty()
+                || repository.language.as_ref().is_some_and(|own| self.languages.contains(own)))
             && self.words.iter().all(|word| repository.path.contains(word))
     }
 }
 
-/// Parses `a..b`, `>=a`, `>a`, `<=a`, `<a`, `a`, with `*` as an open end. `parse` is told which end it reads;
-/// `step` is the distance from a value to the next one.
+/// Parses `a..b`, `>=a`, `>a`, `<=a`, `<a`, `a`, with `*` as an open end. `parse` is told which end
+/// it reads; `step` is the distance from a value to the next one.
 fn range<T, D>(text: &str, parse: impl Fn(&str, End) -> Option<T>, step: D) -> Option<Range<T>>
 where
     T: Copy + std::ops::Add<D, Output = T> + std::ops::Sub<D, Output = T>,
     D: Copy,
 {
-    let end = |text: &str, end: End| if text == "*" { Some(None) } else { parse(text, end).map(Some) };
+    let end =
+        |text: &str, end: End| if text == "*" { Some(None) } else { parse(text, end).map(Some) };
     if let Some((from, to)) = text.split_once("..") {
         return Some(Range { from: end(from, End::From)?, to: end(to, End::To)? });
     }
@@ -202,7 +208,9 @@ pub(crate) fn sort(repositories: &mut [&Repository], by: Sort, order: Order) {
     };
     match by {
         Sort::BestMatch => repositories.sort_by_key(|repository| repository.best_match_key()),
-        _ if order.ascending => repositories.sort_by_key(|repository| (rank(repository), tie(repository))),
+        _ if order.ascending => {
+            repositories.sort_by_key(|repository| (rank(repository), tie(repository)))
+        }
         _ => repositories.sort_by_key(|repository| (Reverse(rank(repository)), tie(repository))),
     }
 }
@@ -220,17 +228,32 @@ mod tests {
         let query = Query::parse("topic:kubernetes stars:10..20 stars:>=99 created:2020-01-01..2020-01-02T03:04:05+00:00 archived:false fork:only language:Go is:public cli")
             .expect("valid");
         assert_eq!(query.topics, ["kubernetes"]);
-        assert_eq!(query.stars, [Range { from: Some(10), to: Some(20) }, Range { from: Some(99), to: None }]);
-        assert_eq!(query.created, [Range { from: date("2020-01-01T00:00:00Z"), to: date("2020-01-02T03:04:05Z") }]);
+        assert_eq!(
+            query.stars,
+            [Range { from: Some(10), to: Some(20) }, Range { from: Some(99), to: None }]
+        );
+        assert_eq!(
+            query.created,
+            [Range { from: date("2020-01-01T00:00:00Z"), to: date("2020-01-02T03:04:05Z") }]
+        );
         assert_eq!((query.archived, query.fork), (Some(false), Fork::Only));
         assert_eq!((query.languages, query.words), (vec!["go".into()], vec!["cli".into()]));
     }
 
     #[test]
     fn strict_ends_leave_their_value_out() {
-        assert_eq!(range("<5", |text, _| text.parse().ok(), 1), Some(Range { from: None, to: Some(4) }));
-        assert_eq!(range("*..5", |text, _| text.parse().ok(), 1), Some(Range { from: None, to: Some(5) }));
-        assert_eq!(dates(">2020-01-01"), Some(Range { from: date("2020-01-02T00:00:00Z"), to: None }));
+        assert_eq!(
+            range("<5", |text, _| text.parse().ok(), 1),
+            Some(Range { from: None, to: Some(4) })
+        );
+        assert_eq!(
+            range("*..5", |text, _| text.parse().ok(), 1),
+            Some(Range { from: None, to: Some(5) })
+        );
+        assert_eq!(
+            dates(">2020-01-01"),
+            Some(Range { from: date("2020-01-02T00:00:00Z"), to: None })
+        );
     }
 
     #[test]

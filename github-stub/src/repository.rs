@@ -35,19 +35,22 @@ pub struct Repository {
 }
 
 impl Repository {
-    /// Reads a search item; what GitHub's schema requires and the item lacks (old recordings do) is filled in.
+    /// Reads a search item; what GitHub's schema requires and the item lacks (old recordings do) is
+    /// filled in.
     ///
     /// # Errors
     /// One line naming the field, when `id`, `full_name` or a date is missing or of another type.
     pub fn new(item: Map<String, Value>) -> Result<Self, String> {
         let id = item.get("id").and_then(Value::as_u64).ok_or("no numeric `id`")?;
-        let full_name = item.get("full_name").and_then(Value::as_str).ok_or("no `full_name`")?.to_owned();
+        let full_name =
+            item.get("full_name").and_then(Value::as_str).ok_or("no `full_name`")?.to_owned();
         let mut whole = template(id, &full_name);
         for (key, value) in item {
             match (whole.get_mut(&key), value) {
                 // An owner of an old recording lacks fields as well.
                 (Some(Value::Object(filled)), Value::Object(own)) => filled.extend(own),
-                // Null on the route of a single repository, where some recordings are from; searches leave it out.
+                // Null on the route of a single repository, where some recordings are from;
+                // searches leave it out.
                 (None, Value::Null) if key == "temp_clone_token" => {}
                 (_, value) => drop(whole.insert(key, value)),
             }
@@ -72,7 +75,9 @@ impl Repository {
             created: date("created_at")?.unwrap_or(updated),
             updated,
             pushed: date("pushed_at")?.unwrap_or(updated),
-            topics: topics.map(|topics| topics.iter().filter_map(Value::as_str).map(str::to_owned).collect()).unwrap_or_default(),
+            topics: topics
+                .map(|topics| topics.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+                .unwrap_or_default(),
             fork: flag("fork"),
             archived: flag("archived"),
             language: whole.get("language").and_then(Value::as_str).map(str::to_lowercase),
@@ -81,7 +86,8 @@ impl Repository {
         })
     }
 
-    /// The place in best match: an order that is neither that of stars nor that of ids, and always the same.
+    /// The place in best match: an order that is neither that of stars nor that of ids, and always
+    /// the same.
     #[must_use]
     pub fn best_match_key(&self) -> u64 {
         // SplitMix64's finalizer, https://prng.di.unimi.it/splitmix64.c
@@ -133,9 +139,16 @@ fn template(id: u64, full_name: &str) -> Map<String, Value> {
     for key in ["description", "homepage", "language", "license", "mirror_url", "pushed_at"] {
         set(key, Value::Null);
     }
-    for key in
-        ["size", "stargazers_count", "watchers_count", "watchers", "forks_count", "forks", "open_issues_count", "open_issues"]
-    {
+    for key in [
+        "size",
+        "stargazers_count",
+        "watchers_count",
+        "watchers",
+        "forks_count",
+        "forks",
+        "open_issues_count",
+        "open_issues",
+    ] {
         set(key, json!(0));
     }
     set("created_at", json!("2015-01-01T00:00:00Z"));

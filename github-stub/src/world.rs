@@ -29,7 +29,8 @@ pub struct World {
     /// What was asked.
     pub counters: Counters,
     pub(crate) windows: Windows,
-    /// Until when refusals have said to wait: a primary limit for its own bucket, a secondary one for everything.
+    /// Until when refusals have said to wait: a primary limit for its own bucket, a secondary one
+    /// for everything.
     waits: HashMap<Option<Bucket>, DateTime<Utc>>,
     /// Searches that are not answered yet.
     pub(crate) searching: u64,
@@ -37,7 +38,8 @@ pub struct World {
     pub(crate) stopped: bool,
     repositories: BTreeMap<u64, Arc<Repository>>,
     by_path: HashMap<String, u64>,
-    /// Answers to searches, until the world or its settings change: pages of one query need not sort 35,000 rows each.
+    /// Answers to searches, until the world or its settings change: pages of one query need not
+    /// sort 35,000 rows each.
     results: HashMap<(String, Sort, bool), Arc<Vec<u64>>>,
     results_under: Settings,
 }
@@ -81,7 +83,8 @@ pub struct Counters {
     pub faults: BTreeMap<String, u64>,
     /// Method, path and query of every request, in order, with its time.
     pub requests: Vec<(DateTime<Utc>, String)>,
-    /// Requests that no well-behaved client of search sends: unknown paths, no User-Agent, beyond the cap.
+    /// Requests that no well-behaved client of search sends: unknown paths, no User-Agent, beyond
+    /// the cap.
     pub unexpected: Vec<String>,
 }
 
@@ -113,7 +116,8 @@ impl World {
         }
     }
 
-    /// Reads search items, one JSON object a line, plain or gzip. `topics` are given to every record.
+    /// Reads search items, one JSON object a line, plain or gzip. `topics` are given to every
+    /// record.
     ///
     /// # Errors
     /// When the file cannot be read, or a line is no repository: the message names the line.
@@ -121,7 +125,8 @@ impl World {
         let named = || format!("{}", path.display());
         let mut file = BufReader::new(std::fs::File::open(path).with_context(named)?);
         let gzip = file.fill_buf().with_context(named)?.starts_with(&[0x1f, 0x8b]);
-        let reader: Box<dyn Read> = if gzip { Box::new(flate2::read::MultiGzDecoder::new(file)) } else { Box::new(file) };
+        let reader: Box<dyn Read> =
+            if gzip { Box::new(flate2::read::MultiGzDecoder::new(file)) } else { Box::new(file) };
         let mut world = Self::default();
         for (index, line) in BufReader::new(reader).lines().enumerate() {
             let at = || format!("{}, line {}", path.display(), index + 1);
@@ -177,8 +182,10 @@ impl World {
     /// # Panics
     /// When there is no repository of that id.
     pub fn star(&mut self, id: u64, stars: i64, at: DateTime<Utc>) {
-        let fields = [("stargazers_count", Value::from(stars)), ("updated_at", Value::from(rfc3339(at)))];
-        let edited = self.edit(id, fields.map(|(key, value)| (key.to_owned(), value)).into_iter().collect());
+        let fields =
+            [("stargazers_count", Value::from(stars)), ("updated_at", Value::from(rfc3339(at)))];
+        let edited =
+            self.edit(id, fields.map(|(key, value)| (key.to_owned(), value)).into_iter().collect());
         assert_eq!(edited, Ok(true), "there is a repository {id}");
     }
 
@@ -199,18 +206,29 @@ impl World {
         self.repository(*self.by_path.get(&path.to_lowercase())?)
     }
 
-    /// The ids of a topic in the order of `sort` (`best-match`, `stars`, `forks`, `updated`), lowest id first where
-    /// equal: what a mirror should show.
+    /// The ids of a topic in the order of `sort` (`best-match`, `stars`, `forks`, `updated`),
+    /// lowest id first where equal: what a mirror should show.
     #[must_use]
     pub fn ranked(&self, topic: &str, by: &str) -> Vec<u64> {
         let query = Query::parse(&format!("topic:{topic}")).expect("a topic is a valid query");
-        let mut found: Vec<&Repository> = self.repositories().filter(|repository| query.matches(repository)).collect();
-        sort(&mut found, Sort::parse(Some(by)), Order { updated_by_push: self.settings.updated_by_push, ..Order::default() });
+        let mut found: Vec<&Repository> =
+            self.repositories().filter(|repository| query.matches(repository)).collect();
+        sort(
+            &mut found,
+            Sort::parse(Some(by)),
+            Order { updated_by_push: self.settings.updated_by_push, ..Order::default() },
+        );
         found.iter().map(|repository| repository.id).collect()
     }
 
     /// The ids that a search finds, all pages together.
-    pub(crate) fn search(&mut self, q: &str, query: &Query, by: Sort, ascending: bool) -> Arc<Vec<u64>> {
+    pub(crate) fn search(
+        &mut self,
+        q: &str,
+        query: &Query,
+        by: Sort,
+        ascending: bool,
+    ) -> Arc<Vec<u64>> {
         if self.results_under != self.settings {
             self.results.clear();
             self.results_under = self.settings.clone();
@@ -219,8 +237,14 @@ impl World {
         if let Some(found) = self.results.get(&key) {
             return Arc::clone(found);
         }
-        let order = Order { ascending, updated_by_push: self.settings.updated_by_push, shuffle: self.settings.shuffle };
-        let shown = |repository: &&Repository| !self.settings.drop.contains(&repository.id) && query.matches(repository);
+        let order = Order {
+            ascending,
+            updated_by_push: self.settings.updated_by_push,
+            shuffle: self.settings.shuffle,
+        };
+        let shown = |repository: &&Repository| {
+            !self.settings.drop.contains(&repository.id) && query.matches(repository)
+        };
         let mut found: Vec<&Repository> = self.repositories().filter(shown).collect();
         sort(&mut found, by, order);
         let found = Arc::new(found.iter().map(|repository| repository.id).collect::<Vec<_>>());
@@ -240,7 +264,9 @@ impl World {
         *self.counters.faults.entry(struck.name().to_owned()).or_default() += 1;
         let wait = match struck {
             FaultKind::PrimaryLimit { reset_in, .. } => Some((Some(bucket), reset_in)),
-            FaultKind::SecondaryLimit { retry_after, .. } => Some((None, retry_after.map_or(UNNAMED_WAIT, i64::from))),
+            FaultKind::SecondaryLimit { retry_after, .. } => {
+                Some((None, retry_after.map_or(UNNAMED_WAIT, i64::from)))
+            }
             _ => None,
         };
         if let Some((whose, seconds)) = wait {
@@ -251,7 +277,8 @@ impl World {
 
     /// Counts a request that comes while it should wait.
     pub(crate) fn note_impatience(&mut self, bucket: Bucket, now: DateTime<Utc>) {
-        let waits = [None, Some(bucket)].map(|whose| self.waits.get(&whose).is_some_and(|until| now < *until));
+        let waits = [None, Some(bucket)]
+            .map(|whose| self.waits.get(&whose).is_some_and(|until| now < *until));
         self.counters.impatient += u64::from(waits.contains(&true));
     }
 }

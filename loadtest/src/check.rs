@@ -38,13 +38,14 @@ struct Item<'a> {
     stargazers_count: u64,
 }
 
-/// Whether `body` is a list of `size` different repositories in this order, equal ranks by the lowest id. Best match may have
-/// fewer: only those that GitHub has shown there.
+/// Whether `body` is a list of `size` different repositories in this order, equal ranks by the
+/// lowest id. Best match may have fewer: only those that GitHub has shown there.
 ///
 /// # Errors
 /// The first thing that is wrong.
 pub(crate) fn list(ranking: Ranking, size: usize, body: &[u8]) -> Result<(), String> {
-    let items: Vec<Item<'_>> = serde_json::from_slice(body).map_err(|error| format!("it is not a list: {error}"))?;
+    let items: Vec<Item<'_>> =
+        serde_json::from_slice(body).map_err(|error| format!("it is not a list: {error}"))?;
     let least = if ranking == Ranking::BestMatch { 1 } else { size };
     if !(least..=size).contains(&items.len()) {
         return Err(format!("it has {} items, not {size}", items.len()));
@@ -54,12 +55,16 @@ pub(crate) fn list(ranking: Ranking, size: usize, body: &[u8]) -> Result<(), Str
         return Err("it shows a repository twice".to_owned());
     }
     // Times of one width, in UTC, sort as text.
-    if items.iter().any(|item| item.updated_at.len() != "2018-05-01T17:01:50Z".len() || !item.updated_at.ends_with('Z')) {
+    if items.iter().any(|item| {
+        item.updated_at.len() != "2018-05-01T17:01:50Z".len() || !item.updated_at.ends_with('Z')
+    }) {
         return Err("it has a time that is not RFC 3339 in UTC and whole seconds".to_owned());
     }
     let in_order = |[before, after]: [&Item<'_>; 2]| match ranking {
         Ranking::BestMatch => true,
-        Ranking::Popularity => (after.stargazers_count, before.id) < (before.stargazers_count, after.id),
+        Ranking::Popularity => {
+            (after.stargazers_count, before.id) < (before.stargazers_count, after.id)
+        }
         Ranking::Activity => (after.updated_at, before.id) < (before.updated_at, after.id),
     };
     match items.windows(2).position(|pair| !in_order([&pair[0], &pair[1]])) {
@@ -94,17 +99,35 @@ mod tests {
         }
         assert_eq!(problem(Ranking::BestMatch, 1, &[]), "it has 0 items, not 1");
         for (swapped, popularity, activity) in [
-            ([item(3, old, 5), item(7, new, 9)], "it is out of order at place 2", "it is out of order at place 2"),
-            ([item(4, old, 5), item(3, old, 5)], "it is out of order at place 2", "it is out of order at place 2"),
+            (
+                [item(3, old, 5), item(7, new, 9)],
+                "it is out of order at place 2",
+                "it is out of order at place 2",
+            ),
+            (
+                [item(4, old, 5), item(3, old, 5)],
+                "it is out of order at place 2",
+                "it is out of order at place 2",
+            ),
             ([item(3, new, 5), item(7, old, 9)], "it is out of order at place 2", ""),
         ] {
             assert_eq!(problem(Ranking::BestMatch, 2, &swapped), "");
             assert_eq!(problem(Ranking::Popularity, 2, &swapped), popularity);
             assert_eq!(problem(Ranking::Activity, 2, &swapped), activity);
         }
-        assert_eq!(problem(Ranking::BestMatch, 2, &[item(7, new, 9), item(7, new, 9)]), "it shows a repository twice");
-        assert!(problem(Ranking::BestMatch, 1, &[item(7, "Tue, 01 May 2018", 9)]).contains("RFC 3339"));
-        for wrong in ["{}", "", "[{\"id\":1}]", &format!("[{}]", item(1, old, 1).replace("\"id\"", "\"score\":1,\"id\""))] {
+        assert_eq!(
+            problem(Ranking::BestMatch, 2, &[item(7, new, 9), item(7, new, 9)]),
+            "it shows a repository twice"
+        );
+        assert!(
+            problem(Ranking::BestMatch, 1, &[item(7, "Tue, 01 May 2018", 9)]).contains("RFC 3339")
+        );
+        for wrong in [
+            "{}",
+            "",
+            "[{\"id\":1}]",
+            &format!("[{}]", item(1, old, 1).replace("\"id\"", "\"score\":1,\"id\"")),
+        ] {
             let text = list(Ranking::BestMatch, 1, wrong.as_bytes()).expect_err("not a list");
             assert!(text.starts_with("it is not a list: "), "{text}");
         }

@@ -33,7 +33,9 @@ impl Answer {
             return Ok(Cow::Borrowed(&self.body));
         }
         let mut plain = Vec::new();
-        GzDecoder::new(&*self.body).read_to_end(&mut plain).map_err(|error| format!("{encoding} is broken: {error}"))?;
+        GzDecoder::new(&*self.body)
+            .read_to_end(&mut plain)
+            .map_err(|error| format!("{encoding} is broken: {error}"))?;
         Ok(Cow::Owned(plain))
     }
 
@@ -42,8 +44,8 @@ impl Answer {
     }
 }
 
-/// How often a proxy said 429, by goose's name of the row. That is no fault of the service and no list either, and goose,
-/// which counts every answer as the one or the other, does not hear of it.
+/// How often a proxy said 429, by goose's name of the row. That is no fault of the service and no
+/// list either, and goose, which counts every answer as the one or the other, does not hear of it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Limited(Arc<Mutex<BTreeMap<String, usize>>>);
 
@@ -57,8 +59,9 @@ impl Limited {
     }
 }
 
-/// Sends a request, takes the time to the last byte, which goose's own clock would leave out, has the answer checked, and
-/// counts it under `row`. `None` when the answer was wrong or none came, or a 429 where that is allowed: with `limited`.
+/// Sends a request, takes the time to the last byte, which goose's own clock would leave out, has
+/// the answer checked, and counts it under `row`. `None` when the answer was wrong or none came, or
+/// a 429 where that is allowed: with `limited`.
 pub(crate) async fn exchange(
     user: &mut GooseUser,
     limited: Option<&Limited>,
@@ -88,12 +91,14 @@ pub(crate) async fn exchange(
     let answer = answer.and_then(|answer| check(&answer).map(|()| answer));
     let error = answer.as_ref().err().map(String::as_str);
     let status = status.map(|status| status.as_u16());
-    user.record_custom_request_duration(method.as_str(), row, took, error.is_none(), status, error).await?;
+    user.record_custom_request_duration(method.as_str(), row, took, error.is_none(), status, error)
+        .await?;
     Ok(answer.ok())
 }
 
 async fn whole(request: RequestBuilder) -> Result<Answer, String> {
-    let one_line = |error: reqwest::Error| format!("{:#}", anyhow::Error::from(error.without_url()));
+    let one_line =
+        |error: reqwest::Error| format!("{:#}", anyhow::Error::from(error.without_url()));
     let answer = request.send().await.map_err(one_line)?;
     let (status, headers) = (answer.status(), answer.headers().clone());
     Ok(Answer { status, headers, body: answer.bytes().await.map_err(one_line)?.into() })

@@ -43,14 +43,17 @@ async fn main() -> ExitCode {
 /// Whether it passed.
 async fn run() -> anyhow::Result<bool> {
     let mut config = GooseConfiguration::parse_args_default_or_exit();
-    let host = config.host.take().or_else(|| setting("LOAD_HOST")).unwrap_or_else(|| HOST.to_owned());
+    let host =
+        config.host.take().or_else(|| setting("LOAD_HOST")).unwrap_or_else(|| HOST.to_owned());
     let topic = setting("TOPIC").unwrap_or_else(|| TOPIC.to_owned());
     let target = target(&host, topic).await?;
     config.host = Some(host);
 
-    let mut attack = Box::new(GooseAttack::initialize_with_config(config)?.set_scheduler(GooseScheduler::Random));
-    // Its defaults but for these: no controller that listens, answers whose encoding we check ourselves, every answer counted
-    // and every failure seen to the end.
+    let mut attack = Box::new(
+        GooseAttack::initialize_with_config(config)?.set_scheduler(GooseScheduler::Random),
+    );
+    // Its defaults but for these: no controller that listens, answers whose encoding we check
+    // ourselves, every answer counted and every failure seen to the end.
     for (setting, value) in [
         (GooseDefault::NoTelnet, true),
         (GooseDefault::NoGzip, true),
@@ -60,8 +63,12 @@ async fn run() -> anyhow::Result<bool> {
     ] {
         attack = attack.set_default(setting, value)?;
     }
-    attack = attack.set_default(GooseDefault::Users, USERS)?.set_default(GooseDefault::RunTime, RUN_TIME)?;
-    attack = attack.set_default(GooseDefault::IncreaseRate, "10")?.set_default(GooseDefault::Quiet, 1)?;
+    attack = attack
+        .set_default(GooseDefault::Users, USERS)?
+        .set_default(GooseDefault::RunTime, RUN_TIME)?;
+    attack = attack
+        .set_default(GooseDefault::IncreaseRate, "10")?
+        .set_default(GooseDefault::Quiet, 1)?;
     for threshold in THRESHOLDS {
         attack = attack.set_default(GooseDefault::Threshold, threshold)?;
     }
@@ -90,11 +97,16 @@ async fn target(host: &str, topic: String) -> anyhow::Result<Target> {
         stored: usize,
     }
     let url = format!("{}/topics/{topic}", host.trim_end_matches('/'));
-    let answer = reqwest::get(&url).await.with_context(|| format!("{host} does not answer; set LOAD_HOST"))?;
+    let answer = reqwest::get(&url)
+        .await
+        .with_context(|| format!("{host} does not answer; set LOAD_HOST"))?;
     if !answer.status().is_success() {
         bail!("{url} answered {}; set TOPIC to one that /topics shows", answer.status());
     }
-    let Status { stored } = answer.json().await.with_context(|| format!("{url} did not answer as this service does"))?;
+    let Status { stored } = answer
+        .json()
+        .await
+        .with_context(|| format!("{url} did not answer as this service does"))?;
     if stored == 0 {
         bail!("{topic} has no lists yet; {host}/update_cache fetches them");
     }

@@ -46,10 +46,13 @@ pub(crate) fn all(target: &Target) -> Result<[Scenario; 3], GooseError> {
 
 /// `/test` and the six lists.
 fn reads(name: &str, target: &Target) -> Result<Scenario, GooseError> {
-    let mut scenario = Scenario::new(name).register_transaction(Transaction::new(Arc::new(|user| Box::pin(hello(user)))));
+    let mut scenario = Scenario::new(name)
+        .register_transaction(Transaction::new(Arc::new(|user| Box::pin(hello(user)))));
     for (prefix, ranking, weight) in LISTS {
         let encoding = if prefix.starts_with("/db") { "identity" } else { "gzip" };
-        let read = transaction(target, move |user, target| Box::pin(list(user, target, prefix, ranking, encoding)));
+        let read = transaction(target, move |user, target| {
+            Box::pin(list(user, target, prefix, ranking, encoding))
+        });
         scenario = scenario.register_transaction(read.set_weight(weight)?);
     }
     Ok(scenario)
@@ -57,16 +60,22 @@ fn reads(name: &str, target: &Target) -> Result<Scenario, GooseError> {
 
 /// Conditional requests, both encodings, HEAD, unknown topics.
 fn clients(target: &Target) -> Result<Scenario, GooseError> {
-    let (popularity, activity) = (("/api/popularity", Ranking::Popularity), ("/api/activity", Ranking::Activity));
+    let (popularity, activity) =
+        (("/api/popularity", Ranking::Popularity), ("/api/activity", Ranking::Activity));
     Ok(Scenario::new("clients")
-        .register_transaction(transaction(target, |user, target| Box::pin(conditional(user, target))).set_weight(6)?)
+        .register_transaction(
+            transaction(target, |user, target| Box::pin(conditional(user, target)))
+                .set_weight(6)?,
+        )
         .register_transaction(transaction(target, move |user, target| {
             Box::pin(list(user, target, popularity.0, popularity.1, "gzip"))
         }))
         .register_transaction(transaction(target, move |user, target| {
             Box::pin(list(user, target, activity.0, activity.1, "identity"))
         }))
-        .register_transaction(transaction(target, |user, target| Box::pin(head(user, target))).set_weight(2)?)
+        .register_transaction(
+            transaction(target, |user, target| Box::pin(head(user, target))).set_weight(2)?,
+        )
         .register_transaction(transaction(target, |user, target| Box::pin(unknown(user, target)))))
 }
 
@@ -84,19 +93,38 @@ fn transaction(
 async fn hello(user: &mut GooseUser) -> TransactionResult {
     let check = |answer: &Answer| {
         ok(answer)?;
-        if *answer.body("identity")? == *b"Oh, Hello World" { Ok(()) } else { Err("another text".to_owned()) }
+        if *answer.body("identity")? == *b"Oh, Hello World" {
+            Ok(())
+        } else {
+            Err("another text".to_owned())
+        }
     };
     exchange(user, None, Method::GET, "/test", "/test", &[], check).await?;
     Ok(())
 }
 
-async fn list(user: &mut GooseUser, target: Target, prefix: &str, ranking: Ranking, encoding: &str) -> TransactionResult {
+async fn list(
+    user: &mut GooseUser,
+    target: Target,
+    prefix: &str,
+    ranking: Ranking,
+    encoding: &str,
+) -> TransactionResult {
     let check = |answer: &Answer| {
         ok(answer)?;
         check::list(ranking, target.size, &answer.body(encoding)?)
     };
     let (row, path) = (format!("{prefix}/{{topic}}"), format!("{prefix}/{}", target.topic));
-    exchange(user, Some(&target.limited), Method::GET, &row, &path, &[(ACCEPT_ENCODING, encoding)], check).await?;
+    exchange(
+        user,
+        Some(&target.limited),
+        Method::GET,
+        &row,
+        &path,
+        &[(ACCEPT_ENCODING, encoding)],
+        check,
+    )
+    .await?;
     Ok(())
 }
 
@@ -109,16 +137,27 @@ async fn conditional(user: &mut GooseUser, target: Target) -> TransactionResult 
     let mut headers = vec![(ACCEPT_ENCODING, "gzip")];
     headers.extend(copy.as_ref().map(|copy| (IF_NONE_MATCH, copy.0.as_str())));
     let check = |answer: &Answer| {
-        let known = copy.is_some() && answer.header(&ETAG) == copy.as_ref().map(|copy| copy.0.as_str());
+        let known =
+            copy.is_some() && answer.header(&ETAG) == copy.as_ref().map(|copy| copy.0.as_str());
         match answer.status {
             StatusCode::NOT_MODIFIED if known && answer.is_empty() => Ok(()),
-            StatusCode::OK if !known => check::list(Ranking::Popularity, target.size, &answer.body("gzip")?),
-            status => Err(format!("{status} though the ETag sent is {}the list's", if known { "" } else { "not " })),
+            StatusCode::OK if !known => {
+                check::list(Ranking::Popularity, target.size, &answer.body("gzip")?)
+            }
+            status => Err(format!(
+                "{status} though the ETag sent is {}the list's",
+                if known { "" } else { "not " }
+            )),
         }
     };
-    let row = if copy.is_some() { "/api/popularity/{topic} (If-None-Match)" } else { "/api/popularity/{topic}" };
+    let row = if copy.is_some() {
+        "/api/popularity/{topic} (If-None-Match)"
+    } else {
+        "/api/popularity/{topic}"
+    };
     let path = format!("/api/popularity/{}", target.topic);
-    let answer = exchange(user, Some(&target.limited), Method::GET, row, &path, &headers, check).await?;
+    let answer =
+        exchange(user, Some(&target.limited), Method::GET, row, &path, &headers, check).await?;
     if let Some(etag) = answer.as_ref().and_then(|answer| answer.header(&ETAG)) {
         user.set_session_data(Copy(etag.to_owned()));
     }
@@ -128,7 +167,11 @@ async fn conditional(user: &mut GooseUser, target: Target) -> TransactionResult 
 async fn head(user: &mut GooseUser, target: Target) -> TransactionResult {
     let check = |answer: &Answer| {
         ok(answer)?;
-        if answer.is_empty() && answer.header(&ETAG).is_some() { Ok(()) } else { Err("a body, or no ETag".to_owned()) }
+        if answer.is_empty() && answer.header(&ETAG).is_some() {
+            Ok(())
+        } else {
+            Err("a body, or no ETag".to_owned())
+        }
     };
     let path = format!("/api/{}", target.topic);
     exchange(user, Some(&target.limited), Method::HEAD, "/api/{topic}", &path, &[], check).await?;
@@ -144,10 +187,23 @@ async fn unknown(user: &mut GooseUser, target: Target) -> TransactionResult {
         status => Err(format!("{status} for an unknown topic")),
     };
     let topic = UNKNOWN[fastrand::usize(..UNKNOWN.len())];
-    exchange(user, Some(&target.limited), Method::GET, "/api/{unknown}", &format!("/api/{topic}"), &[], check).await?;
+    exchange(
+        user,
+        Some(&target.limited),
+        Method::GET,
+        "/api/{unknown}",
+        &format!("/api/{topic}"),
+        &[],
+        check,
+    )
+    .await?;
     Ok(())
 }
 
 fn ok(answer: &Answer) -> Result<(), String> {
-    if answer.status == StatusCode::OK { Ok(()) } else { Err(format!("{} instead of 200", answer.status)) }
+    if answer.status == StatusCode::OK {
+        Ok(())
+    } else {
+        Err(format!("{} instead of 200", answer.status))
+    }
 }

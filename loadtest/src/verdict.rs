@@ -7,21 +7,32 @@ use goose::metrics::GooseMetrics;
 /// How many kinds of errors are shown below.
 const ERRORS_SHOWN: usize = 5;
 
-/// Whether a run passed: every threshold held, and of no row did a proxy refuse everything. And in words: `PASS` or `FAIL`,
-/// how much was asked, what each threshold saw; the most frequent errors in lines below, what a proxy refused in one above.
-pub(crate) fn of(metrics: &GooseMetrics, limited: &BTreeMap<String, usize>, thresholds_hold: bool) -> (bool, String) {
-    let requests: usize = metrics.requests.values().map(|row| row.success_count + row.fail_count).sum();
+/// Whether a run passed: every threshold held, and of no row did a proxy refuse everything. And in
+/// words: `PASS` or `FAIL`, how much was asked, what each threshold saw; the most frequent errors
+/// in lines below, what a proxy refused in one above.
+pub(crate) fn of(
+    metrics: &GooseMetrics,
+    limited: &BTreeMap<String, usize>,
+    thresholds_hold: bool,
+) -> (bool, String) {
+    let requests: usize =
+        metrics.requests.values().map(|row| row.success_count + row.fail_count).sum();
     let failed: usize = metrics.requests.values().map(|row| row.fail_count).sum();
     let a_second = requests / metrics.duration.max(1);
-    let refused: Vec<&String> = limited.keys().filter(|row| !metrics.requests.contains_key(*row)).collect();
+    let refused: Vec<&String> =
+        limited.keys().filter(|row| !metrics.requests.contains_key(*row)).collect();
     let passed = thresholds_hold && refused.is_empty();
     let mut text = String::new();
     if !limited.is_empty() {
-        let rows: Vec<String> = limited.iter().map(|(row, times)| format!("{times} of {row}")).collect();
+        let rows: Vec<String> =
+            limited.iter().map(|(row, times)| format!("{times} of {row}")).collect();
         text = format!("limited (429) and not counted: {}\n", rows.join(", "));
     }
     let verdict = if passed { "PASS" } else { "FAIL" };
-    text += &format!("{verdict}: {requests} requests in {} s ({a_second} a second), {failed} failed", metrics.duration);
+    text += &format!(
+        "{verdict}: {requests} requests in {} s ({a_second} a second), {failed} failed",
+        metrics.duration
+    );
     for threshold in &metrics.thresholds {
         text += &format!("; {}: {}", threshold.rule, threshold.observed);
     }
@@ -31,7 +42,10 @@ pub(crate) fn of(metrics: &GooseMetrics, limited: &BTreeMap<String, usize>, thre
     let mut errors: Vec<_> = metrics.errors.values().collect();
     errors.sort_by_key(|error| std::cmp::Reverse(error.occurrences));
     for error in errors.iter().take(ERRORS_SHOWN) {
-        text += &format!("\n  {} times {} {}: {}", error.occurrences, error.custom_method, error.name, error.error);
+        text += &format!(
+            "\n  {} times {} {}: {}",
+            error.occurrences, error.custom_method, error.name, error.error
+        );
     }
     (passed, text)
 }

@@ -63,13 +63,15 @@ impl MemoryCache {
         Self { entries, clock, generation: AtomicU64::new(0) }
     }
 
-    /// Lists of a lower revision are old from now on, also ones that somebody is just about to fill in.
+    /// Lists of a lower revision are old from now on, also ones that somebody is just about to fill
+    /// in.
     pub async fn expire(&self, topic: &Topic, below: i64) {
         let expired = |held: Option<&Entry>| Entry {
             lists: held.and_then(|held| held.lists.clone()),
             announced: held.map_or(below, |held| held.announced.max(below)),
             taken_at: held.map_or_else(|| self.clock.now(), |held| held.taken_at),
-            generation: held.map_or_else(|| self.generation.load(Ordering::Relaxed), |held| held.generation),
+            generation: held
+                .map_or_else(|| self.generation.load(Ordering::Relaxed), |held| held.generation),
         };
         let entry = self.entries.entry_by_ref(topic);
         entry.and_upsert_with(async |held| expired(held.as_ref().map(moka::Entry::value))).await;
@@ -119,11 +121,15 @@ impl Cache for MemoryCache {
             .entry_by_ref(&lists.topic)
             .and_compute_with(async |held| match held.map(moka::Entry::into_value) {
                 Some(held) if held.revision() > entry.revision() => Op::Nop,
-                Some(held) => Op::Put(Entry { announced: entry.announced.max(held.announced), ..entry }),
+                Some(held) => {
+                    Op::Put(Entry { announced: entry.announced.max(held.announced), ..entry })
+                }
                 None => Op::Put(entry),
             })
             .await;
-        let newest = kept.into_entry().is_none_or(|kept| kept.value().announced.max(kept.value().revision()) <= revision);
+        let newest = kept
+            .into_entry()
+            .is_none_or(|kept| kept.value().announced.max(kept.value().revision()) <= revision);
         newest && !lists.has_expired(now)
     }
 

@@ -1,7 +1,8 @@
-//! Ready bodies in Redis, shared by every replica: one key a topic, and a channel that says whose lists have changed.
+//! Ready bodies in Redis, shared by every replica: one key a topic, and a channel that says whose
+//! lists have changed.
 //!
-//! Redis may lose everything at any time. It may also be slow or gone: a call takes [`CALL_TIMEOUT`] at most, and while
-//! Redis does not answer nobody waits for it.
+//! Redis may lose everything at any time. It may also be slow or gone: a call takes
+//! [`CALL_TIMEOUT`] at most, and while Redis does not answer nobody waits for it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +14,10 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use chrono::{DateTime, Utc};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::io::tcp::TcpSettings;
-use redis::{AsyncTypedCommands, Client, ConnectionInfo, Pipeline, ProtocolVersion, PushInfo, PushKind, RedisResult, Value};
+use redis::{
+    AsyncTypedCommands, Client, ConnectionInfo, Pipeline, ProtocolVersion, PushInfo, PushKind,
+    RedisResult, Value,
+};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
@@ -28,14 +32,17 @@ const CALL_TIMEOUT: Duration = Duration::from_millis(100);
 /// How often to see whether Redis answers.
 const PING_EVERY: Duration = Duration::from_millis(500);
 
-/// Lists that a refresh has published: until the next one, and some more for when GitHub or we are down.
+/// Lists that a refresh has published: until the next one, and some more for when GitHub or we are
+/// down.
 const PUBLISHED_SECONDS: u64 = 24 * 60 * 60;
 
-/// Lists that were read from the database: should a refresh have overtaken them, they are gone soon.
+/// Lists that were read from the database: should a refresh have overtaken them, they are gone
+/// soon.
 const FILLED_SECONDS: u64 = 60;
 
-/// Stores lists unless there are ones of a higher revision: of two refreshes that end at once, the one that read the database
-/// first may come last. The key's lists begin with their revision, in [`REVISION_DIGITS`] digits.
+/// Stores lists unless there are ones of a higher revision: of two refreshes that end at once, the
+/// one that read the database first may come last. The key's lists begin with their revision, in
+/// [`REVISION_DIGITS`] digits.
 const STORE_UNLESS_NEWER: &str = "
     local held = redis.call('GETRANGE', KEYS[1], 0, #ARGV[1] - 1)
     if #held < #ARGV[1] or held:find('%D') or held <= ARGV[1] then
@@ -45,7 +52,8 @@ const STORE_UNLESS_NEWER: &str = "
 /// As many as the largest revision has.
 const REVISION_DIGITS: usize = 19;
 
-/// Says `topic revision` when a topic's lists have changed. The number is that of [`encode`]'s format.
+/// Says `topic revision` when a topic's lists have changed. The number is that of [`encode`]'s
+/// format.
 const CHANNEL: &str = "github-topic-mirror:1";
 
 /// The shared tier.
@@ -64,9 +72,12 @@ impl RedisCache {
     /// When the address cannot be one of Redis'.
     pub fn new(address: ConnectionInfo) -> RedisResult<(Self, Pushes)> {
         let (sender, receiver) = mpsc::unbounded_channel();
-        // Pushes come in the protocol's version 3 only; without TCP_NODELAY a small write waits for an acknowledgement.
+        // Pushes come in the protocol's version 3 only; without TCP_NODELAY a small write waits for
+        // an acknowledgement.
         let settings = address.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        let address = address.set_redis_settings(settings).set_tcp_settings(TcpSettings::default().set_nodelay(true));
+        let address = address
+            .set_redis_settings(settings)
+            .set_tcp_settings(TcpSettings::default().set_nodelay(true));
         let config = ConnectionManagerConfig::new()
             .set_number_of_retries(0)
             .set_connection_timeout(Some(CALL_TIMEOUT))
@@ -77,8 +88,8 @@ impl RedisCache {
         Ok((Self { connection, up: AtomicBool::new(true) }, Pushes(receiver)))
     }
 
-    /// Keeps `memory` true: its copy of a topic is not to be served unasked once the topic has changed, and none is after
-    /// a time in which we may have missed a message. Never returns.
+    /// Keeps `memory` true: its copy of a topic is not to be served unasked once the topic has
+    /// changed, and none is after a time in which we may have missed a message. Never returns.
     pub async fn watch(&self, mut pushes: Pushes, memory: &MemoryCache) {
         let mut connection = self.connection.clone();
         let mut subscribed = false;
@@ -170,7 +181,8 @@ impl Cache for RedisCache {
         }
         let mut get = redis::cmd("GET");
         get.arg(key(topic));
-        let value: Option<Bytes> = bounded(get.query_async(&mut self.connection.clone())).await.ok()?;
+        let value: Option<Bytes> =
+            bounded(get.query_async(&mut self.connection.clone())).await.ok()?;
         let lists = decode(topic, value?);
         if lists.is_none() {
             warn!(%topic, "Redis holds something else under our key");
@@ -185,7 +197,8 @@ impl Cache for RedisCache {
         // It is a cache of little but our keys: one look finds one of them.
         let mut scan = redis::cmd("SCAN");
         scan.arg(0).arg("MATCH").arg(format!("{CHANNEL}:*")).arg("COUNT").arg(1_000);
-        let found: RedisResult<(u64, Vec<String>)> = bounded(scan.query_async(&mut self.connection.clone())).await;
+        let found: RedisResult<(u64, Vec<String>)> =
+            bounded(scan.query_async(&mut self.connection.clone())).await;
         found.is_ok_and(|(_, keys)| !keys.is_empty())
     }
 
@@ -261,9 +274,15 @@ fn decode(topic: &Topic, mut value: Bytes) -> Option<Lists> {
         bodies.push(Body::with_etag(take(&mut value, length)?, HeaderValue::try_from(etag).ok()?));
     }
     let mut bodies = bodies.into_iter();
-    let mut list = || Some(List { identity: bodies.next()?, gzip: bodies.next()?, brotli: bodies.next()? });
+    let mut list =
+        || Some(List { identity: bodies.next()?, gzip: bodies.next()?, brotli: bodies.next()? });
     let lists = [list()?, list()?, list()?];
-    Some(Lists { topic: topic.clone(), standing: head.standing, valid_until: head.valid_until, lists })
+    Some(Lists {
+        topic: topic.clone(),
+        standing: head.standing,
+        valid_until: head.valid_until,
+        lists,
+    })
 }
 
 fn take(value: &mut Bytes, length: usize) -> Option<Bytes> {
@@ -277,13 +296,24 @@ mod tests {
 
     fn lists() -> Lists {
         let list = |text: &'static str| {
-            let body = |encoding: Encoding| Body::new(format!("{encoding:?} {text}").into(), encoding);
-            List { identity: body(Encoding::Identity), gzip: body(Encoding::Gzip), brotli: body(Encoding::Brotli) }
+            let body =
+                |encoding: Encoding| Body::new(format!("{encoding:?} {text}").into(), encoding);
+            List {
+                identity: body(Encoding::Identity),
+                gzip: body(Encoding::Gzip),
+                brotli: body(Encoding::Brotli),
+            }
         };
         let at = DateTime::from_timestamp(1_790_000_000, 0).expect("a date");
         Lists {
             topic: "kubernetes".parse().expect("a topic"),
-            standing: Standing { revision: 7, modified_at: at, refreshed_at: None, complete: false, total_count: Some(3) },
+            standing: Standing {
+                revision: 7,
+                modified_at: at,
+                refreshed_at: None,
+                complete: false,
+                total_count: Some(3),
+            },
             valid_until: Some(at),
             lists: [list("best"), list(""), list("active")],
         }
@@ -301,6 +331,9 @@ mod tests {
         for length in 0..whole.len() {
             assert_eq!(decode(&lists.topic, whole.slice(..length)), None, "{length}");
         }
-        assert_eq!(decode(&lists.topic, Bytes::from_static(b"0000000000000000007\xff\xff\xff\xff{}")), None);
+        assert_eq!(
+            decode(&lists.topic, Bytes::from_static(b"0000000000000000007\xff\xff\xff\xff{}")),
+            None
+        );
     }
 }

@@ -69,7 +69,8 @@ pub(super) fn first_page(base: &Url, query: &str, sort: Sort) -> Url {
     url
 }
 
-/// The address of a route below the base, which may have a path of its own (GitHub Enterprise Server's has).
+/// The address of a route below the base, which may have a path of its own (GitHub Enterprise
+/// Server's has).
 pub(super) fn endpoint(base: &Url, path: &str) -> Url {
     let mut url = base.clone();
     url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
@@ -120,7 +121,8 @@ pub(super) fn read(body: &[u8], link: Option<&str>, base: &Url) -> Result<Search
     })
 }
 
-/// The `rel="next"` of a Link header (RFC 8288). Addresses may hold commas and semicolons, so the brackets lead.
+/// The `rel="next"` of a Link header (RFC 8288). Addresses may hold commas and semicolons, so the
+/// brackets lead.
 fn next(link: &str) -> Option<&str> {
     let mut rest = link;
     while let Some((_, from)) = rest.split_once('<') {
@@ -128,7 +130,8 @@ fn next(link: &str) -> Option<&str> {
         let parameters = after.split('<').next().unwrap_or_default();
         let is_next = parameters.split([';', ',']).any(|parameter| {
             parameter.trim().split_once('=').is_some_and(|(key, value)| {
-                key.trim().eq_ignore_ascii_case("rel") && value.trim().trim_matches('"').split(' ').any(|rel| rel == "next")
+                key.trim().eq_ignore_ascii_case("rel")
+                    && value.trim().trim_matches('"').split(' ').any(|rel| rel == "next")
             })
         });
         if is_next {
@@ -140,8 +143,13 @@ fn next(link: &str) -> Option<&str> {
 }
 
 fn own_origin(base: &Url, address: &str) -> Result<Url, String> {
-    let url = base.join(address).map_err(|_| "a next page whose address cannot be read".to_owned())?;
-    if url.origin() == base.origin() { Ok(url) } else { Err("a next page at another origin, which is not followed".to_owned()) }
+    let url =
+        base.join(address).map_err(|_| "a next page whose address cannot be read".to_owned())?;
+    if url.origin() == base.origin() {
+        Ok(url)
+    } else {
+        Err("a next page at another origin, which is not followed".to_owned())
+    }
 }
 
 #[cfg(test)]
@@ -151,8 +159,14 @@ mod tests {
     #[test]
     fn finds_next_wherever_it_stands() {
         let page = |n| format!("<https://api.github.com/search/repositories?q=a%2Cb,c;d&page={n}>");
-        assert_eq!(next(&format!(r#"{}; rel="next", {}; rel="last""#, page(2), page(5))), Some(&page(2)[1..page(2).len() - 1]));
-        assert_eq!(next(&format!(r#"{}; rel="prev",{};rel=next"#, page(1), page(3))), Some(&page(3)[1..page(3).len() - 1]));
+        assert_eq!(
+            next(&format!(r#"{}; rel="next", {}; rel="last""#, page(2), page(5))),
+            Some(&page(2)[1..page(2).len() - 1])
+        );
+        assert_eq!(
+            next(&format!(r#"{}; rel="prev",{};rel=next"#, page(1), page(3))),
+            Some(&page(3)[1..page(3).len() - 1])
+        );
         assert_eq!(next(&format!(r#"{}; rel="prev", {}; rel="first""#, page(4), page(1))), None);
         assert_eq!(next(""), None);
     }
@@ -163,19 +177,32 @@ mod tests {
         let body = br#"{"total_count":0,"items":[]}"#;
         let foreign = r#"<https://api.github.com.evil.example/search?page=2>; rel="next""#;
         assert!(read(body, Some(foreign), &base).is_err());
-        assert!(read(body, Some(r#"<http://api.github.com/search?page=2>; rel="next""#), &base).is_err());
-        assert!(read(body, Some(r#"<https://api.github.com/search?page=2>; rel="next""#), &base).is_ok());
+        assert!(
+            read(body, Some(r#"<http://api.github.com/search?page=2>; rel="next""#), &base)
+                .is_err()
+        );
+        assert!(
+            read(body, Some(r#"<https://api.github.com/search?page=2>; rel="next""#), &base)
+                .is_ok()
+        );
     }
 
     #[test]
     fn a_bad_item_is_named_and_costs_nothing_else() {
         let base = Url::parse("https://api.github.com").expect("an address");
-        let good =
-            r#"{"id":2,"name":"b","full_name":"a/b","html_url":"x","stargazers_count":1,"updated_at":"2018-05-01T17:01:50Z"}"#;
-        let body = format!(r#"{{"total_count":3,"incomplete_results":false,"items":[{{"id":1,"name":3}},{good},7]}}"#);
+        let good = r#"{"id":2,"name":"b","full_name":"a/b","html_url":"x","stargazers_count":1,"updated_at":"2018-05-01T17:01:50Z"}"#;
+        let body = format!(
+            r#"{{"total_count":3,"incomplete_results":false,"items":[{{"id":1,"name":3}},{good},7]}}"#
+        );
         let page = read(body.as_bytes(), None, &base).expect("a page");
-        assert_eq!(page.repositories.iter().map(|repository| repository.id).collect::<Vec<_>>(), [2]);
-        assert_eq!(page.skipped.iter().map(|skipped| skipped.id).collect::<Vec<_>>(), [Some(1), None]);
+        assert_eq!(
+            page.repositories.iter().map(|repository| repository.id).collect::<Vec<_>>(),
+            [2]
+        );
+        assert_eq!(
+            page.skipped.iter().map(|skipped| skipped.id).collect::<Vec<_>>(),
+            [Some(1), None]
+        );
         assert_eq!((page.items(), page.order), (3, vec![1, 2]));
     }
 }

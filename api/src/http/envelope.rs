@@ -1,5 +1,5 @@
-//! What every answer gets, whichever route gave it: a request id, problem details for an error, a log line when it was
-//! slow or failed, metrics.
+//! What every answer gets, whichever route gave it: a request id, problem details for an error, a
+//! log line when it was slow or failed, metrics.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -20,19 +20,26 @@ use crate::service::Service;
 
 static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// A list from memory takes microseconds; a new topic's first read may wait three seconds for GitHub.
+/// A list from memory takes microseconds; a new topic's first read may wait three seconds for
+/// GitHub.
 const SLOW: Duration = Duration::from_secs(1);
 
-pub(super) async fn envelope(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
+pub(super) async fn envelope(
+    State(service): State<Arc<Service>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let started = Instant::now();
     let id = request_id(request.headers());
     let method = request.method().clone();
     let uri = request.uri().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
-    let span = || info_span!("request", id = id.to_str().unwrap_or_default(), %method, path = uri.path());
+    let span =
+        || info_span!("request", id = id.to_str().unwrap_or_default(), %method, path = uri.path());
 
     let mut answer = pin!(next.run(request));
-    // A list out of memory is there at once. Only what waits has anything to log, and pays for a span.
+    // A list out of memory is there at once. Only what waits has anything to log, and pays for a
+    // span.
     let mut response = match futures_util::poll!(answer.as_mut()) {
         Poll::Ready(response) => response,
         Poll::Pending => answer.instrument(span()).await,
@@ -52,7 +59,9 @@ pub(super) async fn envelope(State(service): State<Arc<Service>>, request: Reque
     let route = route.as_ref().map_or("none", MatchedPath::as_str);
     if status.is_server_error() || (took >= SLOW && route != "/update_cache") {
         let milliseconds = took.as_millis();
-        span().in_scope(|| warn!(status = status.as_u16(), milliseconds, "a request failed or was slow"));
+        span().in_scope(|| {
+            warn!(status = status.as_u16(), milliseconds, "a request failed or was slow")
+        });
     }
     metrics::count(route, status, took);
     response
@@ -62,7 +71,8 @@ pub(super) async fn envelope(State(service): State<Arc<Service>>, request: Reque
 fn request_id(headers: &HeaderMap) -> HeaderValue {
     let harmless = |id: &&HeaderValue| {
         let bytes = id.as_bytes();
-        (1..=64).contains(&bytes.len()) && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+        (1..=64).contains(&bytes.len())
+            && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
     };
     match headers.get(&X_REQUEST_ID).filter(harmless) {
         Some(id) => id.clone(),
@@ -73,7 +83,9 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
 /// 128 bits in hexadecimal digits.
 fn new_id() -> HeaderValue {
     let id = fastrand::u128(..).to_ne_bytes();
-    let digits: [u8; 32] = std::array::from_fn(|at| b"0123456789abcdef"[usize::from(id[at / 2] >> (at % 2 * 4) & 0xf)]);
+    let digits: [u8; 32] = std::array::from_fn(|at| {
+        b"0123456789abcdef"[usize::from(id[at / 2] >> (at % 2 * 4) & 0xf)]
+    });
     HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static("none"))
 }
 
@@ -111,6 +123,8 @@ fn problem(response: Response, path: &str, id: &HeaderValue) -> Response {
             response.headers_mut().insert(name.clone(), value.clone());
         }
     }
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     response
 }

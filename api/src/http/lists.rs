@@ -17,11 +17,13 @@ use crate::repository::rfc3339;
 use crate::service::Service;
 use crate::topic::Topic;
 
-const CACHE_CONTROL: HeaderValue =
-    HeaderValue::from_static("public, max-age=60, stale-while-revalidate=600, stale-if-error=86400");
+const CACHE_CONTROL: HeaderValue = HeaderValue::from_static(
+    "public, max-age=60, stale-while-revalidate=600, stale-if-error=86400",
+);
 
 /// Headers that scripts of other origins may read besides the simple ones.
-const EXPOSED: HeaderValue = HeaderValue::from_static("ETag, X-Refreshed-At, X-Complete, X-Total-Count, Cache-Status");
+const EXPOSED: HeaderValue =
+    HeaderValue::from_static("ETag, X-Refreshed-At, X-Complete, X-Total-Count, Cache-Status");
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const X_ACCEL_EXPIRES: HeaderName = HeaderName::from_static("x-accel-expires");
@@ -31,37 +33,58 @@ const HEADERS: usize = 24;
 
 /// `/api`: the ready bodies.
 pub(super) fn cached(ranking: Ranking) -> MethodRouter<Arc<Service>> {
-    get(async move |State(service): State<Arc<Service>>, topic: Topic, request: Request| -> Result<Response, Error> {
-        let read = service.reader.lists(&topic).await?;
-        let list = read.lists.list(ranking);
-        let encoding = encoding(request.headers());
-        let (body, standing) = (list.body(encoding), &read.lists.standing);
-        let head = body.head.get_or_init(|| {
-            let mut head = head(standing, &body.etag, encoding);
-            head.insert(header::CACHE_CONTROL, CACHE_CONTROL);
-            head.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-            head
-        });
-        let current = is_current(request.headers(), list.bodies().map(|body| &body.etag), standing.modified_at);
-        let mut response = answer(head.clone(), body.bytes.clone(), current);
-        response.headers_mut().insert(CACHE_STATUS, cache_status(read.tier));
-        response.headers_mut().insert(X_ACCEL_EXPIRES, end_of_this_second(service.clock.now()));
-        Ok(response)
-    })
+    get(
+        async move |State(service): State<Arc<Service>>,
+                    topic: Topic,
+                    request: Request|
+                    -> Result<Response, Error> {
+            let read = service.reader.lists(&topic).await?;
+            let list = read.lists.list(ranking);
+            let encoding = encoding(request.headers());
+            let (body, standing) = (list.body(encoding), &read.lists.standing);
+            let head = body.head.get_or_init(|| {
+                let mut head = head(standing, &body.etag, encoding);
+                head.insert(header::CACHE_CONTROL, CACHE_CONTROL);
+                head.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+                head
+            });
+            let current = is_current(
+                request.headers(),
+                list.bodies().map(|body| &body.etag),
+                standing.modified_at,
+            );
+            let mut response = answer(head.clone(), body.bytes.clone(), current);
+            response.headers_mut().insert(CACHE_STATUS, cache_status(read.tier));
+            response.headers_mut().insert(X_ACCEL_EXPIRES, end_of_this_second(service.clock.now()));
+            Ok(response)
+        },
+    )
 }
 
 /// `/db`: the rows as they are now.
 pub(super) fn stored(ranking: Ranking) -> MethodRouter<Arc<Service>> {
-    get(async move |State(service): State<Arc<Service>>, topic: Topic, request: Request| -> Result<Response, Error> {
-        let rows = service.reader.rows(&topic, ranking).await?;
-        let json = rows.lists.into_iter().next().ok_or(Error::Internal)?;
-        let body = lists::Body::new(json.into(), Encoding::Identity);
-        let current = is_current(request.headers(), std::iter::once(&body.etag), rows.standing.modified_at);
-        let mut response = answer(head(&rows.standing, &body.etag, Encoding::Identity), body.bytes, current);
-        response.headers_mut().insert(CACHE_STATUS, cache_status(None));
-        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        Ok(response)
-    })
+    get(
+        async move |State(service): State<Arc<Service>>,
+                    topic: Topic,
+                    request: Request|
+                    -> Result<Response, Error> {
+            let rows = service.reader.rows(&topic, ranking).await?;
+            let json = rows.lists.into_iter().next().ok_or(Error::Internal)?;
+            let body = lists::Body::new(json.into(), Encoding::Identity);
+            let current = is_current(
+                request.headers(),
+                std::iter::once(&body.etag),
+                rows.standing.modified_at,
+            );
+            let mut response =
+                answer(head(&rows.standing, &body.etag, Encoding::Identity), body.bytes, current);
+            response.headers_mut().insert(CACHE_STATUS, cache_status(None));
+            response
+                .headers_mut()
+                .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            Ok(response)
+        },
+    )
 }
 
 /// A list, or that the client's copy is current.
@@ -85,8 +108,13 @@ fn head(standing: &Standing, etag: &HeaderValue, encoding: Encoding) -> HeaderMa
     }
     headers.insert(header::ETAG, etag.clone());
     headers.insert(header::LAST_MODIFIED, http_date(standing.modified_at));
-    headers.insert("x-complete", HeaderValue::from_static(if standing.complete { "true" } else { "false" }));
-    if let Some(Ok(refreshed_at)) = standing.refreshed_at.map(|at| HeaderValue::try_from(rfc3339(at))) {
+    headers.insert(
+        "x-complete",
+        HeaderValue::from_static(if standing.complete { "true" } else { "false" }),
+    );
+    if let Some(Ok(refreshed_at)) =
+        standing.refreshed_at.map(|at| HeaderValue::try_from(rfc3339(at)))
+    {
         headers.insert("x-refreshed-at", refreshed_at);
     }
     if let Some(total_count) = standing.total_count {
@@ -97,7 +125,8 @@ fn head(standing: &Standing, etag: &HeaderValue, encoding: Encoding) -> HeaderMa
     headers
 }
 
-/// For how long the proxy may answer for us. nginx counts in whole seconds: one second from now would be up to two.
+/// For how long the proxy may answer for us. nginx counts in whole seconds: one second from now
+/// would be up to two.
 fn end_of_this_second(now: DateTime<Utc>) -> HeaderValue {
     HeaderValue::try_from(format!("@{}", now.timestamp())).unwrap_or(HeaderValue::from_static("0"))
 }

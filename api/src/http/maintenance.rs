@@ -20,7 +20,8 @@ use crate::store::{Origin, TopicState};
 use crate::task::end_of;
 use crate::topic::Topic;
 
-/// Someone who may do maintenance: a handler that takes this is guarded, under every spelling of its path.
+/// Someone who may do maintenance: a handler that takes this is guarded, under every spelling of
+/// its path.
 pub(super) struct Maintainer;
 
 impl FromRequestParts<Arc<Service>> for Maintainer {
@@ -32,14 +33,22 @@ impl FromRequestParts<Arc<Service>> for Maintainer {
             return Err(Error::CrossSite);
         }
         let Some(token) = &service.config.maintenance_token else { return Ok(Self) };
-        let given = parts.headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
+        let given =
+            parts.headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
         let (scheme, given) = given.split_at_checked("Bearer ".len()).unwrap_or_default();
         let equal = bool::from(given.ct_eq(token.expose_secret().as_bytes()));
-        if scheme.eq_ignore_ascii_case(b"Bearer ") && equal { Ok(Self) } else { Err(Error::Unauthorized) }
+        if scheme.eq_ignore_ascii_case(b"Bearer ") && equal {
+            Ok(Self)
+        } else {
+            Err(Error::Unauthorized)
+        }
     }
 }
 
-pub(super) async fn bootstrap_db(_: Maintainer, State(service): State<Arc<Service>>) -> Result<Response, Error> {
+pub(super) async fn bootstrap_db(
+    _: Maintainer,
+    State(service): State<Arc<Service>>,
+) -> Result<Response, Error> {
     let made = tokio::spawn(async move { service.bootstrap().await });
     let created = end_of(made).await?;
     Ok(Json(json!({ "created": created })).into_response())
@@ -86,25 +95,42 @@ pub(super) async fn track_and_update(
     update(&service, topic.as_ref(), &headers).await
 }
 
-async fn update(service: &Service, topic: Option<&Topic>, headers: &HeaderMap) -> Result<Response, Error> {
+async fn update(
+    service: &Service,
+    topic: Option<&Topic>,
+    headers: &HeaderMap,
+) -> Result<Response, Error> {
     if prefers_async(headers) {
         let joined = service.refresher.start(topic, Cause::Request).await?;
         let location = format!("/refreshes/{}", joined.id);
-        let body = Json(json!({ "id": joined.id, "state": "running", "coalesced": joined.coalesced, "location": location }));
+        let body = Json(
+            json!({ "id": joined.id, "state": "running", "coalesced": joined.coalesced, "location": location }),
+        );
         let headers = [
             (header::LOCATION, location),
-            ("preference-applied".parse().map_err(|_| Error::Internal)?, "respond-async".to_owned()),
+            (
+                "preference-applied".parse().map_err(|_| Error::Internal)?,
+                "respond-async".to_owned(),
+            ),
         ];
         return Ok((StatusCode::ACCEPTED, headers, body).into_response());
     }
     let ended = service.refresher.refresh(topic, Cause::Request).await?;
     // What strangers asked for is no fault of a run over all.
-    let refreshed = |state: &TopicState| topic.map_or(state.origin != Origin::OnDemand, |topic| *topic == state.topic);
+    let refreshed = |state: &TopicState| {
+        topic.map_or(state.origin != Origin::OnDemand, |topic| *topic == state.topic)
+    };
     let states = service.store.topics().await?;
-    if let Some(without) = states.iter().filter(|state| refreshed(state)).find(|state| state.modified_at.is_none()) {
-        let reason = ended.refresh.report.reason.as_deref().unwrap_or("the next refresh tries again");
+    if let Some(without) =
+        states.iter().filter(|state| refreshed(state)).find(|state| state.modified_at.is_none())
+    {
+        let reason =
+            ended.refresh.report.reason.as_deref().unwrap_or("the next refresh tries again");
         return Err(Error::NotYet {
-            detail: format!("{} has no list: {reason}; see /refreshes/{}", without.topic, ended.refresh.id),
+            detail: format!(
+                "{} has no list: {reason}; see /refreshes/{}",
+                without.topic, ended.refresh.id
+            ),
             retry_after: service.until_next_refresh(),
         });
     }
@@ -122,12 +148,19 @@ fn with_topics(mut ended: Ended) -> Ended {
 /// RFC 7240: preferences are separated by commas, over any number of headers.
 fn prefers_async(headers: &HeaderMap) -> bool {
     let values = headers.get_all("prefer").into_iter().filter_map(|value| value.to_str().ok());
-    values
-        .flat_map(|value| value.split(','))
-        .any(|preference| preference.split(';').next().is_some_and(|name| name.trim().eq_ignore_ascii_case("respond-async")))
+    values.flat_map(|value| value.split(',')).any(|preference| {
+        preference
+            .split(';')
+            .next()
+            .is_some_and(|name| name.trim().eq_ignore_ascii_case("respond-async"))
+    })
 }
 
-pub(super) async fn forget(_: Maintainer, State(service): State<Arc<Service>>, topic: Topic) -> Result<StatusCode, Error> {
+pub(super) async fn forget(
+    _: Maintainer,
+    State(service): State<Arc<Service>>,
+    topic: Topic,
+) -> Result<StatusCode, Error> {
     if !service.refresher.forget(&topic).await? {
         return Err(Error::NotTracked(topic));
     }

@@ -7,8 +7,10 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use metrics::{Counter, Histogram};
 
-/// By status and route. The recorder's own look-up makes strings of the labels, which costs more than an answer.
-static ANSWERS: LazyLock<RwLock<HashMap<StatusCode, HashMap<String, Answers>>>> = LazyLock::new(RwLock::default);
+/// By status and route. The recorder's own look-up makes strings of the labels, which costs more
+/// than an answer.
+static ANSWERS: LazyLock<RwLock<HashMap<StatusCode, HashMap<String, Answers>>>> =
+    LazyLock::new(RwLock::default);
 
 #[derive(Clone)]
 struct Answers {
@@ -29,7 +31,12 @@ pub(super) fn count(route: &str, status: StatusCode, took: Duration) {
         duration: metrics::histogram!("http_request_duration_seconds", "route" => route.to_owned()),
     };
     answers.add(took);
-    ANSWERS.write().unwrap_or_else(PoisonError::into_inner).entry(status).or_default().insert(route.to_owned(), answers);
+    ANSWERS
+        .write()
+        .unwrap_or_else(PoisonError::into_inner)
+        .entry(status)
+        .or_default()
+        .insert(route.to_owned(), answers);
 }
 
 impl Answers {

@@ -1,4 +1,5 @@
-//! Which encoding a client wants, and whether it has the list already (RFC 9110, sections 12.5.3 and 13).
+//! Which encoding a client wants, and whether it has the list already (RFC 9110, sections 12.5.3
+//! and 13).
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use chrono::{DateTime, Utc};
@@ -45,7 +46,8 @@ pub(super) fn is_current<'a>(
         });
     }
     let since = headers.get(header::IF_MODIFIED_SINCE).and_then(|value| value.to_str().ok());
-    // One of the three forms of RFC 9110's section 5.6.7; the others are obsolete and get the whole list.
+    // One of the three forms of RFC 9110's section 5.6.7; the others are obsolete and get the whole
+    // list.
     let since = since.and_then(|text| DateTime::parse_from_rfc2822(text).ok());
     etags.next().is_some() && since.is_some_and(|since| modified_at <= since)
 }
@@ -124,10 +126,14 @@ mod tests {
     fn a_copy_is_current_by_any_etag_or_by_any_date_not_before() {
         let etags = [HeaderValue::from_static("\"a\""), HeaderValue::from_static("\"b\"")];
         let modified: DateTime<Utc> = "2018-05-01T17:01:50Z".parse().expect("a date");
-        let matches = |value: &str| is_current(&headers(header::IF_NONE_MATCH, &[value]), etags.iter(), modified);
+        let matches = |value: &str| {
+            is_current(&headers(header::IF_NONE_MATCH, &[value]), etags.iter(), modified)
+        };
         assert!(matches("\"a\"") && matches("\"x\", \"b\"") && matches("W/\"a\"") && matches("*"));
         assert!(!matches("\"c\"") && !matches("a") && !matches(""));
-        let since = |value: &str| is_current(&headers(header::IF_MODIFIED_SINCE, &[value]), etags.iter(), modified);
+        let since = |value: &str| {
+            is_current(&headers(header::IF_MODIFIED_SINCE, &[value]), etags.iter(), modified)
+        };
         assert_eq!(http_date(modified), "Tue, 01 May 2018 17:01:50 GMT");
         assert!(since("Tue, 01 May 2018 17:01:50 GMT") && since("Tue, 01 May 2018 17:01:51 GMT"));
         assert!(!since("Tue, 01 May 2018 17:01:49 GMT") && !since("yesterday"));

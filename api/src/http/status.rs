@@ -70,23 +70,30 @@ struct TopicReadiness {
 }
 
 pub(super) async fn ready(State(service): State<Arc<Service>>) -> Response {
-    let (database, topics) = match tokio::time::timeout(std::time::Duration::from_secs(1), database(&service)).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "not ready: the database failed");
-            (DatabaseState::Down, Vec::new())
-        }
-        Err(_) => (DatabaseState::Down, Vec::new()),
-    };
-    let cache: Vec<_> =
-        service.tiers.status().await.into_iter().map(|(tier, can_answer)| CacheState { tier, can_answer }).collect();
+    let (database, topics) =
+        match tokio::time::timeout(std::time::Duration::from_secs(1), database(&service)).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "not ready: the database failed");
+                (DatabaseState::Down, Vec::new())
+            }
+            Err(_) => (DatabaseState::Down, Vec::new()),
+        };
+    let cache: Vec<_> = service
+        .tiers
+        .status()
+        .await
+        .into_iter()
+        .map(|(tier, can_answer)| CacheState { tier, can_answer })
+        .collect();
     let ready = match database {
         DatabaseState::Up => true,
         DatabaseState::NoSchema => false,
         DatabaseState::Down => cache.iter().any(|tier| tier.can_answer),
     };
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let readiness = Readiness { ready, version: env!("CARGO_PKG_VERSION"), database, cache, topics };
+    let readiness =
+        Readiness { ready, version: env!("CARGO_PKG_VERSION"), database, cache, topics };
     (status, Json(readiness)).into_response()
 }
 
@@ -99,7 +106,9 @@ async fn database(service: &Service) -> Result<(DatabaseState, Vec<TopicReadines
     for state in service.store.topics().await? {
         let reason = match state.complete {
             true => None,
-            false => service.store.latest(&state.topic).await?.and_then(|refresh| refresh.report.reason),
+            false => {
+                service.store.latest(&state.topic).await?.and_then(|refresh| refresh.report.reason)
+            }
         };
         let (age_seconds, complete) = (age(&state, now), state.complete);
         topics.push(TopicReadiness { topic: state.topic, age_seconds, complete, reason });
@@ -145,17 +154,24 @@ fn age(state: &TopicState, now: DateTime<Utc>) -> Option<i64> {
     state.refreshed_at.map(|at| (now - at).num_seconds())
 }
 
-pub(super) async fn topics(State(service): State<Arc<Service>>) -> Result<Json<Vec<TopicStatus>>, Error> {
+pub(super) async fn topics(
+    State(service): State<Arc<Service>>,
+) -> Result<Json<Vec<TopicStatus>>, Error> {
     let states = service.store.topics().await?;
     Ok(Json(states.into_iter().map(|state| TopicStatus::of(state, &service)).collect()))
 }
 
-pub(super) async fn topic(State(service): State<Arc<Service>>, topic: Topic) -> Result<Json<TopicStatus>, Error> {
+pub(super) async fn topic(
+    State(service): State<Arc<Service>>,
+    topic: Topic,
+) -> Result<Json<TopicStatus>, Error> {
     let state = service.store.topic(&topic).await?.ok_or(Error::NotTracked(topic))?;
     Ok(Json(TopicStatus::of(state, &service)))
 }
 
-pub(super) async fn refreshes(State(service): State<Arc<Service>>) -> Result<Json<Vec<Refresh>>, Error> {
+pub(super) async fn refreshes(
+    State(service): State<Arc<Service>>,
+) -> Result<Json<Vec<Refresh>>, Error> {
     let mut refreshes = service.store.refreshes(REFRESHES_SHOWN).await?;
     for running in refreshes.iter_mut().filter(|refresh| refresh.state == RefreshState::Running) {
         // With its topics' numbers, which are its own only at the end.
@@ -167,7 +183,10 @@ pub(super) async fn refreshes(State(service): State<Arc<Service>>) -> Result<Jso
     Ok(Json(refreshes))
 }
 
-pub(super) async fn refresh(State(service): State<Arc<Service>>, Path(id): Path<i64>) -> Result<Json<Refresh>, Error> {
+pub(super) async fn refresh(
+    State(service): State<Arc<Service>>,
+    Path(id): Path<i64>,
+) -> Result<Json<Refresh>, Error> {
     let mut refresh = service.store.refresh(id).await?.ok_or(Error::NoRefresh(id))?;
     service.refresher.estimate(&mut refresh).await?;
     Ok(Json(refresh))

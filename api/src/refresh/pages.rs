@@ -18,8 +18,8 @@ use crate::store::{Page, StoreError};
 const MAX_REFETCHES: usize = 2;
 
 impl Run<'_> {
-    /// Reads a query. One query's pages may be beyond GitHub while another's are not: then there is none, and the run is
-    /// partial.
+    /// Reads a query. One query's pages may be beyond GitHub while another's are not: then there is
+    /// none, and the run is partial.
     pub(super) async fn attempt(&mut self, query: &Query) -> Result<Option<Reading>, GitHubError> {
         match self.read(query).await {
             Ok(reading) => {
@@ -44,10 +44,17 @@ impl Run<'_> {
         while let Some(url) = next.take() {
             let page = self.whole_page(&url, offset, query, &mut reading).await?;
             let slice = query.extent == Extent::All;
-            let before = if slice && offset > 0 { Some(reading.total_count) } else { self.report.total_count.filter(|_| !slice) };
+            let before = if slice && offset > 0 {
+                Some(reading.total_count)
+            } else {
+                self.report.total_count.filter(|_| !slice)
+            };
             let before = before.unwrap_or(page.total_count);
             if page.total_count.min(before) * 2 < page.total_count.max(before) {
-                reading.fault(format!("GitHub counted {before} repositories and then {}", page.total_count));
+                reading.fault(format!(
+                    "GitHub counted {before} repositories and then {}",
+                    page.total_count
+                ));
             }
             if query.sort == Sort::BestMatch {
                 self.report.total_count = Some(page.total_count);
@@ -77,8 +84,8 @@ impl Run<'_> {
         Ok(reading)
     }
 
-    /// A page with nothing missing, asked for again where something is; in the end the best we have, and that it has a
-    /// fault.
+    /// A page with nothing missing, asked for again where something is; in the end the best we
+    /// have, and that it has a fault.
     async fn whole_page(
         &mut self,
         url: &Url,
@@ -133,18 +140,26 @@ impl Run<'_> {
     }
 
     /// Stores repositories and the run's progress.
-    pub(super) async fn keep(&mut self, repositories: &[Repository], unreadable: &[RepositoryId]) -> Result<(), StoreError> {
+    pub(super) async fn keep(
+        &mut self,
+        repositories: &[Repository],
+        unreadable: &[RepositoryId],
+    ) -> Result<(), StoreError> {
         self.seen.extend(repositories.iter().map(|repository| repository.id));
-        // What only the token's owner may see is nobody else's. And one statement must not meet an id twice; the later copy
-        // counts.
+        // What only the token's owner may see is nobody else's. And one statement must not meet an
+        // id twice; the later copy counts.
         let mut ids = HashSet::new();
-        let public = repositories.iter().rev().filter(|repository| !repository.private && ids.insert(repository.id));
+        let public = repositories
+            .iter()
+            .rev()
+            .filter(|repository| !repository.private && ids.insert(repository.id));
         let mut once: Vec<Repository> = public.cloned().collect();
         once.reverse();
         self.report.found = length(self.seen.len());
         let page = Page { repositories: &once, unreadable };
         let now = self.parts.clock.now();
-        let (stored, touched) = self.parts.store.store_page(self.lease, self.topic, &page, &self.report, now).await?;
+        let (stored, touched) =
+            self.parts.store.store_page(self.lease, self.topic, &page, &self.report, now).await?;
         self.report.stored(stored);
         self.touched.extend(touched);
         Ok(())

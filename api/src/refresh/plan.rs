@@ -13,12 +13,14 @@ use crate::topic::Topic;
 /// Source: GitHub's "Search", "Only the first 1000 search results are available".
 pub const SEARCH_CAP: i64 = 1_000;
 
-/// How far before the last run's beginning the next one looks for changes: for clocks that differ, and for what GitHub's
-/// index did not show yet.
+/// How far before the last run's beginning the next one looks for changes: for clocks that differ,
+/// and for what GitHub's index did not show yet.
 pub const CHANGES_OVERLAP: TimeDelta = TimeDelta::minutes(5);
 
 /// How much of a topic is kept.
-#[derive(Clone, Copy, Debug, Default, Deserialize, EnumString, IntoStaticStr, PartialEq, Eq, Serialize)]
+#[derive(
+    Clone, Copy, Debug, Default, Deserialize, EnumString, IntoStaticStr, PartialEq, Eq, Serialize,
+)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Coverage {
@@ -44,15 +46,17 @@ impl Coverages {
     pub fn of(&self, topic: &Topic, origin: Origin) -> Coverage {
         match origin {
             Origin::OnDemand => Coverage::Top,
-            Origin::Requested | Origin::Configured => {
-                self.own.iter().find(|(own, _)| own == topic).map_or(self.default, |(_, coverage)| *coverage)
-            }
+            Origin::Requested | Origin::Configured => self
+                .own
+                .iter()
+                .find(|(own, _)| own == topic)
+                .map_or(self.default, |(_, coverage)| *coverage),
         }
     }
 }
 
-/// The searches that come after best match, with which every plan begins: a new topic has a list as soon as possible then,
-/// and its count says how large the rest is.
+/// The searches that come after best match, with which every plan begins: a new topic has a list as
+/// soon as possible then, and its count says how large the rest is.
 #[derive(Clone, Copy, Debug, Deserialize, EnumString, IntoStaticStr, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
@@ -66,13 +70,17 @@ pub enum Plan {
 }
 
 impl Plan {
-    /// The plan for a run at `now`: a topic to be kept whole is read whole once each UTC day, so that no day's star count
-    /// is missing, and again when a run could not see every change.
+    /// The plan for a run at `now`: a topic to be kept whole is read whole once each UTC day, so
+    /// that no day's star count is missing, and again when a run could not see every change.
     #[must_use]
     pub fn of(coverage: Coverage, state: &TopicState, now: DateTime<Utc>) -> Self {
         match (coverage, state.covered.covered_at) {
             (Coverage::Top, _) => Self::Top,
-            (Coverage::Complete, Some(covered_at)) if covered_at.date_naive() == now.date_naive() => Self::Changed,
+            (Coverage::Complete, Some(covered_at))
+                if covered_at.date_naive() == now.date_naive() =>
+            {
+                Self::Changed
+            }
             (Coverage::Complete, _) => Self::Complete,
         }
     }
@@ -116,7 +124,11 @@ impl Query {
     /// A slice of a topic. By update, since ties of stars may change places between two pages.
     #[must_use]
     pub fn slice(topic: &Topic, slice: Slice) -> Self {
-        Self { q: format!("topic:{topic} {}", slice.qualifier()), sort: Sort::Updated, extent: Extent::All }
+        Self {
+            q: format!("topic:{topic} {}", slice.qualifier()),
+            sort: Sort::Updated,
+            extent: Extent::All,
+        }
     }
 
     /// The most repositories that it reads of so many.
@@ -130,8 +142,8 @@ impl Query {
     }
 }
 
-/// Repositories created in a range of seconds, both ends included. There is one fixed tree of halves, so that a run finds
-/// the slices of the one before it.
+/// Repositories created in a range of seconds, both ends included. There is one fixed tree of
+/// halves, so that a run finds the slices of the one before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Slice {
     /// The first second, in seconds since 1970.
@@ -194,9 +206,16 @@ pub struct Covered {
 impl Covered {
     /// After a run that began at `began`, saw every change, and as its newest this `updated_at`.
     #[must_use]
-    pub fn after(covered_at: DateTime<Utc>, began: DateTime<Utc>, newest: Option<DateTime<Utc>>) -> Self {
+    pub fn after(
+        covered_at: DateTime<Utc>,
+        began: DateTime<Utc>,
+        newest: Option<DateTime<Utc>>,
+    ) -> Self {
         let until = began - CHANGES_OVERLAP;
-        Self { covered_at: Some(covered_at), changes_until: Some(newest.map_or(until, |newest| newest.min(until))) }
+        Self {
+            covered_at: Some(covered_at),
+            changes_until: Some(newest.map_or(until, |newest| newest.min(until))),
+        }
     }
 }
 
@@ -218,6 +237,9 @@ mod tests {
     #[test]
     fn one_range_names_both_ends_to_the_second() {
         let query = Query::slice(&"mcp".parse().expect("a topic"), Slice::ROOT);
-        assert_eq!(query.q, "topic:mcp created:2007-10-01T00:00:00+00:00..2041-10-09T13:37:03+00:00");
+        assert_eq!(
+            query.q,
+            "topic:mcp created:2007-10-01T00:00:00+00:00..2041-10-09T13:37:03+00:00"
+        );
     }
 }

@@ -48,13 +48,14 @@ impl Reading {
         self.fault.get_or_insert(fault);
     }
 
-    /// Whether it is less than GitHub counted: pages move while they are read, and one that moved up was never shown.
+    /// Whether it is less than GitHub counted: pages move while they are read, and one that moved
+    /// up was never shown.
     pub(super) fn lacks_some(&self) -> bool {
         i64::try_from(self.ids.len() + self.unnamed).is_ok_and(|shown| shown < self.total_count)
     }
 
-    /// Whether sort=updated went by the last push. It is not documented that it goes by `updated_at`, which stars change
-    /// too; the order in which the repositories came tells.
+    /// Whether sort=updated went by the last push. It is not documented that it goes by
+    /// `updated_at`, which stars change too; the order in which the repositories came tells.
     pub(super) fn is_by_push(&self) -> bool {
         self.against_push < self.against_update
     }

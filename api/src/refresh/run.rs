@@ -23,11 +23,12 @@ const MAX_DOUBTS: i64 = 50;
 /// After so many that failed the others wait for the next run: lists are not published before.
 const MAX_FAILED_QUESTIONS: usize = 3;
 
-/// A result that shrank by more than half counts once a later one, at least so much later, agrees within a tenth.
+/// A result that shrank by more than half counts once a later one, at least so much later, agrees
+/// within a tenth.
 const SHRINK_CONFIRMED_AFTER: TimeDelta = TimeDelta::minutes(10);
 
-/// One skipped item in so many is no fault of the refresh. Nor is one missing, and one more in so many that GitHub counts,
-/// since it counts at another time than it shows.
+/// One skipped item in so many is no fault of the refresh. Nor is one missing, and one more in so
+/// many that GitHub counts, since it counts at another time than it shows.
 const TOLERATED_OF: i64 = 100;
 
 /// A refresh at work.
@@ -57,7 +58,12 @@ pub(super) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    pub(super) fn new(parts: &'a Parts, lease: &'a Lease, state: &'a TopicState, cause: Cause) -> Self {
+    pub(super) fn new(
+        parts: &'a Parts,
+        lease: &'a Lease,
+        state: &'a TopicState,
+        cause: Cause,
+    ) -> Self {
         let began = parts.clock.now();
         let coverage = parts.coverages.of(&state.topic, state.origin);
         let plan = Plan::of(coverage, state, began);
@@ -74,14 +80,19 @@ impl<'a> Run<'a> {
             seen: HashSet::new(),
             unreadable: HashSet::new(),
             best_match: Vec::new(),
-            scope: if coverage == Coverage::Top { Scope::First(LIST_LENGTH as i64) } else { Scope::All },
+            scope: if coverage == Coverage::Top {
+                Scope::First(LIST_LENGTH as i64)
+            } else {
+                Scope::All
+            },
             covered: state.covered,
             newest: None,
             touched: BTreeSet::from([state.topic.clone()]),
         }
     }
 
-    /// Refreshes. What goes wrong with GitHub is in the report; an error is the database's, and leaves the old lists.
+    /// Refreshes. What goes wrong with GitHub is in the report; an error is the database's, and
+    /// leaves the old lists.
     pub(super) async fn run(mut self, state: &TopicState) -> Result<(Outcome, Report), StoreError> {
         if let Err(error) = self.search(state).await {
             self.stop(error)?;
@@ -109,8 +120,12 @@ impl<'a> Run<'a> {
         let best_match = self.attempt(&Query::first(self.topic, Sort::BestMatch)).await?;
         if let Some(reading) = best_match {
             let shows_all = self.shows_all(&reading, state);
-            // Where best match is all there is, the list comes with the end of the run, unless that cannot be complete.
-            if state.modified_at.is_none() && (!shows_all || self.report.reason.is_some()) && !self.best_match.is_empty() {
+            // Where best match is all there is, the list comes with the end of the run, unless that
+            // cannot be complete.
+            if state.modified_at.is_none()
+                && (!shows_all || self.report.reason.is_some())
+                && !self.best_match.is_empty()
+            {
                 self.first_list().await?;
             }
             if shows_all {
@@ -125,12 +140,14 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Best match shows a topic that is no larger than a list whole, and other queries would show the same again. A count
-    /// that fell far below the last one is not believed without them.
+    /// Best match shows a topic that is no larger than a list whole, and other queries would show
+    /// the same again. A count that fell far below the last one is not believed without them.
     fn shows_all(&self, best_match: &Reading, state: &TopicState) -> bool {
         let total = best_match.total_count;
         let believed = total <= LIST_LENGTH as i64 && total * 2 >= state.found.unwrap_or(0);
-        believed && (self.coverage == Coverage::Top || (!best_match.lacks_some() && best_match.fault.is_none()))
+        believed
+            && (self.coverage == Coverage::Top
+                || (!best_match.lacks_some() && best_match.fault.is_none()))
     }
 
     /// The first of the two rankings that are not GitHub's own.
@@ -141,10 +158,14 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Only what changed since then. Where stars are not among what such a search shows first, only all slices have them.
+    /// Only what changed since then. Where stars are not among what such a search shows first, only
+    /// all slices have them.
     async fn read_only_changes(&mut self, since: DateTime<Utc>) -> Result<(), GitHubError> {
         if self.read_changes(since).await? {
-            self.scope = Scope::Since { updated_at: since, confirmed_at: self.covered.covered_at.unwrap_or(since) };
+            self.scope = Scope::Since {
+                updated_at: since,
+                confirmed_at: self.covered.covered_at.unwrap_or(since),
+            };
             return Ok(());
         }
         self.plan = Plan::Complete;
@@ -152,14 +173,17 @@ impl<'a> Run<'a> {
         self.read_slices().await
     }
 
-    /// What changed since then; a star changes `updated_at` too. False where the search went by the last push instead: then
-    /// it may have shown anything.
+    /// What changed since then; a star changes `updated_at` too. False where the search went by the
+    /// last push instead: then it may have shown anything.
     pub(super) async fn read_changes(&mut self, since: DateTime<Utc>) -> Result<bool, GitHubError> {
-        let Some(reading) = self.attempt(&Query::since(self.topic, since)).await? else { return Ok(true) };
+        let Some(reading) = self.attempt(&Query::since(self.topic, since)).await? else {
+            return Ok(true);
+        };
         if reading.is_by_push() {
             return Ok(false);
         }
-        if reading.oldest.is_some_and(|oldest| oldest >= since) && reading.total_count > SEARCH_CAP {
+        if reading.oldest.is_some_and(|oldest| oldest >= since) && reading.total_count > SEARCH_CAP
+        {
             self.covered.covered_at = None;
             self.report.because(format!(
                 "more than {SEARCH_CAP} repositories changed since {}: the next run reads every one",
@@ -182,8 +206,8 @@ impl<'a> Run<'a> {
         self.report.requests_expected = self.report.requests + length(requests);
     }
 
-    /// Asks for repositories that should have been shown: GitHub drops some now and then. Those that cannot be asked for
-    /// now keep their places until they can.
+    /// Asks for repositories that should have been shown: GitHub drops some now and then. Those
+    /// that cannot be asked for now keep their places until they can.
     async fn settle_doubts(&mut self) -> Result<(), StoreError> {
         let store = &self.parts.store;
         let doubts = store.doubts(self.lease, self.topic, self.scope, MAX_DOUBTS).await?;
@@ -194,7 +218,9 @@ impl<'a> Run<'a> {
             }
             let patience = Patience { pace: Pace::Scheduled, until: self.parts.clock.now() };
             match self.parts.github.repository(id, patience, &mut self.report).await {
-                Ok(Single::Found(repository)) if !repository.private && repository.has_topic(self.topic.as_str()) => {
+                Ok(Single::Found(repository))
+                    if !repository.private && repository.has_topic(self.topic.as_str()) =>
+                {
                     found.push(*repository);
                 }
                 Ok(Single::Found(_) | Single::Gone) => gone.push(id),
@@ -229,7 +255,11 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    async fn finish(&mut self, size: i64, shrunk: Option<(i64, DateTime<Utc>)>) -> Result<Outcome, StoreError> {
+    async fn finish(
+        &mut self,
+        size: i64,
+        shrunk: Option<(i64, DateTime<Utc>)>,
+    ) -> Result<Outcome, StoreError> {
         self.report.quota_remaining = self.parts.store.quota(Bucket::Search).await?.remaining;
         let complete = self.report.reason.is_none();
         let outcome = match complete {
@@ -246,17 +276,26 @@ impl<'a> Run<'a> {
         if complete {
             self.covered = match (self.coverage, self.plan, self.covered.covered_at) {
                 (Coverage::Top, ..) => Covered::default(),
-                (Coverage::Complete, Plan::Changed, Some(covered_at)) => Covered::after(covered_at, self.began, self.newest),
+                (Coverage::Complete, Plan::Changed, Some(covered_at)) => {
+                    Covered::after(covered_at, self.began, self.newest)
+                }
                 (Coverage::Complete, ..) => Covered::after(self.began, self.began, self.newest),
             };
         }
-        let finish = Finish { topic: self.topic, complete: complete.then_some(confirmed), shrunk, covered: self.covered };
-        let overtaken = self.parts.store.finish(self.lease, &finish, self.parts.clock.now()).await?;
+        let finish = Finish {
+            topic: self.topic,
+            complete: complete.then_some(confirmed),
+            shrunk,
+            covered: self.covered,
+        };
+        let overtaken =
+            self.parts.store.finish(self.lease, &finish, self.parts.clock.now()).await?;
         self.report.removed += overtaken;
         Ok(outcome)
     }
 
-    /// How large the topic is by this run: what was found, or, where that is only what changed, what GitHub counts.
+    /// How large the topic is by this run: what was found, or, where that is only what changed,
+    /// what GitHub counts.
     fn size(&self) -> i64 {
         match self.plan {
             Plan::Changed => self.report.total_count.unwrap_or(0),
@@ -264,8 +303,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Whether the result can be whole, compared with the last complete run's. One less than half as large makes the run
-    /// partial and is remembered, until a later one agrees with it.
+    /// Whether the result can be whole, compared with the last complete run's. One less than half
+    /// as large makes the run partial and is remembered, until a later one agrees with it.
     fn judge(&mut self, state: &TopicState, size: i64) -> Option<(i64, DateTime<Utc>)> {
         let now = self.parts.clock.now();
         // The top of a topic is smaller than all of it.
@@ -297,7 +336,11 @@ impl<'a> Run<'a> {
 impl Drop for Run<'_> {
     /// What a run has stored is published however the run ends.
     fn drop(&mut self) {
-        self.parts.unpublished.lock().unwrap_or_else(PoisonError::into_inner).append(&mut self.touched);
+        self.parts
+            .unpublished
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .append(&mut self.touched);
     }
 }
 

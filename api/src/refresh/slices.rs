@@ -1,5 +1,5 @@
-//! Reading every repository of a topic, past the 1,000 that one search shows: slices by date of creation, halved until a
-//! search shows one whole.
+//! Reading every repository of a topic, past the 1,000 that one search shows: slices by date of
+//! creation, halved until a search shows one whole.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,8 @@ use super::run::{Run, length};
 use crate::github::{GitHubError, PER_PAGE};
 use crate::repository::rfc3339;
 
-/// A slice that was read this recently is not read again: a run that was cut off is finished by the next.
+/// A slice that was read this recently is not read again: a run that was cut off is finished by the
+/// next.
 const FRESH: TimeDelta = TimeDelta::hours(1);
 
 /// How often a slice is read again because repositories moved while it was read.
@@ -30,9 +31,11 @@ impl Run<'_> {
     pub(super) async fn read_slices(&mut self) -> Result<(), GitHubError> {
         let read: HashMap<Slice, DateTime<Utc>> =
             self.parts.store.slices(self.topic, self.began - FRESH).await?.into_iter().collect();
-        let was_halved = |slice: Slice| read.keys().any(|inner| *inner != slice && slice.contains(*inner));
+        let was_halved =
+            |slice: Slice| read.keys().any(|inner| *inner != slice && slice.contains(*inner));
         let mut taken_since: Option<DateTime<Utc>> = None;
-        let mut open = vec![Open { slice: Slice::ROOT, estimate: self.report.total_count, is_older: false }];
+        let mut open =
+            vec![Open { slice: Slice::ROOT, estimate: self.report.total_count, is_older: false }];
         while let Some(Open { slice, estimate, is_older }) = open.pop() {
             if slice.first() > self.began {
                 continue;
@@ -54,7 +57,9 @@ impl Run<'_> {
             if !read.contains_key(&slice) && (too_large.is_some() || was_halved(slice)) {
                 let Some([older, younger]) = slice.halves() else {
                     let second = rfc3339(slice.first());
-                    self.report.because(format!("more than {SEARCH_CAP} repositories were created in the second {second}"));
+                    self.report.because(format!(
+                        "more than {SEARCH_CAP} repositories were created in the second {second}"
+                    ));
                     continue;
                 };
                 open.push(Open { slice: younger, estimate: count, is_older: false });
@@ -69,8 +74,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Reads a slice whole and returns how many repositories GitHub counts there. One that is too large is only counted;
-    /// `None` when it could not be read.
+    /// Reads a slice whole and returns how many repositories GitHub counts there. One that is too
+    /// large is only counted; `None` when it could not be read.
     async fn read_slice(&mut self, slice: Slice) -> Result<Option<i64>, GitHubError> {
         let query = Query::slice(self.topic, slice);
         let mut rereads = 0;
@@ -82,12 +87,17 @@ impl Run<'_> {
             }
             if reading.lacks_some() && reading.fault.is_none() && rereads < MAX_REREADS {
                 rereads += 1;
-                self.report.pages_refetched += length(query.reach(reading.total_count).div_ceil(PER_PAGE));
+                self.report.pages_refetched +=
+                    length(query.reach(reading.total_count).div_ceil(PER_PAGE));
                 continue;
             }
-            // What GitHub counts and does not show each time is judged by the size of the whole topic.
+            // What GitHub counts and does not show each time is judged by the size of the whole
+            // topic.
             if reading.fault.is_none() {
-                self.parts.store.keep_slice(self.lease, self.topic, slice, began, self.parts.clock.now()).await?;
+                self.parts
+                    .store
+                    .keep_slice(self.lease, self.topic, slice, began, self.parts.clock.now())
+                    .await?;
             }
             return Ok(Some(reading.total_count));
         }
@@ -95,15 +105,19 @@ impl Run<'_> {
 
     /// Takes over a slice that an earlier run has read; returns how many repositories it has.
     async fn take_slice(&mut self, slice: Slice) -> Result<i64, GitHubError> {
-        let ids = self.parts.store.take_slice(self.lease, self.topic, slice, self.parts.clock.now()).await?;
+        let ids = self
+            .parts
+            .store
+            .take_slice(self.lease, self.topic, slice, self.parts.clock.now())
+            .await?;
         let count = length(ids.len());
         self.seen.extend(ids);
         self.report.found = length(self.seen.len());
         Ok(count)
     }
 
-    /// What is left: a page for each hundred, and as much again for the slices' last pages and for finding the slices as
-    /// was needed so far.
+    /// What is left: a page for each hundred, and as much again for the slices' last pages and for
+    /// finding the slices as was needed so far.
     fn expect_slices(&mut self) {
         let left = self.report.total_count.unwrap_or(0) - self.report.found;
         let pages = usize::try_from(left).unwrap_or(0).div_ceil(PER_PAGE);

@@ -41,11 +41,11 @@ const EACH_ID: &str = "UNNEST($1::int8[]) AS each(value)";
 const EACH_NAME: &str = "UNNEST($1::text[]) AS each(value)";
 
 /// The rows of a batch of ids with their places in it, from 0.
-const PLACES: &str =
-    "(SELECT value, ordinality - 1 AS place FROM UNNEST($1::int8[]) WITH ORDINALITY AS each(value, ordinality)) AS best";
+const PLACES: &str = "(SELECT value, ordinality - 1 AS place FROM UNNEST($1::int8[]) WITH ORDINALITY AS each(value, ordinality)) AS best";
 
-/// One writer at a time, as on SQLite: writers are few and short, and meet in no order that could lock them up. The
-/// statement that renews a lease takes this lock on its way. The number is any, but the same in every replica.
+/// One writer at a time, as on SQLite: writers are few and short, and meet in no order that could
+/// lock them up. The statement that renews a lease takes this lock on its way. The number is any,
+/// but the same in every replica.
 const WITH_LOCK: &str = " AND pg_advisory_xact_lock(7106914) IS NOT NULL";
 
 /// The same for transactions without a lease.
@@ -60,10 +60,14 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a connection outside the pool may take to come.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What every connection sets. No statement, and no writer that was cut off, may hold the others up for ever. And what is read
-/// is in memory: by default PostgreSQL thinks of disks that turn, and reads all repositories rather than look up a hundred.
-const SESSION: [(&str, &str); 3] =
-    [("statement_timeout", "10s"), ("idle_in_transaction_session_timeout", "15s"), ("random_page_cost", "1.1")];
+/// What every connection sets. No statement, and no writer that was cut off, may hold the others up
+/// for ever. And what is read is in memory: by default PostgreSQL thinks of disks that turn, and
+/// reads all repositories rather than look up a hundred.
+const SESSION: [(&str, &str); 3] = [
+    ("statement_timeout", "10s"),
+    ("idle_in_transaction_session_timeout", "15s"),
+    ("random_page_cost", "1.1"),
+];
 
 /// The SQLSTATE of a table that does not exist.
 pub(super) const UNDEFINED_TABLE: &str = "42P01";
@@ -74,7 +78,8 @@ pub(super) const INVALID_CATALOG_NAME: &str = "3D000";
 /// Those of one that somebody else has just created.
 const ALREADY_THERE: [&str; 2] = ["42P04", "23505"];
 
-/// With a plan for each topic: one for all, which PostgreSQL may settle on, looks up each row of a large topic.
+/// With a plan for each topic: one for all, which PostgreSQL may settle on, looks up each row of a
+/// large topic.
 const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL plan_cache_mode = force_custom_plan";
 
 /// PostgreSQL behind the seam.
@@ -87,7 +92,8 @@ impl SqlStore {
     /// A pool that connects when it is first used: a server that is down is no error yet.
     pub(super) fn open(options: &PgConnectOptions) -> Self {
         let options = options.clone().options(SESSION);
-        let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT);
+        let pool =
+            PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT);
         Self { pool: pool.connect_lazy_with(options.clone()), options }
     }
 
@@ -128,13 +134,20 @@ impl SqlStore {
             Ok(connection) => return Ok(connection.close().await?),
         }
         // As the server names it for a client that does not.
-        let name = self.options.get_database().unwrap_or_else(|| self.options.get_username()).replace('"', "\"\"");
+        let name = self
+            .options
+            .get_database()
+            .unwrap_or_else(|| self.options.get_username())
+            .replace('"', "\"\"");
         let mut connection = connect(&self.options.clone().database("postgres")).await?;
-        let created = sqlx::query(AssertSqlSafe(format!("CREATE DATABASE \"{name}\""))).execute(&mut connection).await;
+        let created = sqlx::query(AssertSqlSafe(format!("CREATE DATABASE \"{name}\"")))
+            .execute(&mut connection)
+            .await;
         connection.close().await?;
         match created {
             Ok(_) => info!(name, "the database was created"),
-            Err(sqlx::Error::Database(error)) if error.code().is_some_and(|code| ALREADY_THERE.contains(&&*code)) => {}
+            Err(sqlx::Error::Database(error))
+                if error.code().is_some_and(|code| ALREADY_THERE.contains(&&*code)) => {}
             Err(error) => return Err(error.into()),
         }
         Ok(())
@@ -143,7 +156,9 @@ impl SqlStore {
 
 /// The server is there, the database is not.
 fn is_missing(error: &sqlx::Error) -> bool {
-    error.as_database_error().is_some_and(|error| error.code().as_deref() == Some(INVALID_CATALOG_NAME))
+    error
+        .as_database_error()
+        .is_some_and(|error| error.code().as_deref() == Some(INVALID_CATALOG_NAME))
 }
 
 /// A connection outside the pool.
@@ -163,8 +178,15 @@ fn names(topics: &[Topic]) -> Vec<String> {
 }
 
 /// Stores the repositories that are new or differ, and returns those.
-async fn upsert(connection: &mut Connection, repositories: &[Repository], now: DateTime<Utc>) -> Result<Vec<Written>> {
-    fn column<'a, T>(repositories: &'a [Repository], field: impl Fn(&'a Repository) -> T) -> Vec<T> {
+async fn upsert(
+    connection: &mut Connection,
+    repositories: &[Repository],
+    now: DateTime<Utc>,
+) -> Result<Vec<Written>> {
+    fn column<'a, T>(
+        repositories: &'a [Repository],
+        field: impl Fn(&'a Repository) -> T,
+    ) -> Vec<T> {
         repositories.iter().map(field).collect()
     }
     let all = repositories;
@@ -212,7 +234,11 @@ impl Store for SqlStore {
         let new = !self.has_schema().await?;
         // An index of a large table takes its time.
         let patient = self.options.clone().options([("statement_timeout", "0")]);
-        let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(CONNECT_TIMEOUT).connect_with(patient).await?;
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(CONNECT_TIMEOUT)
+            .connect_with(patient)
+            .await?;
         let made = Self::migrator().run(&pool).await;
         pool.close().await;
         made?;
@@ -220,7 +246,9 @@ impl Store for SqlStore {
     }
 
     async fn has_schema(&self) -> Result<bool> {
-        let table = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations')::text").fetch_one(&self.pool).await;
+        let table = sqlx::query_scalar("SELECT to_regclass('_sqlx_migrations')::text")
+            .fetch_one(&self.pool)
+            .await;
         let table: Option<String> = match table {
             Err(error) if is_missing(&error) => None,
             table => table?,
@@ -229,7 +257,9 @@ impl Store for SqlStore {
             return Ok(false);
         }
         let version: Option<i64> =
-            sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success").fetch_one(&self.pool).await?;
+            sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success")
+                .fetch_one(&self.pool)
+                .await?;
         Ok(version >= MIGRATIONS.last().map(|(version, ..)| *version))
     }
 

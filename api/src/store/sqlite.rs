@@ -17,7 +17,9 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde_json::json;
 use sqlx::migrate::Migrator;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
 use sqlx::{AssertSqlSafe, Transaction};
 
 use super::{MigrationText, Result, Store, UPSERT_CHANGED, UPSERT_INTO, Written, migrator};
@@ -40,8 +42,8 @@ const EACH_ID: &str = "json_each($1)";
 /// The rows of a batch of names, likewise.
 const EACH_NAME: &str = "json_each($1)";
 
-/// The rows of a batch of ids with their places in it, from 0. The limit is none, but keeps SQLite from reading the batch anew
-/// for each row that it is joined with.
+/// The rows of a batch of ids with their places in it, from 0. The limit is none, but keeps SQLite
+/// from reading the batch anew for each row that it is joined with.
 const PLACES: &str = "(SELECT value, key AS place FROM json_each($1) LIMIT -1) AS best";
 
 /// A transaction that writes has the only write lock from its begin.
@@ -59,7 +61,8 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a writer waits for those before it, each of which may wait for another process.
 const WRITER_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Rows that SQLite's thread may be ahead: a whole list, since with sqlx's 50 the two threads wake each other all the time.
+/// Rows that SQLite's thread may be ahead: a whole list, since with sqlx's 50 the two threads wake
+/// each other all the time.
 const ROWS_AHEAD: usize = 512;
 
 /// SQLite behind the seam.
@@ -83,9 +86,17 @@ impl SqlStore {
             .foreign_keys(true)
             .row_buffer_size(ROWS_AHEAD);
         let pool = SqlitePoolOptions::new();
-        let writer = pool.clone().max_connections(1).acquire_timeout(WRITER_TIMEOUT).connect_with(options.clone()).await?;
-        let readers =
-            pool.max_connections(READERS).acquire_timeout(ACQUIRE_TIMEOUT).connect_with(options.read_only(true)).await?;
+        let writer = pool
+            .clone()
+            .max_connections(1)
+            .acquire_timeout(WRITER_TIMEOUT)
+            .connect_with(options.clone())
+            .await?;
+        let readers = pool
+            .max_connections(READERS)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_with(options.read_only(true))
+            .await?;
         Ok(Self { readers, writer })
     }
 
@@ -102,7 +113,8 @@ impl SqlStore {
         Ok(self.readers.begin().await?)
     }
 
-    /// A transaction that may write. It takes the write lock at once: a read lock that grows can fail half-way.
+    /// A transaction that may write. It takes the write lock at once: a read lock that grows can
+    /// fail half-way.
     async fn write(&self) -> Result<Transaction<'static, Database>> {
         Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
     }
@@ -132,7 +144,11 @@ fn names(topics: &[Topic]) -> String {
 }
 
 /// Stores the repositories that are new or differ, and returns those.
-async fn upsert(connection: &mut Connection, repositories: &[Repository], now: DateTime<Utc>) -> Result<Vec<Written>> {
+async fn upsert(
+    connection: &mut Connection,
+    repositories: &[Repository],
+    now: DateTime<Utc>,
+) -> Result<Vec<Written>> {
     let batch: Vec<_> = repositories
         .iter()
         .map(|repository| {
@@ -187,14 +203,18 @@ impl Store for SqlStore {
     }
 
     async fn has_schema(&self) -> Result<bool> {
-        let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'")
-            .fetch_one(&self.readers)
-            .await?;
+        let tables: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'",
+        )
+        .fetch_one(&self.readers)
+        .await?;
         if tables == 0 {
             return Ok(false);
         }
         let version: Option<i64> =
-            sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success").fetch_one(&self.readers).await?;
+            sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success")
+                .fetch_one(&self.readers)
+                .await?;
         Ok(version >= MIGRATIONS.last().map(|(version, ..)| *version))
     }
 

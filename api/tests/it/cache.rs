@@ -21,13 +21,28 @@ fn lists(revision: i64) -> Arc<Lists> {
     let body = Body::new(Bytes::from(format!("[{revision}]")), Encoding::Identity);
     let list = List { identity: body.clone(), gzip: body.clone(), brotli: body };
     let modified_at = DateTime::from_timestamp(crate::support::START, 0).expect("a date");
-    let standing = Standing { revision, modified_at, refreshed_at: Some(modified_at), complete: true, total_count: Some(1) };
-    Arc::new(Lists { topic: topic(), standing, valid_until: None, lists: [list.clone(), list.clone(), list] })
+    let standing = Standing {
+        revision,
+        modified_at,
+        refreshed_at: Some(modified_at),
+        complete: true,
+        total_count: Some(1),
+    };
+    Arc::new(Lists {
+        topic: topic(),
+        standing,
+        valid_until: None,
+        lists: [list.clone(), list.clone(), list],
+    })
 }
 
 /// The revision that is served without asking further.
 async fn revision(cache: &dyn Cache) -> Option<i64> {
-    cache.get(&topic()).await.filter(|cached| !cached.stale).map(|cached| cached.lists.standing.revision)
+    cache
+        .get(&topic())
+        .await
+        .filter(|cached| !cached.stale)
+        .map(|cached| cached.lists.standing.revision)
 }
 
 async fn keeps_whole_lists(cache: Arc<dyn Cache>) {
@@ -93,7 +108,8 @@ contract![
 ];
 
 fn connect(server: &Redis) -> Arc<RedisCache> {
-    let (cache, _) = RedisCache::new(server.url().into_connection_info().expect("an address")).expect("a cache");
+    let (cache, _) =
+        RedisCache::new(server.url().into_connection_info().expect("an address")).expect("a cache");
     Arc::new(cache)
 }
 
@@ -106,7 +122,10 @@ async fn memory_takes_no_lower_revision_and_asks_again_after_a_minute() {
     assert_eq!(revision(&memory).await, Some(6));
     clock.advance(TimeDelta::seconds(61));
     assert_eq!(revision(&memory).await, None);
-    assert!(memory.get(&topic()).await.is_some_and(|cached| cached.stale), "still there for when nothing else answers");
+    assert!(
+        memory.get(&topic()).await.is_some_and(|cached| cached.stale),
+        "still there for when nothing else answers"
+    );
     memory.fill(&lists(6)).await;
     assert_eq!(revision(&memory).await, Some(6));
 }
@@ -127,12 +146,16 @@ async fn memory_does_not_trust_a_fill_that_a_message_has_overtaken() {
 #[tokio::test]
 async fn redis_tells_other_processes_at_once() {
     let Some(server) = Redis::start().await else { return };
-    let (cache, pushes) = RedisCache::new(server.url().into_connection_info().expect("an address")).expect("a cache");
+    let (cache, pushes) =
+        RedisCache::new(server.url().into_connection_info().expect("an address")).expect("a cache");
     let memory = Arc::new(MemoryCache::new(TestClock::new()));
     let watching = Arc::clone(&memory);
     tokio::spawn(async move { cache.watch(pushes, &watching).await });
     let channel = "github-topic-mirror:1";
-    eventually(5, "a subscription", async || server.command(&["PUBSUB", "NUMSUB", channel]).await.contains('1')).await;
+    eventually(5, "a subscription", async || {
+        server.command(&["PUBSUB", "NUMSUB", channel]).await.contains('1')
+    })
+    .await;
     memory.fill(&lists(1)).await;
     connect(&server).publish(&lists(2)).await;
     eventually(1, "memory is told", async || revision(&*memory).await.is_none()).await;
@@ -172,18 +195,23 @@ async fn memory_is_doubted_when_the_connection_is_cut_and_when_it_is_back() {
     let Some(server) = Redis::start().await else { return };
     let network = Proxy::to(server.socket()).await;
     let address = format!("redis://127.0.0.1:{}/0", network.port);
-    let (cache, pushes) = RedisCache::new(address.into_connection_info().expect("an address")).expect("a cache");
+    let (cache, pushes) =
+        RedisCache::new(address.into_connection_info().expect("an address")).expect("a cache");
     let memory = Arc::new(MemoryCache::new(TestClock::new()));
     let watching = Arc::clone(&memory);
     tokio::spawn(async move { cache.watch(pushes, &watching).await });
-    let subscriptions = async || server.command(&["PUBSUB", "NUMSUB", "github-topic-mirror:1"]).await;
+    let subscriptions =
+        async || server.command(&["PUBSUB", "NUMSUB", "github-topic-mirror:1"]).await;
     eventually(5, "a subscription", async || subscriptions().await.trim_end().ends_with('1')).await;
 
     memory.fill(&lists(1)).await;
     network.cut();
     eventually(5, "doubted when cut", async || revision(&*memory).await.is_none()).await;
     // Nobody can say now whether this is still so.
-    eventually(5, "the server has noticed", async || subscriptions().await.trim_end().ends_with('0')).await;
+    eventually(5, "the server has noticed", async || {
+        subscriptions().await.trim_end().ends_with('0')
+    })
+    .await;
     memory.fill(&lists(1)).await;
     network.heal();
     eventually(5, "doubted when it is back", async || revision(&*memory).await.is_none()).await;

@@ -10,9 +10,18 @@ use crate::support::{Mirror, assert_lists};
 
 #[tokio::test]
 async fn reads_topics_of_every_size_whole() {
-    for (size, requests) in
-        [(0, 1), (1, 1), (100, 1), (101, 2), (200, 2), (201, 3), (500, 5), (501, 15), (1_000, 15), (1_234, 15)]
-    {
+    for (size, requests) in [
+        (0, 1),
+        (1, 1),
+        (100, 1),
+        (101, 2),
+        (200, 2),
+        (201, 3),
+        (500, 5),
+        (501, 15),
+        (1_000, 15),
+        (1_234, 15),
+    ] {
         let mirror = Mirror::start(World::generate(size, 7, "kubernetes")).await;
         let report = mirror.refresh("kubernetes").await;
         assert_eq!(report["complete"], true, "{size}: {report}");
@@ -41,9 +50,21 @@ async fn tries_again_what_passes() {
         let mirror = Mirror::start(World::generate(700, 7, "kubernetes")).await;
         mirror.stub.world().faults.push(Fault::from(kind.clone()).on("stars", 2));
         let report = mirror.refresh("kubernetes").await;
-        assert_eq!((&report["complete"], &report["requests"]), (&true.into(), &16.into()), "{kind:?}: {report}");
-        assert_eq!(report["retries"].as_i64().zip(report["pages_refetched"].as_i64()).map(|(a, b)| a + b), Some(1), "{kind:?}");
-        assert_lists(&mirror.lists("kubernetes").await, &mirror.expected("kubernetes"), format!("{kind:?}"));
+        assert_eq!(
+            (&report["complete"], &report["requests"]),
+            (&true.into(), &16.into()),
+            "{kind:?}: {report}"
+        );
+        assert_eq!(
+            report["retries"].as_i64().zip(report["pages_refetched"].as_i64()).map(|(a, b)| a + b),
+            Some(1),
+            "{kind:?}"
+        );
+        assert_lists(
+            &mirror.lists("kubernetes").await,
+            &mirror.expected("kubernetes"),
+            format!("{kind:?}"),
+        );
     }
 }
 
@@ -60,7 +81,10 @@ async fn gives_up_after_a_bounded_number_of_tries_and_keeps_what_it_has() {
         mirror.stub.world().faults.push(Fault::from(kind.clone()).times(1_000));
         let report = mirror.refresh("kubernetes").await;
         assert_eq!(report["outcome"], "failed", "{kind:?}: {report}");
-        assert!(report["reason"].as_str().is_some_and(|text| text.contains(reason)), "{kind:?}: {report}");
+        assert!(
+            report["reason"].as_str().is_some_and(|text| text.contains(reason)),
+            "{kind:?}: {report}"
+        );
         assert_eq!(report["requests"], 12, "{kind:?}: three queries, four tries each");
         assert_lists(&mirror.lists("kubernetes").await, &before, format!("{kind:?}"));
         assert_eq!(mirror.get("/api/kubernetes").await.header("x-complete"), "false", "{kind:?}");
@@ -72,13 +96,23 @@ async fn does_not_repeat_what_github_refuses() {
     for (kind, reason) in [
         (FaultKind::Unauthorized, "GITHUB_TOKEN"),
         (FaultKind::Forbidden, "status 403"),
-        (FaultKind::Redirect { to: "http://127.0.0.1:1/elsewhere".to_owned() }, "redirect to elsewhere"),
+        (
+            FaultKind::Redirect { to: "http://127.0.0.1:1/elsewhere".to_owned() },
+            "redirect to elsewhere",
+        ),
     ] {
         let mirror = Mirror::refreshed(World::generate(200, 7, "kubernetes")).await;
         mirror.stub.world().faults.push(Fault::from(kind.clone()).times(1_000));
         let report = mirror.refresh("kubernetes").await;
-        assert_eq!((&report["outcome"], &report["requests"]), (&"failed".into(), &1.into()), "{kind:?}");
-        assert!(report["reason"].as_str().is_some_and(|text| text.contains(reason)), "{kind:?}: {report}");
+        assert_eq!(
+            (&report["outcome"], &report["requests"]),
+            (&"failed".into(), &1.into()),
+            "{kind:?}"
+        );
+        assert!(
+            report["reason"].as_str().is_some_and(|text| text.contains(reason)),
+            "{kind:?}: {report}"
+        );
         assert_eq!(mirror.get("/api/kubernetes").await.ids().len(), 200);
     }
 }
@@ -86,15 +120,24 @@ async fn does_not_repeat_what_github_refuses() {
 #[tokio::test]
 async fn spreads_the_limit_and_never_exceeds_it() {
     for (token, seconds) in [("", 6), ("some-token", 2)] {
-        let mirror = Mirror::start_with(World::generate(700, 7, "kubernetes"), &[("GITHUB_TOKEN", token)]).await;
-        mirror.stub.world().settings.search_limit = Some(Limit { with_token: 30, without_token: 10 });
+        let mirror =
+            Mirror::start_with(World::generate(700, 7, "kubernetes"), &[("GITHUB_TOKEN", token)])
+                .await;
+        mirror.stub.world().settings.search_limit =
+            Some(Limit { with_token: 30, without_token: 10 });
         let report = mirror.refresh("kubernetes").await;
         assert_eq!(report["complete"], true, "{report}");
         let world = mirror.stub.world();
         assert_eq!((world.counters.searches, world.counters.over_limit), (15, 0));
         let times: Vec<_> = world.counters.requests.iter().map(|(time, _)| *time).collect();
-        assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= TimeDelta::seconds(seconds)), "{times:?}");
-        assert!(times[14] - times[0] <= TimeDelta::seconds(seconds * 14 + 15), "not slower than need be: {times:?}");
+        assert!(
+            times.windows(2).all(|pair| pair[1] - pair[0] >= TimeDelta::seconds(seconds)),
+            "{times:?}"
+        );
+        assert!(
+            times[14] - times[0] <= TimeDelta::seconds(seconds * 14 + 15),
+            "not slower than need be: {times:?}"
+        );
     }
 }
 
@@ -109,7 +152,10 @@ async fn asks_nobody_while_github_says_wait() {
         mirror.stub.world().faults.push(Fault::from(kind.clone()).on("stars", 3));
         let report = mirror.refresh("kubernetes").await;
         assert_eq!(report["complete"], true, "{kind:?}: {report}");
-        assert!(report["waited_ms"].as_i64().is_some_and(|waited| waited >= seconds * 1_000), "{kind:?}: {report}");
+        assert!(
+            report["waited_ms"].as_i64().is_some_and(|waited| waited >= seconds * 1_000),
+            "{kind:?}: {report}"
+        );
         let world = mirror.stub.world();
         let times: Vec<_> = world.counters.requests.iter().map(|(time, _)| *time).collect();
         let longest = times.windows(2).map(|pair| pair[1] - pair[0]).max();
@@ -120,11 +166,18 @@ async fn asks_nobody_while_github_says_wait() {
 #[tokio::test]
 async fn stops_as_partial_rather_than_wait_longer_than_the_period() {
     let mirror = Mirror::refreshed(World::generate(700, 7, "kubernetes")).await;
-    mirror.stub.world().faults.push(Fault::from(FaultKind::PrimaryLimit { status: 429, reset_in: 4_000 }).on("stars", 1));
+    mirror
+        .stub
+        .world()
+        .faults
+        .push(Fault::from(FaultKind::PrimaryLimit { status: 429, reset_in: 4_000 }).on("stars", 1));
     let report = mirror.refresh("kubernetes").await;
     assert_eq!((&report["outcome"], &report["requests"]), (&"partial".into(), &6.into()));
     assert_eq!(report["retry_at"], "2026-09-21T15:20:01Z");
-    assert!(report["reason"].as_str().is_some_and(|text| text.contains("2026-09-21T15:20:01Z")), "{report}");
+    assert!(
+        report["reason"].as_str().is_some_and(|text| text.contains("2026-09-21T15:20:01Z")),
+        "{report}"
+    );
     assert_eq!(mirror.get("/api/kubernetes").await.header("x-complete"), "false");
 }
 
@@ -134,13 +187,22 @@ async fn secondary_limits_without_end_end_the_run() {
     let limit = Fault::from(FaultKind::SecondaryLimit { status: 403, retry_after: Some(1) });
     mirror.stub.world().faults.push(limit.times(1_000));
     let report = mirror.refresh("kubernetes").await;
-    assert_eq!((&report["outcome"], &report["requests"]), (&"failed".into(), &5.into()), "{report}");
+    assert_eq!(
+        (&report["outcome"], &report["requests"]),
+        (&"failed".into(), &5.into()),
+        "{report}"
+    );
 }
 
 #[tokio::test]
 async fn the_token_goes_to_github_alone() {
-    let mirror = Mirror::start_with(World::generate(200, 7, "kubernetes"), &[("GITHUB_TOKEN", "github-secret")]).await;
-    let elsewhere = github_stub::Stub::start(World::generate(200, 7, "kubernetes")).await.expect("a free port");
+    let mirror = Mirror::start_with(
+        World::generate(200, 7, "kubernetes"),
+        &[("GITHUB_TOKEN", "github-secret")],
+    )
+    .await;
+    let elsewhere =
+        github_stub::Stub::start(World::generate(200, 7, "kubernetes")).await.expect("a free port");
     mirror.stub.world().faults = vec![
         FaultKind::Redirect { to: format!("{}/search/repositories", elsewhere.url()) }.into(),
         Fault::from(FaultKind::ForeignLink { origin: elsewhere.url() }).times(100),
@@ -154,9 +216,16 @@ async fn the_token_goes_to_github_alone() {
 #[tokio::test]
 async fn the_pause_is_the_databases_and_survives_a_restart() {
     let mirror = Mirror::refreshed(World::generate(200, 7, "kubernetes")).await;
-    mirror.stub.world().faults.push(FaultKind::PrimaryLimit { status: 403, reset_in: 7_200 }.into());
+    mirror
+        .stub
+        .world()
+        .faults
+        .push(FaultKind::PrimaryLimit { status: 403, reset_in: 7_200 }.into());
     mirror.refresh("kubernetes").await;
     let store: &dyn Store = &*mirror.service.store;
     let quota = store.quota(api::quota::Bucket::Search).await.expect("the quota");
-    assert_eq!(quota.paused_until.map(|until| until.timestamp()), Some(crate::support::START + 7_201));
+    assert_eq!(
+        quota.paused_until.map(|until| until.timestamp()),
+        Some(crate::support::START + 7_201)
+    );
 }

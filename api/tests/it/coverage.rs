@@ -14,7 +14,8 @@ const COMPLETE: &[(&str, &str)] = &[("COVERAGE", "complete")];
 
 /// The ids that are kept of kubernetes.
 async fn stored(mirror: &Mirror) -> BTreeSet<u64> {
-    let ids = mirror.database.query("SELECT CAST(repository_id AS TEXT) FROM topic_repositories").await;
+    let ids =
+        mirror.database.query("SELECT CAST(repository_id AS TEXT) FROM topic_repositories").await;
     ids.iter().map(|id| id.parse().expect("an id")).collect()
 }
 
@@ -24,7 +25,11 @@ fn existing(mirror: &Mirror) -> BTreeSet<u64> {
 
 async fn refresh(mirror: &Mirror, plan: &str) -> Value {
     let report = mirror.refresh("kubernetes").await;
-    assert_eq!((&report["outcome"], &report["plan"]), (&"complete".into(), &plan.into()), "{report}");
+    assert_eq!(
+        (&report["outcome"], &report["plan"]),
+        (&"complete".into(), &plan.into()),
+        "{report}"
+    );
     report
 }
 
@@ -54,7 +59,11 @@ async fn keeps_exactly_all_of_12_000_and_then_asks_for_what_changed() {
     mirror.clock.advance(TimeDelta::hours(1));
     star(&mirror, 40);
     let report = refresh(&mirror, "changed").await;
-    assert_eq!((&report["updated"], &report["total_count"]), (&40.into(), &12_000.into()), "{report}");
+    assert_eq!(
+        (&report["updated"], &report["total_count"]),
+        (&40.into(), &12_000.into()),
+        "{report}"
+    );
     let asked = searches(&mirror);
     assert!(asked <= 5 + 3, "{asked} searches");
     assert_lists(&mirror.lists("kubernetes").await, &mirror.expected("kubernetes"), "");
@@ -89,11 +98,19 @@ async fn what_is_counted_but_never_shown_makes_a_run_partial_above_one_in_a_hund
     // Best match shows half of them.
     for (count, outcome) in [(9, "complete"), (40, "partial")] {
         let mirror = Mirror::start_with(World::generate(900, 7, "kubernetes"), COMPLETE).await;
-        mirror.stub.world().faults.push(Fault::from(FaultKind::Hole { count }).on("updated", 3).times(1_000));
+        mirror
+            .stub
+            .world()
+            .faults
+            .push(Fault::from(FaultKind::Hole { count }).on("updated", 3).times(1_000));
         let report = mirror.refresh("kubernetes").await;
         assert_eq!(report["outcome"], outcome, "{report}");
         let reason = report["reason"].as_str().unwrap_or_default();
-        assert_eq!(reason.starts_with("GitHub counts 900 repositories and showed 8"), outcome == "partial", "{report}");
+        assert_eq!(
+            reason.starts_with("GitHub counts 900 repositories and showed 8"),
+            outcome == "partial",
+            "{report}"
+        );
     }
 }
 
@@ -119,7 +136,11 @@ async fn more_changes_than_a_search_shows_bring_the_next_whole_run_forward() {
     mirror.clock.advance(TimeDelta::hours(1));
     star(&mirror, 1_200);
     let report = mirror.refresh("kubernetes").await;
-    assert_eq!((&report["outcome"], &report["plan"]), (&"partial".into(), &"changed".into()), "{report}");
+    assert_eq!(
+        (&report["outcome"], &report["plan"]),
+        (&"partial".into(), &"changed".into()),
+        "{report}"
+    );
     assert_eq!(mirror.get("/api/kubernetes").await.header("x-complete"), "false");
     refresh(&mirror, "complete").await;
     assert_lists(&mirror.lists("kubernetes").await, &mirror.expected("kubernetes"), "");
@@ -131,7 +152,11 @@ async fn once_a_day_every_repository_is_read() {
     let snapshots = "SELECT CAST(count(*) AS TEXT) FROM star_snapshots";
     for day in 1..=2 {
         refresh(&mirror, "complete").await;
-        assert_eq!(mirror.database.query(snapshots).await, [(day * 700).to_string()], "every day's stars of each");
+        assert_eq!(
+            mirror.database.query(snapshots).await,
+            [(day * 700).to_string()],
+            "every day's stars of each"
+        );
         mirror.clock.advance(TimeDelta::hours(1));
         refresh(&mirror, "changed").await;
         mirror.clock.advance(TimeDelta::hours(23));
@@ -150,7 +175,11 @@ async fn what_is_deleted_or_leaves_is_settled_by_its_id() {
     mirror.stub.world().settings.drop = dropped;
     mirror.clock.advance(TimeDelta::days(1));
     let report = refresh(&mirror, "complete").await;
-    assert_eq!((&report["removed"], &report["doubts_settled"]), (&7.into(), &27.into()), "{report}");
+    assert_eq!(
+        (&report["removed"], &report["doubts_settled"]),
+        (&7.into(), &27.into()),
+        "{report}"
+    );
     assert_eq!(stored(&mirror).await, existing(&mirror));
 }
 
@@ -161,10 +190,15 @@ async fn nobody_is_overtaken_in_a_whole_topic() {
     refresh(&mirror, "complete").await;
     let [_, stars, updates] = mirror.expected("kubernetes");
     let listed: BTreeSet<u64> = stars.into_iter().chain(updates).collect();
-    mirror.stub.world().settings.drop = existing(&mirror).difference(&listed).copied().take(80).collect();
+    mirror.stub.world().settings.drop =
+        existing(&mirror).difference(&listed).copied().take(80).collect();
     mirror.clock.advance(TimeDelta::days(1));
     let report = refresh(&mirror, "complete").await;
-    assert_eq!((&report["removed"], &report["doubts_settled"]), (&0.into(), &50.into()), "{report}");
+    assert_eq!(
+        (&report["removed"], &report["doubts_settled"]),
+        (&0.into(), &50.into()),
+        "{report}"
+    );
     assert_eq!(stored(&mirror).await, existing(&mirror));
 }
 
@@ -186,7 +220,11 @@ async fn slices_that_were_read_within_the_hour_are_not_asked_for_again() {
 
     let again = Mirror::start_with(World::generate(6_000, 7, "kubernetes"), COMPLETE).await;
     // GitHub fails for good in the middle of it.
-    again.stub.world().faults.push(Fault::from(FaultKind::Unauthorized).skip(u32::try_from(whole / 2).expect("few")));
+    again
+        .stub
+        .world()
+        .faults
+        .push(Fault::from(FaultKind::Unauthorized).skip(u32::try_from(whole / 2).expect("few")));
     let report = again.refresh("kubernetes").await;
     assert_eq!(report["outcome"], "partial", "{report}");
     let first = searches(&again);
@@ -199,7 +237,11 @@ async fn slices_that_were_read_within_the_hour_are_not_asked_for_again() {
     assert_lists(&again.lists("kubernetes").await, &again.expected("kubernetes"), "");
     // What was read long ago is read again.
     again.clock.advance(TimeDelta::days(1));
-    again.stub.world().faults.push(Fault::from(FaultKind::Unauthorized).skip(u32::try_from(whole / 2).expect("few")));
+    again
+        .stub
+        .world()
+        .faults
+        .push(Fault::from(FaultKind::Unauthorized).skip(u32::try_from(whole / 2).expect("few")));
     again.refresh("kubernetes").await;
     again.clock.advance(TimeDelta::minutes(61));
     searches(&again);
@@ -226,15 +268,23 @@ async fn a_small_topic_does_not_wait_for_a_large_one() {
     let settings = [("TOPICS", "mcp:complete,kubernetes"), ("GITHUB_TOKEN", "some-token")];
     let mirror = Mirror::start_with(world, &settings).await;
     mirror.stub.world().settings.search_limit = Some(Limit { with_token: 30, without_token: 10 });
-    // The test's clock jumps to the next turn: without it one topic could have several while the other stores a page.
+    // The test's clock jumps to the next turn: without it one topic could have several while the
+    // other stores a page.
     mirror.stub.world().settings.latency_millis = 20;
     let report = mirror.request(reqwest::Method::POST, "/update_cache", &[]).await.json();
     assert_eq!(report["complete"], true, "{report}");
     let world = mirror.stub.world();
-    let topics: Vec<&str> =
-        world.counters.requests.iter().map(|(_, request)| if request.contains("mcp") { "mcp" } else { "kubernetes" }).collect();
+    let topics: Vec<&str> = world
+        .counters
+        .requests
+        .iter()
+        .map(|(_, request)| if request.contains("mcp") { "mcp" } else { "kubernetes" })
+        .collect();
     let last = topics.iter().rposition(|topic| *topic == "kubernetes").expect("asked for");
-    assert!(last < topics.len() / 2, "turn by turn, so more of the large one is still to come: {topics:?}");
+    assert!(
+        last < topics.len() / 2,
+        "turn by turn, so more of the large one is still to come: {topics:?}"
+    );
     assert_eq!((world.counters.over_limit, world.counters.impatient), (0, 0));
 }
 

@@ -20,15 +20,19 @@ pub(crate) fn sqlite() -> Database {
     Database::Sqlite(tempfile::tempdir().expect("a temporary folder"))
 }
 
-/// A database of the PostgreSQL that `tests/with-servers` started. Without it there is nothing to test on, which is said,
-/// and is an error where every database must be tested.
+/// A database of the PostgreSQL that `tests/with-servers` started. Without it there is nothing to
+/// test on, which is said, and is an error where every database must be tested.
 pub(crate) fn postgres() -> Option<Database> {
     let Ok(url) = std::env::var("TEST_POSTGRES_URL") else {
         assert!(std::env::var_os("REQUIRE_ALL_BACKENDS").is_none(), "TEST_POSTGRES_URL is not set");
         say_not_run("TEST_POSTGRES_URL names no PostgreSQL; `make test` starts one");
         return None;
     };
-    Some(Database::Postgres(url.replacen("/postgres?", &format!("/test_{:016x}?", fastrand::u64(..)), 1)))
+    Some(Database::Postgres(url.replacen(
+        "/postgres?",
+        &format!("/test_{:016x}?", fastrand::u64(..)),
+        1,
+    )))
 }
 
 impl Database {

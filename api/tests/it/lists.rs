@@ -9,18 +9,30 @@ use serde_json::Value;
 
 use crate::support::{Mirror, assert_lists};
 
-const PATHS: [&str; 3] = ["/api/kubernetes", "/api/popularity/kubernetes", "/api/activity/kubernetes"];
+const PATHS: [&str; 3] =
+    ["/api/kubernetes", "/api/popularity/kubernetes", "/api/activity/kubernetes"];
 
 #[tokio::test]
 async fn are_the_stand_ins_own_order_from_cache_and_database_alike() {
     let mirror = Mirror::refreshed(World::generate(2_000, 7, "kubernetes")).await;
     assert_lists(&mirror.lists("kubernetes").await, &mirror.expected("kubernetes"), "");
     for path in PATHS {
-        let (cached, stored) = (mirror.get(path).await, mirror.get(&path.replace("/api", "/db")).await);
+        let (cached, stored) =
+            (mirror.get(path).await, mirror.get(&path.replace("/api", "/db")).await);
         assert_eq!(cached.ids().len(), 500);
         assert_eq!(cached.body, stored.body);
-        let keys: Vec<String> = cached.json()[0].as_object().expect("an object").keys().cloned().collect();
-        let mut expected = ["id", "name", "full_name", "html_url", "language", "updated_at", "pushed_at", "stargazers_count"];
+        let keys: Vec<String> =
+            cached.json()[0].as_object().expect("an object").keys().cloned().collect();
+        let mut expected = [
+            "id",
+            "name",
+            "full_name",
+            "html_url",
+            "language",
+            "updated_at",
+            "pushed_at",
+            "stargazers_count",
+        ];
         expected.sort_unstable();
         assert_eq!(keys, expected);
     }
@@ -43,17 +55,28 @@ async fn carry_what_the_client_needs_to_judge_them() {
     ] {
         assert_eq!(answer.header(name), expected, "{name}");
     }
-    assert!(answer.header("last-modified").starts_with("Mon, 21 Sep 2026 14:13:2"), "{}", answer.header("last-modified"));
+    assert!(
+        answer.header("last-modified").starts_with("Mon, 21 Sep 2026 14:13:2"),
+        "{}",
+        answer.header("last-modified")
+    );
 
     let stored = mirror.get("/db/popularity/kubernetes").await;
     assert_eq!((stored.header("cache-control"), stored.header("x-complete")), ("no-store", "true"));
-    let stored = mirror.get_with("/db/popularity/kubernetes", &[("accept-encoding", "gzip, br")]).await;
+    let stored =
+        mirror.get_with("/db/popularity/kubernetes", &[("accept-encoding", "gzip, br")]).await;
     assert_eq!((stored.header("content-encoding"), stored.ids().len()), ("", 500));
 
     // After a minute memory asks the database again.
     mirror.clock.advance(TimeDelta::seconds(61));
-    assert_eq!(mirror.get("/api/popularity/kubernetes").await.header("cache-status"), "database; fwd=miss");
-    assert_eq!(mirror.get("/api/popularity/kubernetes").await.header("cache-status"), "memory; hit");
+    assert_eq!(
+        mirror.get("/api/popularity/kubernetes").await.header("cache-status"),
+        "database; fwd=miss"
+    );
+    assert_eq!(
+        mirror.get("/api/popularity/kubernetes").await.header("cache-status"),
+        "memory; hit"
+    );
 }
 
 #[tokio::test]
@@ -61,7 +84,13 @@ async fn come_compressed_once_under_an_etag_for_each_encoding() {
     let mirror = Mirror::refreshed(World::generate(700, 7, "kubernetes")).await;
     let mut etags = Vec::new();
     let plain = mirror.get("/api/kubernetes").await;
-    for (accept, encoding) in [("identity", ""), ("gzip", "gzip"), ("br", "br"), ("gzip, br", "br"), ("gzip;q=0, br;q=0", "")] {
+    for (accept, encoding) in [
+        ("identity", ""),
+        ("gzip", "gzip"),
+        ("br", "br"),
+        ("gzip, br", "br"),
+        ("gzip;q=0, br;q=0", ""),
+    ] {
         let answer = mirror.get_with("/api/kubernetes", &[("accept-encoding", accept)]).await;
         assert_eq!(answer.header("content-encoding"), encoding, "{accept}");
         let mut body = Vec::new();
@@ -75,7 +104,10 @@ async fn come_compressed_once_under_an_etag_for_each_encoding() {
         assert_eq!(answer.header("content-length"), answer.body.len().to_string());
         etags.push(answer.header("etag").to_owned());
     }
-    assert!(etags.iter().all(|etag| etag.len() > 2 && etag.starts_with('"') && etag.ends_with('"')), "{etags:?}");
+    assert!(
+        etags.iter().all(|etag| etag.len() > 2 && etag.starts_with('"') && etag.ends_with('"')),
+        "{etags:?}"
+    );
     assert_eq!(etags[2], etags[3]);
     etags.sort();
     etags.dedup();
@@ -86,7 +118,11 @@ async fn come_compressed_once_under_an_etag_for_each_encoding() {
 async fn are_not_sent_again_to_who_has_them() {
     let mirror = Mirror::refreshed(World::generate(700, 7, "kubernetes")).await;
     let whole = mirror.get("/api/kubernetes").await;
-    let gzip_etag = mirror.get_with("/api/kubernetes", &[("accept-encoding", "gzip")]).await.header("etag").to_owned();
+    let gzip_etag = mirror
+        .get_with("/api/kubernetes", &[("accept-encoding", "gzip")])
+        .await
+        .header("etag")
+        .to_owned();
     for headers in [
         [("if-none-match", whole.header("etag"))],
         [("if-none-match", &gzip_etag)],
@@ -95,15 +131,34 @@ async fn are_not_sent_again_to_who_has_them() {
         [("if-modified-since", "Fri, 01 Jan 2100 00:00:00 GMT")],
     ] {
         let answer = mirror.get_with("/api/kubernetes", &headers).await;
-        assert_eq!((answer.status, answer.body.len()), (StatusCode::NOT_MODIFIED, 0), "{headers:?}");
-        for name in ["etag", "last-modified", "cache-control", "vary", "x-complete", "x-refreshed-at", "x-total-count"] {
+        assert_eq!(
+            (answer.status, answer.body.len()),
+            (StatusCode::NOT_MODIFIED, 0),
+            "{headers:?}"
+        );
+        for name in [
+            "etag",
+            "last-modified",
+            "cache-control",
+            "vary",
+            "x-complete",
+            "x-refreshed-at",
+            "x-total-count",
+        ] {
             assert_eq!(answer.header(name), whole.header(name), "{name}");
         }
     }
-    for headers in [[("if-none-match", "\"other\"")], [("if-modified-since", "Mon, 01 Jan 2018 00:00:00 GMT")]] {
-        assert_eq!(mirror.get_with("/api/kubernetes", &headers).await.status, StatusCode::OK, "{headers:?}");
+    for headers in
+        [[("if-none-match", "\"other\"")], [("if-modified-since", "Mon, 01 Jan 2018 00:00:00 GMT")]]
+    {
+        assert_eq!(
+            mirror.get_with("/api/kubernetes", &headers).await.status,
+            StatusCode::OK,
+            "{headers:?}"
+        );
     }
-    let stored = mirror.get_with("/db/kubernetes", &[("if-none-match", whole.header("etag"))]).await;
+    let stored =
+        mirror.get_with("/db/kubernetes", &[("if-none-match", whole.header("etag"))]).await;
     assert_eq!(stored.status, StatusCode::NOT_MODIFIED);
 }
 
@@ -131,9 +186,15 @@ async fn different_bytes_never_share_a_last_modified() {
         mirror.stub.world().star(first, 1_000_000 + stars, now);
         mirror.refresh("kubernetes").await;
         let answer = mirror.get("/api/popularity/kubernetes").await;
-        assert!(seen.iter().all(|(date, body)| date != answer.header("last-modified") && *body != answer.body));
+        assert!(
+            seen.iter()
+                .all(|(date, body)| date != answer.header("last-modified") && *body != answer.body)
+        );
         let conditional = [("if-modified-since", seen.last().map_or("", |(date, _)| date))];
-        assert_eq!(mirror.get_with("/api/popularity/kubernetes", &conditional).await.status, StatusCode::OK);
+        assert_eq!(
+            mirror.get_with("/api/popularity/kubernetes", &conditional).await.status,
+            StatusCode::OK
+        );
         seen.push((answer.header("last-modified").to_owned(), answer.body));
     }
 }
@@ -143,8 +204,10 @@ async fn keep_equal_ranks_in_order_of_id_and_nulls_as_nulls() {
     let mirror = Mirror::refreshed(World::generate(900, 3, "kubernetes")).await;
     let list = mirror.get("/api/popularity/kubernetes").await.json();
     let list = list.as_array().expect("an array");
-    let keys: Vec<_> =
-        list.iter().map(|item| (-item["stargazers_count"].as_i64().expect("stars"), item["id"].as_i64())).collect();
+    let keys: Vec<_> = list
+        .iter()
+        .map(|item| (-item["stargazers_count"].as_i64().expect("stars"), item["id"].as_i64()))
+        .collect();
     assert!(keys.is_sorted());
     assert!(keys.windows(2).any(|pair| pair[0].0 == pair[1].0), "there are ties");
     assert!(list.iter().any(|item| item["language"] == Value::Null));

@@ -1,6 +1,10 @@
 //! The service against a GitHub stand-in and real databases, over real HTTP.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on should stop where it is")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on should stop where it is"
+)]
 
 mod cache;
 mod client;

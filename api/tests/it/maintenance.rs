@@ -18,12 +18,26 @@ async fn wants_the_token_under_every_spelling() {
         (Method::GET, "/bootstrap_db"),
         (Method::DELETE, "/topics/kubernetes"),
     ] {
-        for authorization in ["", "Bearer", "Bearer ", "Bearer wrong-horse!!", "Bearer correct-horse2", "Basic correct-horse"] {
-            let answer = mirror.request(method.clone(), path, &[("authorization", authorization)]).await;
-            assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{method} {path} {authorization:?}");
+        for authorization in [
+            "",
+            "Bearer",
+            "Bearer ",
+            "Bearer wrong-horse!!",
+            "Bearer correct-horse2",
+            "Basic correct-horse",
+        ] {
+            let answer =
+                mirror.request(method.clone(), path, &[("authorization", authorization)]).await;
+            assert_eq!(
+                answer.status,
+                StatusCode::UNAUTHORIZED,
+                "{method} {path} {authorization:?}"
+            );
             assert_eq!(answer.header("www-authenticate"), "Bearer");
         }
-        let answer = mirror.request(method.clone(), path, &[("authorization", "bearer correct-horse")]).await;
+        let answer = mirror
+            .request(method.clone(), path, &[("authorization", "bearer correct-horse")])
+            .await;
         assert!(answer.status.is_success(), "{method} {path}: {}", answer.text());
     }
     assert_eq!(mirror.get("/topics").await.status, StatusCode::OK, "reads are for everyone");
@@ -35,7 +49,11 @@ async fn refuses_browsers_that_other_sites_sent() {
     for path in ["/update_cache", "/bootstrap_db"] {
         let answer = mirror.get_with(path, &[("sec-fetch-site", "cross-site")]).await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path}");
-        assert_eq!(mirror.get_with(path, &[("sec-fetch-site", "none")]).await.status, StatusCode::OK, "{path}");
+        assert_eq!(
+            mirror.get_with(path, &[("sec-fetch-site", "none")]).await.status,
+            StatusCode::OK,
+            "{path}"
+        );
     }
     assert_eq!(mirror.stub.world().counters.searches, 1, "what was refused asked nobody");
 }
@@ -81,7 +99,11 @@ async fn many_updates_at_once_are_one() {
         let reports = futures_util::future::join_all((0..8).map(|_| mirror.get(path))).await;
         let reports: Vec<_> = reports.iter().map(super::support::Answer::json).collect();
         assert_eq!(reports.iter().filter(|report| report["coalesced"] == false).count(), 1);
-        assert!(reports.iter().all(|report| report["id"] == reports[0]["id"] && report["complete"] == true));
+        assert!(
+            reports
+                .iter()
+                .all(|report| report["id"] == reports[0]["id"] && report["complete"] == true)
+        );
         assert_eq!(mirror.stub.world().counters.searches, 15, "{path}");
     }
 }
@@ -110,11 +132,23 @@ async fn a_new_topic_wants_post_and_is_kept() {
     assert_eq!(mirror.refresh("mcp").await["complete"], true);
     assert_eq!(mirror.get("/topics/mcp").await.json()["origin"], "requested");
     let all = mirror.get("/update_cache").await.json();
-    let topics: Vec<_> = all["topics"].as_array().expect("topics").iter().map(|topic| topic["topic"].clone()).collect();
+    let topics: Vec<_> = all["topics"]
+        .as_array()
+        .expect("topics")
+        .iter()
+        .map(|topic| topic["topic"].clone())
+        .collect();
     assert_eq!(topics, ["kubernetes", "mcp"]);
-    assert_eq!(mirror.request(Method::DELETE, "/topics/mcp", &[]).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(
+        mirror.request(Method::DELETE, "/topics/mcp", &[]).await.status,
+        StatusCode::NO_CONTENT
+    );
     assert_eq!(mirror.get("/topics/mcp").await.status, StatusCode::NOT_FOUND);
-    assert_eq!(mirror.database.query("SELECT count(*) || '' FROM repositories").await, ["10"], "what only it kept is gone");
+    assert_eq!(
+        mirror.database.query("SELECT count(*) || '' FROM repositories").await,
+        ["10"],
+        "what only it kept is gone"
+    );
 }
 
 #[tokio::test]
@@ -125,7 +159,10 @@ async fn without_any_list_an_update_says_why() {
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(!answer.header("retry-after").is_empty());
     let detail = answer.json()["detail"].to_string();
-    assert!(detail.contains("kubernetes has no list") && detail.contains("GITHUB_TOKEN"), "{detail}");
+    assert!(
+        detail.contains("kubernetes has no list") && detail.contains("GITHUB_TOKEN"),
+        "{detail}"
+    );
     // With a list, a run that fails is told by its report.
     assert_eq!(mirror.get("/update_cache").await.status, StatusCode::OK);
     mirror.stub.world().faults.push(FaultKind::Unauthorized.into());
@@ -149,7 +186,11 @@ async fn a_run_over_all_is_partial_where_one_of_them_failed() {
     assert_eq!(mirror.get("/api/helm").await.status, StatusCode::SERVICE_UNAVAILABLE);
     mirror.stub.world().faults.push(Fault::from(FaultKind::Unauthorized).times(3));
     assert_eq!(mirror.get("/update_cache").await.status, StatusCode::OK);
-    assert_eq!(mirror.get("/update_cache?topic=helm").await.status, StatusCode::OK, "it is asked for again");
+    assert_eq!(
+        mirror.get("/update_cache?topic=helm").await.status,
+        StatusCode::OK,
+        "it is asked for again"
+    );
 }
 
 /// A run over all topics that finds one of them running waits for it and tells of it as of its own.
@@ -166,7 +207,12 @@ async fn a_run_over_all_tells_of_every_topic_also_of_one_it_joined() {
     assert_eq!(running["state"], "running");
     let ended = mirror.get("/update_cache").await.json();
     assert_eq!((&ended["id"], &ended["coalesced"]), (&all["id"], &true.into()), "{ended}");
-    let topics: Vec<_> = ended["topics"].as_array().expect("topics").iter().map(|one| (&one["topic"], &one["id"])).collect();
+    let topics: Vec<_> = ended["topics"]
+        .as_array()
+        .expect("topics")
+        .iter()
+        .map(|one| (&one["topic"], &one["id"]))
+        .collect();
     assert_eq!(topics.len(), 2, "{ended}");
     assert!(topics.contains(&(&json!("kubernetes"), &one["id"])), "{topics:?}");
     assert_eq!(mirror.stub.world().counters.searches, 4, "three pages and one");
@@ -175,15 +221,24 @@ async fn a_run_over_all_tells_of_every_topic_also_of_one_it_joined() {
 #[tokio::test]
 async fn a_running_one_shows_how_far_it_is() {
     let mirror = Mirror::start(World::generate(700, 7, "kubernetes")).await;
-    mirror.stub.world().faults.push(Fault::from(FaultKind::Slow { millis: 600_000 }).on("stars", 2));
-    let all = mirror.request(Method::POST, "/update_cache", &[("prefer", "respond-async")]).await.json();
+    mirror
+        .stub
+        .world()
+        .faults
+        .push(Fault::from(FaultKind::Slow { millis: 600_000 }).on("stars", 2));
+    let all =
+        mirror.request(Method::POST, "/update_cache", &[("prefer", "respond-async")]).await.json();
     while mirror.stub.world().counters.searches < 7 {
         tokio::task::yield_now().await;
     }
     let entry = mirror.get(all["location"].as_str().expect("a location")).await.json();
     for entry in [&entry, &entry["topics"][0], &mirror.get("/refreshes").await.json()[0]] {
         assert_eq!(entry["state"], "running");
-        assert_eq!((&entry["requests"], &entry["requests_expected"]), (&6.into(), &15.into()), "{entry}");
+        assert_eq!(
+            (&entry["requests"], &entry["requests_expected"]),
+            (&6.into(), &15.into()),
+            "{entry}"
+        );
     }
 }
 
@@ -205,5 +260,8 @@ async fn a_caller_that_leaves_does_not_stop_the_run() {
     }
     let entry = async || mirror.get("/refreshes").await.json()[0].clone();
     eventually(30, "it ends all the same", async || entry().await["state"] == "finished").await;
-    assert_eq!((&entry().await["complete"], mirror.stub.world().counters.searches), (&true.into(), 15));
+    assert_eq!(
+        (&entry().await["complete"], mirror.stub.world().counters.searches),
+        (&true.into(), 15)
+    );
 }

@@ -1,4 +1,5 @@
-//! The proxy's own configuration, on an nginx of the tests' own, before replicas that do as they are told.
+//! The proxy's own configuration, on an nginx of the tests' own, before replicas that do as they
+//! are told.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -31,7 +32,8 @@ fn file(name: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// nginx with the stack's configuration: another port, and an upstream file that Debian's older nginx understands.
+/// nginx with the stack's configuration: another port, and an upstream file that Debian's older
+/// nginx understands.
 pub(crate) struct Nginx {
     pub(crate) url: String,
     address: SocketAddr,
@@ -42,7 +44,8 @@ pub(crate) struct Nginx {
 }
 
 impl Nginx {
-    /// Without the program there is nothing to test on, which is said, and is an error where everything must be tested.
+    /// Without the program there is nothing to test on, which is said, and is an error where
+    /// everything must be tested.
     pub(crate) async fn start(replicas: &[SocketAddr]) -> Option<Self> {
         Self::start_with(replicas, "kubernetes, mcp", 1_000).await
     }
@@ -68,17 +71,20 @@ impl Nginx {
         configure(folder.path(), address, replicas, topics, rate_limit, changes);
         let mut command = Command::new("nginx");
         command.arg("-p").arg(folder.path()).arg("-c").arg(folder.path().join("nginx.conf"));
-        // As root its workers would be somebody who may not look into the folder; for others `user` says nothing.
+        // As root its workers would be somebody who may not look into the folder; for others `user`
+        // says nothing.
         command.args(["-e", "stderr", "-g", "daemon off; user root;"]);
         let errors = folder.path().join("errors");
         command.stderr(std::fs::File::create(&errors).expect("made"));
-        let mut server = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().expect("nginx starts");
+        let mut server =
+            command.stdout(Stdio::piped()).kill_on_drop(true).spawn().expect("nginx starts");
         let log = Arc::new(Mutex::new(Vec::new()));
         let mut lines = BufReader::new(server.stdout.take().expect("a pipe")).lines();
         let written = Arc::clone(&log);
         tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
-                let entry = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+                let entry =
+                    serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
                 written.lock().expect("no panic").push(entry);
             }
         });
@@ -92,7 +98,12 @@ impl Nginx {
         Some(Self { url, address, http: http_client(), log, server, folder })
     }
 
-    pub(crate) async fn request(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Answer {
         send(&self.http, method, &format!("{}{path}", self.url), headers).await
     }
 
@@ -104,7 +115,8 @@ impl Nginx {
     pub(crate) fn kept(&self) -> (usize, u64) {
         let files = std::fs::read_dir(self.folder.path().join("lists")).expect("nginx has made it");
         // Files come and go.
-        let sizes: Vec<u64> = files.filter_map(|file| Some(file.ok()?.metadata().ok()?.len())).collect();
+        let sizes: Vec<u64> =
+            files.filter_map(|file| Some(file.ok()?.metadata().ok()?.len())).collect();
         (sizes.len(), sizes.iter().sum())
     }
 
@@ -121,7 +133,14 @@ impl Nginx {
     pub(crate) async fn logged(&self, fits: impl Fn(&Value) -> bool) -> Value {
         let mut found = Value::Null;
         eventually(5, "it is in the access log", async || {
-            found = self.log.lock().expect("no panic").iter().find(|entry| fits(entry)).cloned().unwrap_or_default();
+            found = self
+                .log
+                .lock()
+                .expect("no panic")
+                .iter()
+                .find(|entry| fits(entry))
+                .cloned()
+                .unwrap_or_default();
             !found.is_null()
         })
         .await;
@@ -159,7 +178,10 @@ fn configure(
     for (name, text) in [
         ("nginx.conf", configuration),
         ("upstream.conf", upstream(replicas)),
-        ("limits.conf", limits.replace("${TOPICS}", topics).replace("${RATE_LIMIT}", &rate_limit.to_string())),
+        (
+            "limits.conf",
+            limits.replace("${TOPICS}", topics).replace("${RATE_LIMIT}", &rate_limit.to_string()),
+        ),
     ] {
         std::fs::write(folder.join(name), text).expect("written");
     }
@@ -172,15 +194,23 @@ fn upstream(replicas: &[SocketAddr]) -> String {
         assert_eq!(text.matches(name).count(), 2, "{name}");
         text = match replicas.get(index) {
             Some(replica) => text.replace(name, &replica.to_string()),
-            None => text.lines().filter(|line| !line.contains(name)).fold(String::new(), |text, line| text + line + "\n"),
+            None => text
+                .lines()
+                .filter(|line| !line.contains(name))
+                .fold(String::new(), |text, line| text + line + "\n"),
         };
     }
-    text.lines().filter(|line| !line.starts_with("resolver")).fold(String::new(), |text, line| text + line + "\n")
+    text.lines()
+        .filter(|line| !line.starts_with("resolver"))
+        .fold(String::new(), |text, line| text + line + "\n")
 }
 
 /// A port that nobody listens on.
 fn free_address() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address")
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .expect("a free port")
+        .local_addr()
+        .expect("an address")
 }
 
 /// A replica that answers as it is told, and counts.
@@ -214,8 +244,11 @@ impl Replica {
         let listener = listener.tap_io(move |_| {
             counted.connections.fetch_add(1, Ordering::Relaxed);
         });
-        let router = Router::new().fallback(async move |request: Request| answering.answer(request).await);
-        let task = tokio::spawn(async move { axum::serve(listener, router).await.expect("the listener works") });
+        let router =
+            Router::new().fallback(async move |request: Request| answering.answer(request).await);
+        let task = tokio::spawn(async move {
+            axum::serve(listener, router).await.expect("the listener works")
+        });
         Self { address, told, task }
     }
 
@@ -224,7 +257,9 @@ impl Replica {
     }
 
     pub(crate) fn takes(&self, time: Duration) {
-        self.told.delay_millis.store(usize::try_from(time.as_millis()).expect("short"), Ordering::Relaxed);
+        self.told
+            .delay_millis
+            .store(usize::try_from(time.as_millis()).expect("short"), Ordering::Relaxed);
     }
 
     /// What `x-version` says from now on.
@@ -255,7 +290,12 @@ impl Replica {
     }
 
     pub(crate) fn last_header(&self, name: &str) -> Option<HeaderValue> {
-        self.told.requests.lock().expect("no panic").last().and_then(|request| request.headers().get(name).cloned())
+        self.told
+            .requests
+            .lock()
+            .expect("no panic")
+            .last()
+            .and_then(|request| request.headers().get(name).cloned())
     }
 }
 
@@ -268,16 +308,22 @@ impl Drop for Replica {
 impl Told {
     async fn answer(&self, request: Request) -> Response {
         self.requests.lock().expect("no panic").push(request);
-        tokio::time::sleep(Duration::from_millis(self.delay_millis.load(Ordering::Relaxed) as u64)).await;
+        tokio::time::sleep(Duration::from_millis(self.delay_millis.load(Ordering::Relaxed) as u64))
+            .await;
         let one_less = |breaks: usize| breaks.checked_sub(1);
         if self.breaks.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok() {
             std::panic::resume_unwind(Box::new("the connection is broken on purpose"));
         }
         let status = StatusCode::from_u16(self.status.load(Ordering::Relaxed)).expect("a status");
-        let headers = [("retry-after", "7"), ("cache-control", "max-age=60"), ("x-request-id", "the-replicas-own")];
+        let headers = [
+            ("retry-after", "7"),
+            ("cache-control", "max-age=60"),
+            ("x-request-id", "the-replicas-own"),
+        ];
         let version = [("x-version", self.version.load(Ordering::Relaxed).to_string())];
         // As the service does, for lists alone.
-        let until = (status == StatusCode::OK).then(|| [("x-accel-expires", format!("@{}", chrono::Utc::now().timestamp()))]);
+        let until = (status == StatusCode::OK)
+            .then(|| [("x-accel-expires", format!("@{}", chrono::Utc::now().timestamp()))]);
         (status, headers, version, until.map(AppendHeaders), "a replica's answer").into_response()
     }
 }
@@ -306,7 +352,11 @@ async fn a_dead_replica_is_the_others_request_until_it_is_back() {
     let Some(nginx) = Nginx::start(&[dead, alive.address]).await else { return };
     for method in [Method::GET, Method::HEAD, Method::POST, Method::DELETE] {
         for _ in 0..3 {
-            assert_eq!(nginx.request(method.clone(), "/topics/kubernetes", &[]).await.status, StatusCode::OK, "{method}");
+            assert_eq!(
+                nginx.request(method.clone(), "/topics/kubernetes", &[]).await.status,
+                StatusCode::OK,
+                "{method}"
+            );
         }
     }
     assert_eq!(alive.requests(), 12);
@@ -329,7 +379,11 @@ async fn a_request_that_one_replica_fails_is_the_others() {
                 fault(replica);
                 // A topic that was read before, nginx has.
                 for number in 0.. {
-                    assert_eq!(nginx.get(&format!("{path}{number}")).await.status, StatusCode::OK, "{path}");
+                    assert_eq!(
+                        nginx.get(&format!("{path}{number}")).await.status,
+                        StatusCode::OK,
+                        "{path}"
+                    );
                     if replica.requests() > 0 {
                         break;
                     }
@@ -345,10 +399,12 @@ async fn a_request_that_one_replica_fails_is_the_others() {
 async fn a_request_that_no_replica_took_is_asked_once_more() {
     let weighed = ("accept-encoding", "gzip;q=0.5");
     let br = ("accept-encoding", "br");
-    let cases = [("/topics", &[][..], 200), ("/api/kubernetes", &[], 200), ("/api/kubernetes", &[br], 200)];
+    let cases =
+        [("/topics", &[][..], 200), ("/api/kubernetes", &[], 200), ("/api/kubernetes", &[br], 200)];
     let more = [("/api/kubernetes", &[weighed][..], 200), ("/update_cache", &[], 502)];
     for (path, headers, status) in cases.into_iter().chain(more) {
-        // A new nginx each time: it tries the same replica again where a connection that it has kept breaks.
+        // A new nginx each time: it tries the same replica again where a connection that it has
+        // kept breaks.
         let replica = Replica::start().await;
         let Some(nginx) = Nginx::start(&[replica.address]).await else { return };
         replica.breaks_next(1);
@@ -361,7 +417,8 @@ async fn a_request_that_no_replica_took_is_asked_once_more() {
     }
 }
 
-/// As when both are replaced, one after the other: nginx leaves the new one alone for what its predecessor failed.
+/// As when both are replaced, one after the other: nginx leaves the new one alone for what its
+/// predecessor failed.
 #[tokio::test]
 async fn a_replica_that_is_back_is_asked_where_the_other_fails() {
     let Some((back, gone, nginx)) = two_replicas().await else { return };
@@ -385,9 +442,16 @@ async fn a_503_is_an_answer_and_marks_nobody() {
     }
     for _ in 0..10 {
         let answer = nginx.get("/api/kubernetes").await;
-        assert_eq!((answer.status, answer.text().as_str()), (StatusCode::SERVICE_UNAVAILABLE, "a replica's answer"));
+        assert_eq!(
+            (answer.status, answer.text().as_str()),
+            (StatusCode::SERVICE_UNAVAILABLE, "a replica's answer")
+        );
         for (name, value) in [("retry-after", "7"), ("cache-control", "max-age=60")] {
-            assert_eq!(answer.headers.get_all(name).iter().collect::<Vec<_>>(), [value], "sent once, as it was");
+            assert_eq!(
+                answer.headers.get_all(name).iter().collect::<Vec<_>>(),
+                [value],
+                "sent once, as it was"
+            );
         }
     }
     assert_eq!((a.requests(), b.requests()), (5, 5), "each was sent once");
@@ -403,9 +467,17 @@ async fn maintenance_is_never_sent_twice() {
     for replica in [&a, &b] {
         replica.breaks();
     }
-    let paths = ["/update_cache", "//update_cache", "/update_cache/", "/update_cache?topic=kubernetes", "/%75pdate_cache"];
-    for (sent, (method, path)) in
-        [Method::GET, Method::POST].iter().flat_map(|method| paths.map(|path| (method.clone(), path))).enumerate()
+    let paths = [
+        "/update_cache",
+        "//update_cache",
+        "/update_cache/",
+        "/update_cache?topic=kubernetes",
+        "/%75pdate_cache",
+    ];
+    for (sent, (method, path)) in [Method::GET, Method::POST]
+        .iter()
+        .flat_map(|method| paths.map(|path| (method.clone(), path)))
+        .enumerate()
     {
         // Either is asked again two seconds after it failed.
         eventually(5, "a replica is asked", async || {
@@ -448,7 +520,11 @@ async fn the_schema_and_a_deletion_take_their_time_and_are_not_sent_twice() {
     ];
     for (changes, status) in [(&[quick][..], 200), (&[quick, patient], 504)] {
         let (a, b) = (Replica::start().await, Replica::start().await);
-        let Some(nginx) = Nginx::start_changed(&[a.address, b.address], "kubernetes", 1_000, changes).await else { return };
+        let Some(nginx) =
+            Nginx::start_changed(&[a.address, b.address], "kubernetes", 1_000, changes).await
+        else {
+            return;
+        };
         for replica in [&a, &b] {
             replica.takes(Duration::from_millis(300));
         }
@@ -460,13 +536,21 @@ async fn the_schema_and_a_deletion_take_their_time_and_are_not_sent_twice() {
                 problem(&answer, 504, path);
             }
         }
-        assert_eq!(nginx.get("/topics/x").await.status, StatusCode::GATEWAY_TIMEOUT, "a read has not that time");
+        assert_eq!(
+            nginx.get("/topics/x").await.status,
+            StatusCode::GATEWAY_TIMEOUT,
+            "a read has not that time"
+        );
     }
 
     let alive = Replica::start().await;
     let Some(nginx) = Nginx::start(&[free_address(), alive.address]).await else { return };
     for (method, path) in slow {
-        assert_eq!(nginx.request(method.clone(), path, &[]).await.status, StatusCode::OK, "{method} {path}");
+        assert_eq!(
+            nginx.request(method.clone(), path, &[]).await.status,
+            StatusCode::OK,
+            "{method} {path}"
+        );
         assert_eq!(alive.last_method(), Some(method));
     }
 }
@@ -476,21 +560,33 @@ async fn the_schema_and_a_deletion_take_their_time_and_are_not_sent_twice() {
 fn a_limit_that_is_none_is_one_line() {
     let start = |rate_limit: Option<&str>| {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        for (name, script) in [("envsubst", "#!/bin/sh\necho \"$RATE_LIMIT\"\n"), ("nginx", "#!/bin/sh\ncat limits.conf\n")] {
+        for (name, script) in [
+            ("envsubst", "#!/bin/sh\necho \"$RATE_LIMIT\"\n"),
+            ("nginx", "#!/bin/sh\ncat limits.conf\n"),
+        ] {
             let program = folder.path().join(name);
             std::fs::write(&program, script).expect("written");
-            std::fs::set_permissions(program, PermissionsExt::from_mode(0o755)).expect("it is ours");
+            std::fs::set_permissions(program, PermissionsExt::from_mode(0o755))
+                .expect("it is ours");
         }
         let path = format!("{}:/usr/bin:/bin", folder.path().display());
         let mut command = std::process::Command::new("sh");
-        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../nginx/start.sh")).arg(folder.path());
+        command
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../nginx/start.sh"))
+            .arg(folder.path());
         command.env_clear().env("PATH", path).envs(rate_limit.map(|value| ("RATE_LIMIT", value)));
         let output = command.output().expect("a shell");
         let text = |bytes| String::from_utf8(bytes).expect("text");
         (output.status.code(), text(output.stdout), text(output.stderr))
     };
-    for (rate_limit, expected) in [(None, "500\n"), (Some(""), "500\n"), (Some("1"), "1\n"), (Some("100"), "100\n")] {
-        assert_eq!(start(rate_limit), (Some(0), expected.to_owned(), String::new()), "{rate_limit:?}");
+    for (rate_limit, expected) in
+        [(None, "500\n"), (Some(""), "500\n"), (Some("1"), "1\n"), (Some("100"), "100\n")]
+    {
+        assert_eq!(
+            start(rate_limit),
+            (Some(0), expected.to_owned(), String::new()),
+            "{rate_limit:?}"
+        );
     }
     for wrong in ["0", "-1", "1.5", "many", " ", "5r/s", "99999999999999999999"] {
         let (code, _, said) = start(Some(wrong));
@@ -512,18 +608,30 @@ fn problem(answer: &Answer, status: u16, instance: &str) -> Value {
         (&"about:blank".into(), &status.into(), &instance.into())
     );
     assert_eq!(problem["request_id"], answer.header("x-request-id"));
-    assert!(["title", "detail"].iter().all(|name| problem[name].as_str().is_some_and(|text| !text.is_empty())), "{problem}");
+    assert!(
+        ["title", "detail"]
+            .iter()
+            .all(|name| problem[name].as_str().is_some_and(|text| !text.is_empty())),
+        "{problem}"
+    );
     problem
 }
 
 #[tokio::test]
 async fn its_own_errors_are_problem_documents() {
-    let Some(nginx) = Nginx::start_with(&[free_address(), free_address()], "kubernetes", 1).await else { return };
+    let Some(nginx) = Nginx::start_with(&[free_address(), free_address()], "kubernetes", 1).await
+    else {
+        return;
+    };
     let answer = nginx.get("/api/kubernetes?a=%22").await;
     problem(&answer, 502, "/api/kubernetes");
     assert_eq!(answer.header("retry-after"), "2");
     problem(&nginx.get("/.problem").await, 404, "/.problem");
-    problem(&nginx.request(Method::GET, "/api/x", &[("x-long", &"a".repeat(9_000))]).await, 400, "/api/x");
+    problem(
+        &nginx.request(Method::GET, "/api/x", &[("x-long", &"a".repeat(9_000))]).await,
+        400,
+        "/api/x",
+    );
     problem(&nginx.get(&format!("/{}", "a".repeat(9_000))).await, 414, "");
     let body = http_client().post(format!("{}/update_cache", nginx.url)).body(vec![b'a'; 20_000]);
     let body = body.send().await.expect("an answer");
@@ -538,8 +646,11 @@ async fn its_own_errors_are_problem_documents() {
     }
     problem(&limited, 429, "/db/x");
     assert_eq!(limited.header("retry-after"), "1");
-    // A path that would break the document is left out of it; one that breaks HTTP still gets a document.
-    for request in ["GET /\"\\ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "GET / HTTP/1.1\r\n\r\n"] {
+    // A path that would break the document is left out of it; one that breaks HTTP still gets a
+    // document.
+    for request in
+        ["GET /\"\\ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "GET / HTTP/1.1\r\n\r\n"]
+    {
         let answer = nginx.raw(request).await;
         let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
         assert!(head.contains("application/problem+json") && !head.contains("nginx/"), "{head}");
@@ -554,17 +665,28 @@ async fn request_ids_go_all_the_way_and_only_harmless_ones() {
     nginx.request(Method::GET, "/topics", &[("x-request-id", "from-Client-1")]).await;
     assert_eq!(a.last_header("x-request-id").expect("passed on"), "from-Client-1");
     let entry = nginx.logged(|entry| entry["request_id"] == "from-Client-1").await;
-    assert_eq!((&entry["uri"], &entry["status"], &entry["upstream_status"]), (&"/topics".into(), &200.into(), &"200".into()));
+    assert_eq!(
+        (&entry["uri"], &entry["status"], &entry["upstream_status"]),
+        (&"/topics".into(), &200.into(), &"200".into())
+    );
     assert_eq!(entry["upstream"], a.address.to_string());
     for harmful in ["", "a b", "a\"b", "a_b", "{}", &"a".repeat(65)] {
         nginx.request(Method::GET, "/topics", &[("x-request-id", harmful)]).await;
         let id = a.last_header("x-request-id").expect("its own");
         let parts: Vec<&str> = id.to_str().expect("text").split('-').collect();
-        let has_digits = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-        assert!(parts.len() == 3 && parts.iter().all(has_digits), "time, connection, request: {id:?}");
+        let has_digits =
+            |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        assert!(
+            parts.len() == 3 && parts.iter().all(has_digits),
+            "time, connection, request: {id:?}"
+        );
     }
-    let ids: BTreeSet<String> =
-        join_all((0..50).map(async |_| nginx.get("/topics").await.header("x-request-id").to_owned())).await.into_iter().collect();
+    let ids: BTreeSet<String> = join_all(
+        (0..50).map(async |_| nginx.get("/topics").await.header("x-request-id").to_owned()),
+    )
+    .await
+    .into_iter()
+    .collect();
     assert_eq!(ids.len(), 50);
     assert_eq!(a.last_header("x-forwarded-for").expect("passed on"), "127.0.0.1");
 }
@@ -572,7 +694,11 @@ async fn request_ids_go_all_the_way_and_only_harmless_ones() {
 #[tokio::test]
 async fn only_the_database_and_strange_topics_are_limited() {
     let replica = Replica::start().await;
-    let Some(nginx) = Nginx::start_with(&[replica.address], "kubernetes, mcp:complete ,3d", 1).await else { return };
+    let Some(nginx) =
+        Nginx::start_with(&[replica.address], "kubernetes, mcp:complete ,3d", 1).await
+    else {
+        return;
+    };
     let refused = async |path: &str| {
         let mut refused = 0;
         for _ in 0..8 {
@@ -594,9 +720,14 @@ async fn only_the_database_and_strange_topics_are_limited() {
     ] {
         assert_eq!(refused(free).await, 0, "{free}");
     }
-    for limited in
-        ["/api/popularity", "/api/kubernete", "/api/kubernetes-mcp", "/api/activity/x", "/db/kubernetes", "//db/popularity/mcp"]
-    {
+    for limited in [
+        "/api/popularity",
+        "/api/kubernete",
+        "/api/kubernetes-mcp",
+        "/api/activity/x",
+        "/db/kubernetes",
+        "//db/popularity/mcp",
+    ] {
         assert!(refused(limited).await > 0, "{limited}");
     }
 }
@@ -639,9 +770,16 @@ async fn maintenance_wants_the_token_under_every_spelling() {
             for path in [path.to_owned(), path.to_ascii_uppercase()] {
                 let target = spelling.replace("PATH", &path);
                 for method in ["GET", "POST", "HEAD", "PUT"] {
-                    let answer = nginx.raw(&format!("{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")).await;
+                    let answer = nginx
+                        .raw(&format!(
+                            "{method} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+                        ))
+                        .await;
                     let status = answer.split(' ').nth(1).unwrap_or_default();
-                    assert!(["400", "401", "404", "405"].contains(&status), "{method} {target}: {answer}");
+                    assert!(
+                        ["400", "401", "404", "405"].contains(&status),
+                        "{method} {target}: {answer}"
+                    );
                 }
             }
         }

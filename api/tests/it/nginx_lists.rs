@@ -30,14 +30,17 @@ fn version(answer: &Answer) -> usize {
     answer.header("x-version").parse().unwrap_or_else(|error| panic!("{error}: {answer:?}"))
 }
 
-/// A service behind nginx, whose clock is in the past, so that nginx keeps nothing, or in the future, so that it asks once.
+/// A service behind nginx, whose clock is in the past, so that nginx keeps nothing, or in the
+/// future, so that it asks once.
 async fn service_behind_nginx(kept: bool) -> Option<(Mirror, Nginx)> {
     let mirror = Mirror::refreshed(World::generate(700, 7, "kubernetes")).await;
     if kept {
         mirror.clock.advance(TimeDelta::days(365 * 50));
         mirror.refresh("kubernetes").await;
     }
-    let nginx = Nginx::start(&[mirror.url.trim_start_matches("http://").parse().expect("an address")]).await?;
+    let nginx =
+        Nginx::start(&[mirror.url.trim_start_matches("http://").parse().expect("an address")])
+            .await?;
     Some((mirror, nginx))
 }
 
@@ -48,7 +51,8 @@ async fn are_what_the_service_would_answer() {
         let etags: Vec<String> = {
             let mut etags = Vec::new();
             for encoding in ["identity", "gzip", "br"] {
-                let answer = mirror.get_with("/api/kubernetes", &[("accept-encoding", encoding)]).await;
+                let answer =
+                    mirror.get_with("/api/kubernetes", &[("accept-encoding", encoding)]).await;
                 etags.push(answer.header("etag").to_owned());
             }
             etags
@@ -72,10 +76,17 @@ async fn are_what_the_service_would_answer() {
         for etag in &etags {
             conditions.push(vec![("if-none-match", etag.clone())]);
             conditions.push(vec![("if-none-match", format!("W/{etag}"))]);
-            conditions.push(vec![("if-none-match", etag.clone()), ("if-modified-since", "Fri, 01 Jan 2010 00:00:00 GMT".into())]);
+            conditions.push(vec![
+                ("if-none-match", etag.clone()),
+                ("if-modified-since", "Fri, 01 Jan 2010 00:00:00 GMT".into()),
+            ]);
         }
-        for path in ["/api/kubernetes", "//api/popularity/kubernetes/", "/api/activity/kubernetes?a=b", "/db/activity/kubernetes"]
-        {
+        for path in [
+            "/api/kubernetes",
+            "//api/popularity/kubernetes/",
+            "/api/activity/kubernetes?a=b",
+            "/db/activity/kubernetes",
+        ] {
             for encoding in ["", "gzip", "br"] {
                 nginx.request(Method::GET, path, &[("accept-encoding", encoding)]).await;
                 for condition in &conditions {
@@ -85,20 +96,29 @@ async fn are_what_the_service_would_answer() {
                         let what = format!("{method} {path} {headers:?}, kept: {kept}");
                         let direct = mirror.request(method.clone(), path, &headers).await;
                         let proxied = nginx.request(method, path, &headers).await;
-                        assert_eq!((proxied.status, &proxied.body), (direct.status, &direct.body), "{what}");
+                        assert_eq!(
+                            (proxied.status, &proxied.body),
+                            (direct.status, &direct.body),
+                            "{what}"
+                        );
                         for name in direct.headers.keys().map(|name| name.as_str()) {
                             let mut expected = direct.all(name);
                             match name {
                                 "date" | "x-request-id" => continue,
                                 // That a 304 has none is for HTTP's libraries to say.
-                                "content-length" if direct.status == StatusCode::NOT_MODIFIED => continue,
+                                "content-length" if direct.status == StatusCode::NOT_MODIFIED => {
+                                    continue;
+                                }
                                 // For nginx itself.
                                 "x-accel-expires" => expected.clear(),
-                                // nginx tells of itself in a second line, if it was asked for an answer of its own.
-                                "cache-status" if proxied.all(name).len() == 2 => expected.push(match kept {
-                                    true => "nginx; hit",
-                                    false => "nginx; fwd=stale",
-                                }),
+                                // nginx tells of itself in a second line, if it was asked for an
+                                // answer of its own.
+                                "cache-status" if proxied.all(name).len() == 2 => {
+                                    expected.push(match kept {
+                                        true => "nginx; hit",
+                                        false => "nginx; fwd=stale",
+                                    })
+                                }
                                 _ => {}
                             }
                             assert_eq!(proxied.all(name), expected, "{name} of {what}");
@@ -108,7 +128,10 @@ async fn are_what_the_service_would_answer() {
             }
         }
         let hit = nginx.get("/api/kubernetes").await;
-        assert_eq!(hit.all("cache-status"), ["memory; hit", if kept { "nginx; hit" } else { "nginx; fwd=stale" }]);
+        assert_eq!(
+            hit.all("cache-status"),
+            ["memory; hit", if kept { "nginx; hit" } else { "nginx; fwd=stale" }]
+        );
     }
 }
 
@@ -125,10 +148,20 @@ async fn a_copy_that_nginx_can_judge_is_not_sent_on() {
     for encoding in ["identity", "gzip", "br"] {
         let accept = ("accept-encoding", encoding);
         let list = mirror.get_with("/api/kubernetes", &[accept]).await;
-        assert!(is_kept(&nginx, &[accept, ("if-none-match", list.header("etag"))]).await, "{encoding}");
-        assert!(is_kept(&nginx, &[accept, ("if-modified-since", list.header("last-modified"))]).await, "{encoding}");
+        assert!(
+            is_kept(&nginx, &[accept, ("if-none-match", list.header("etag"))]).await,
+            "{encoding}"
+        );
+        assert!(
+            is_kept(&nginx, &[accept, ("if-modified-since", list.header("last-modified"))]).await,
+            "{encoding}"
+        );
         let other = if encoding == "br" { "gzip" } else { "br" };
-        assert!(!is_kept(&nginx, &[("accept-encoding", other), ("if-none-match", list.header("etag"))]).await, "{encoding}");
+        assert!(
+            !is_kept(&nginx, &[("accept-encoding", other), ("if-none-match", list.header("etag"))])
+                .await,
+            "{encoding}"
+        );
     }
 }
 
@@ -176,7 +209,11 @@ async fn never_come_in_an_encoding_that_the_client_refused() {
         let headers = [("accept-encoding", accept)];
         let direct = mirror.get_with("/api/kubernetes", &headers).await;
         let proxied = nginx.request(Method::GET, "/api/kubernetes", &headers).await;
-        assert_eq!(proxied.header("content-encoding"), direct.header("content-encoding"), "{accept:?}");
+        assert_eq!(
+            proxied.header("content-encoding"),
+            direct.header("content-encoding"),
+            "{accept:?}"
+        );
         assert_eq!(proxied.body, direct.body, "{accept:?}");
     }
     // Over two lines; an older nginx reads only the first, if it answers itself.
@@ -187,7 +224,9 @@ async fn never_come_in_an_encoding_that_the_client_refused() {
         (["deflate", "gzip"], &["gzip", ""]),
         (["gzip;q=0", "br"], &["br"]),
     ] {
-        let answer = nginx.request(Method::GET, "/api/kubernetes", &lines.map(|line| ("accept-encoding", line))).await;
+        let answer = nginx
+            .request(Method::GET, "/api/kubernetes", &lines.map(|line| ("accept-encoding", line)))
+            .await;
         assert!(accepted.contains(&answer.header("content-encoding")), "{lines:?}: {answer:?}");
     }
 }
@@ -199,8 +238,13 @@ async fn are_kept_once_for_each_encoding_whatever_clients_send() {
     assert_eq!(before, 0);
     for number in 0..300 {
         let (odd, query) = (format!("x-{number}"), format!("?q={number}&{number}"));
-        let spelling =
-            ["/api/kubernetes", "//api///kubernetes", "/api/kubernetes//", "/api/x/../kubernetes", "/api/%6bubernetes"];
+        let spelling = [
+            "/api/kubernetes",
+            "//api///kubernetes",
+            "/api/kubernetes//",
+            "/api/x/../kubernetes",
+            "/api/%6bubernetes",
+        ];
         let path = format!("{}{query}", spelling[number % spelling.len()]);
         for accept in [
             format!("gzip, {odd}"),
@@ -219,15 +263,25 @@ async fn are_kept_once_for_each_encoding_whatever_clients_send() {
             ];
             let headers = &headers[..if number % 2 == 0 { 5 } else { 6 }];
             let answer = nginx.request(Method::GET, &path, headers).await;
-            // What the service itself does not take is still only one of these, since nginx sends one spelling on.
+            // What the service itself does not take is still only one of these, since nginx sends
+            // one spelling on.
             assert!([StatusCode::OK, StatusCode::NOT_FOUND].contains(&answer.status), "{path}");
         }
     }
     assert_eq!(nginx.kept().0, 3, "identity, gzip and br of one list");
     // Not trusted to be a list of its own.
-    for path in ["/api/KUBERNETES", "/api/kubernetes%0a", "/api/kubernetes%00", "/api/kubernetes;a", "/api/a%2fkubernetes"] {
+    for path in [
+        "/api/KUBERNETES",
+        "/api/kubernetes%0a",
+        "/api/kubernetes%00",
+        "/api/kubernetes;a",
+        "/api/a%2fkubernetes",
+    ] {
         let (direct, proxied) = (mirror.get(path).await, nginx.get(path).await);
-        assert!(proxied.status == direct.status || proxied.status == StatusCode::BAD_REQUEST, "{path}: {proxied:?}");
+        assert!(
+            proxied.status == direct.status || proxied.status == StatusCode::BAD_REQUEST,
+            "{path}: {proxied:?}"
+        );
     }
     assert_eq!(nginx.kept().0, 3);
     for path in ["/api/popularity/kubernetes", "/api/popularity%2fkubernetes"] {
@@ -262,7 +316,11 @@ async fn are_asked_for_once_a_second() {
         answers += 1;
     }
     let seconds = usize::try_from(started.elapsed().as_secs()).expect("few") + 2;
-    assert!((2..=seconds).contains(&replica.requests()), "{} requests for {answers} answers", replica.requests());
+    assert!(
+        (2..=seconds).contains(&replica.requests()),
+        "{} requests for {answers} answers",
+        replica.requests()
+    );
     assert!(answers > 2 * seconds, "only {answers} answers");
 }
 
@@ -296,10 +354,16 @@ async fn after_a_time_without_readers_are_new_for_the_first_and_for_all_at_once(
         let mut readers = tokio::task::JoinSet::new();
         for _ in 0..20 {
             let (http, url) = (http_client(), format!("{}/api/kubernetes", nginx.url));
-            readers.spawn(async move { http.get(url).send().await.expect("an answer").headers()["x-version"].clone() });
+            readers.spawn(async move {
+                http.get(url).send().await.expect("an answer").headers()["x-version"].clone()
+            });
         }
-        let versions: BTreeSet<String> =
-            readers.join_all().await.iter().map(|version| version.to_str().expect("text").to_owned()).collect();
+        let versions: BTreeSet<String> = readers
+            .join_all()
+            .await
+            .iter()
+            .map(|version| version.to_str().expect("text").to_owned())
+            .collect();
         assert_eq!(versions, BTreeSet::from([round.to_string()]));
     }
 }
@@ -355,12 +419,17 @@ async fn that_nginx_has_outlive_their_replicas() {
         for _ in 0..3 {
             let answer = nginx.get("/api/kubernetes").await;
             assert_eq!((answer.status, version(&answer)), (StatusCode::OK, 1), "{fault}");
-            assert_eq!(answer.header("cache-status"), "nginx; hit; detail=stale-if-error", "{fault}");
+            assert_eq!(
+                answer.header("cache-status"),
+                "nginx; hit; detail=stale-if-error",
+                "{fault}"
+            );
         }
         replica.heals();
         replica.takes(Duration::ZERO);
         // A replica that failed is left alone for two seconds.
-        eventually(5, "the new list", async || version(&nginx.get("/api/kubernetes").await) == 2).await;
+        eventually(5, "the new list", async || version(&nginx.get("/api/kubernetes").await) == 2)
+            .await;
     }
 }
 
@@ -379,7 +448,11 @@ async fn refusals_are_not_kept_and_not_hidden() {
     assert_eq!(nginx.get("/api/kubernetes").await.status, StatusCode::OK);
     replica.answers_with(404);
     next_second().await;
-    assert_eq!(nginx.get("/api/kubernetes").await.status, StatusCode::NOT_FOUND, "the topic was forgotten");
+    assert_eq!(
+        nginx.get("/api/kubernetes").await.status,
+        StatusCode::NOT_FOUND,
+        "the topic was forgotten"
+    );
 }
 
 #[tokio::test]
@@ -417,8 +490,16 @@ async fn and_nothing_else_are_kept() {
 #[tokio::test]
 async fn carry_their_own_requests_id_and_nobody_elses_headers() {
     let Some((replica, nginx)) = replica_behind_nginx(&[]).await else { return };
-    let strange: Headers = &[("x-request-id", "first"), ("authorization", "Bearer a"), ("cookie", "a=b"), ("x-odd", "1")];
-    assert_eq!(nginx.request(Method::GET, "/api/kubernetes", strange).await.all("x-request-id"), ["first"]);
+    let strange: Headers = &[
+        ("x-request-id", "first"),
+        ("authorization", "Bearer a"),
+        ("cookie", "a=b"),
+        ("x-odd", "1"),
+    ];
+    assert_eq!(
+        nginx.request(Method::GET, "/api/kubernetes", strange).await.all("x-request-id"),
+        ["first"]
+    );
     assert_eq!(replica.last_header("x-request-id").expect("passed on"), "first");
     for name in ["authorization", "cookie", "x-odd"] {
         assert_eq!(replica.last_header(name), None);

@@ -11,13 +11,18 @@ async fn are_fetched_once_however_many_ask() {
     let mirror = Mirror::start(World::generate(450, 7, "mcp")).await;
     mirror.stub.world().settings.latency_millis = 30;
     let paths = ["/api/mcp", "/api/popularity/mcp", "/api/activity/mcp"];
-    let answers = futures_util::future::join_all((0..30).map(|index| mirror.get(paths[index % 3]))).await;
+    let answers =
+        futures_util::future::join_all((0..30).map(|index| mirror.get(paths[index % 3]))).await;
     let expected = mirror.expected("mcp");
     for (index, answer) in answers.iter().enumerate() {
         assert_eq!(answer.ids(), expected[index % 3]);
         assert_eq!(answer.header("x-complete"), "true");
     }
-    assert_eq!(mirror.stub.world().counters.searches, 5, "one query of five pages fills all three lists");
+    assert_eq!(
+        mirror.stub.world().counters.searches,
+        5,
+        "one query of five pages fills all three lists"
+    );
 }
 
 #[tokio::test]
@@ -27,7 +32,11 @@ async fn large_ones_have_a_list_as_soon_as_best_match_is_read() {
     mirror.stub.world().faults.push(slow);
     let answer = mirror.get("/api/mcp").await;
     assert_eq!(answer.ids(), mirror.expected("mcp")[0]);
-    assert_eq!((answer.header("x-complete"), answer.header("x-refreshed-at")), ("false", ""), "the rest is being read");
+    assert_eq!(
+        (answer.header("x-complete"), answer.header("x-refreshed-at")),
+        ("false", ""),
+        "the rest is being read"
+    );
 }
 
 #[tokio::test]
@@ -53,7 +62,10 @@ async fn are_ten_new_ones_an_hour_at_most() {
         assert_eq!(mirror.get(&format!("/api/topic-{index}")).await.status, StatusCode::OK);
     }
     let refused = mirror.get("/api/topic-10").await;
-    assert_eq!((refused.status, refused.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, "3600"));
+    assert_eq!(
+        (refused.status, refused.header("retry-after")),
+        (StatusCode::SERVICE_UNAVAILABLE, "3600")
+    );
     assert!(refused.text().contains("10 new topics an hour"), "{}", refused.text());
     assert_eq!(mirror.get("/api/topic-3").await.status, StatusCode::OK, "known ones are served");
     mirror.clock.advance(TimeDelta::minutes(61));
@@ -70,9 +82,16 @@ async fn are_a_hundred_at_most() {
         }
     }
     let refused = mirror.get("/api/topic-100").await;
-    assert_eq!((refused.status, refused.header("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, "3600"));
+    assert_eq!(
+        (refused.status, refused.header("retry-after")),
+        (StatusCode::SERVICE_UNAVAILABLE, "3600")
+    );
     assert!(refused.text().contains("100 topics are kept on demand"), "{}", refused.text());
-    assert_eq!(mirror.get("/topics").await.json().as_array().map(Vec::len), Some(101), "and the configured one");
+    assert_eq!(
+        mirror.get("/topics").await.json().as_array().map(Vec::len),
+        Some(101),
+        "and the configured one"
+    );
 }
 
 #[tokio::test]
@@ -90,7 +109,8 @@ async fn are_forgotten_when_nobody_reads_them() {
         assert_eq!(mirror.get("/update_cache").await.status, StatusCode::OK);
     }
     let topics = mirror.get("/topics").await.json();
-    let topics: Vec<_> = topics.as_array().expect("topics").iter().map(|topic| topic["topic"].clone()).collect();
+    let topics: Vec<_> =
+        topics.as_array().expect("topics").iter().map(|topic| topic["topic"].clone()).collect();
     assert_eq!(topics, ["kubernetes", "read"]);
 }
 
@@ -113,10 +133,17 @@ async fn that_github_refuses_say_why_and_are_not_asked_for_at_once_again() {
 #[tokio::test]
 async fn still_being_fetched_say_how_far() {
     let mirror = Mirror::start(World::generate(700, 7, "mcp")).await;
-    mirror.stub.world().faults.push(github_stub::Fault::from(FaultKind::Slow { millis: 60_000 }).on("best-match", 3));
+    mirror
+        .stub
+        .world()
+        .faults
+        .push(github_stub::Fault::from(FaultKind::Slow { millis: 60_000 }).on("best-match", 3));
     let answer = mirror.get("/api/mcp").await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(!answer.header("retry-after").is_empty());
     let detail = answer.json()["detail"].to_string();
-    assert!(detail.contains("mcp is being fetched from GitHub: 2 of about 15 requests done"), "{detail}");
+    assert!(
+        detail.contains("mcp is being fetched from GitHub: 2 of about 15 requests done"),
+        "{detail}"
+    );
 }

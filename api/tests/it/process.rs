@@ -18,7 +18,10 @@ use crate::databases;
 pub(crate) fn api(folder: &TempDir, settings: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_api"));
     command.env_clear().current_dir(folder).kill_on_drop(true);
-    command.env("LISTEN_ADDR", "127.0.0.1:0").env("LOG_FORMAT", "json").envs(settings.iter().copied());
+    command
+        .env("LISTEN_ADDR", "127.0.0.1:0")
+        .env("LOG_FORMAT", "json")
+        .envs(settings.iter().copied());
     command
 }
 
@@ -42,7 +45,11 @@ impl Running {
         let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
         let mut log = String::new();
         loop {
-            let line = lines.next_line().await.expect("a log").unwrap_or_else(|| panic!("it ended: {log}"));
+            let line = lines
+                .next_line()
+                .await
+                .expect("a log")
+                .unwrap_or_else(|| panic!("it ended: {log}"));
             log.extend([line.as_str(), "\n"]);
             let entry: Value = serde_json::from_str(&line).unwrap_or_default();
             if let Some(address) = entry["address"].as_str() {
@@ -65,7 +72,8 @@ impl Running {
 
     pub(crate) fn signal(&self, signal: &str) {
         let pid = self.child.id().expect("it runs").to_string();
-        let sent = std::process::Command::new("kill").args([signal, &pid]).status().expect("kill runs");
+        let sent =
+            std::process::Command::new("kill").args([signal, &pid]).status().expect("kill runs");
         assert!(sent.success());
     }
 
@@ -83,11 +91,20 @@ pub(crate) async fn stub(world: World) -> Stub {
 #[tokio::test]
 async fn wrong_settings_are_told_all_at_once() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut command = api(&folder, &[("TOPICS", "not ok"), ("GITHUB_TOKEN", "hunter2 hunter2"), ("SCHEDULER", "x")]);
+    let mut command = api(
+        &folder,
+        &[("TOPICS", "not ok"), ("GITHUB_TOKEN", "hunter2 hunter2"), ("SCHEDULER", "x")],
+    );
     command.args(["--refresh-schedule", "often", "serve"]);
     let (code, _, stderr) = output(command).await;
     assert_eq!(code, 2, "{stderr}");
-    for expected in ["4 settings are wrong", "TOPICS", "GITHUB_TOKEN", "SCHEDULER", "REFRESH_SCHEDULE: \"often\""] {
+    for expected in [
+        "4 settings are wrong",
+        "TOPICS",
+        "GITHUB_TOKEN",
+        "SCHEDULER",
+        "REFRESH_SCHEDULE: \"often\"",
+    ] {
         assert!(stderr.contains(expected), "{expected} in {stderr}");
     }
     assert!(!stderr.contains("hunter2"));
@@ -118,7 +135,10 @@ async fn the_flag_wins_over_the_environment() {
     command.args(["bootstrap", "--data-dir", "from-flag"]);
     let (code, stdout, stderr) = output(command).await;
     assert_eq!((code, stdout.as_str()), (0, "the schema is there\n"), "{stderr}");
-    assert!(folder.path().join("from-flag/mirror.sqlite").exists() && !folder.path().join("from-environment").exists());
+    assert!(
+        folder.path().join("from-flag/mirror.sqlite").exists()
+            && !folder.path().join("from-environment").exists()
+    );
 }
 
 #[tokio::test]
@@ -139,7 +159,10 @@ async fn the_command_line_refreshes_and_shows_how_far() {
     command.arg("refresh");
     let (code, _, stderr) = output(command).await;
     assert_eq!(code, 1);
-    assert!(stderr.lines().last().is_some_and(|line| line.contains("the refresh failed: kubernetes: ")), "{stderr}");
+    assert!(
+        stderr.lines().last().is_some_and(|line| line.contains("the refresh failed: kubernetes: ")),
+        "{stderr}"
+    );
     let mut command = api(&folder, &settings);
     command.args(["refresh", "not_a_topic"]);
     assert_eq!(output(command).await.0, 2);
@@ -170,13 +193,26 @@ async fn version_and_health_can_be_asked_for() {
 async fn metrics_stand_on_a_listener_of_their_own() {
     let stub = stub(World::generate(10, 7, "kubernetes")).await;
     let folder = tempfile::tempdir().expect("a folder");
-    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address").to_string();
-    let settings = [("GITHUB_API_URL", &*stub.url()), ("METRICS_ADDR", &free), ("SCHEDULER", "external")];
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .expect("a free port")
+        .local_addr()
+        .expect("an address")
+        .to_string();
+    let settings =
+        [("GITHUB_API_URL", &*stub.url()), ("METRICS_ADDR", &free), ("SCHEDULER", "external")];
     let running = Running::start(api(&folder, &settings)).await;
     running.get("/api/kubernetes").await;
     assert_eq!(running.get("/metrics").await.0, StatusCode::NOT_FOUND);
-    let metrics = reqwest::get(format!("http://{free}/metrics")).await.expect("an answer").text().await.expect("a body");
-    assert!(metrics.contains("http_requests_total{route=\"/api/{topic}\",status=\"200\"} 1"), "{metrics}");
+    let metrics = reqwest::get(format!("http://{free}/metrics"))
+        .await
+        .expect("an answer")
+        .text()
+        .await
+        .expect("a body");
+    assert!(
+        metrics.contains("http_requests_total{route=\"/api/{topic}\",status=\"200\"} 1"),
+        "{metrics}"
+    );
 }
 
 #[tokio::test]
@@ -194,8 +230,11 @@ async fn without_github_it_lives_and_says_why() {
     running.signal("-TERM");
     let (status, log) = running.ended().await;
     assert_eq!(status.code(), Some(0));
-    let told =
-        |line: &&str| line.contains("kubernetes has no list yet") && line.contains("next try at") && line.contains("make demo");
+    let told = |line: &&str| {
+        line.contains("kubernetes has no list yet")
+            && line.contains("next try at")
+            && line.contains("make demo")
+    };
     assert_eq!(log.lines().filter(told).count(), 1, "{log}");
 }
 
@@ -225,7 +264,10 @@ async fn killed_in_mid_refresh_it_serves_the_old_lists_and_finishes() {
     let (status, lists) = running.get("/api/popularity/kubernetes").await;
     assert_eq!(status, StatusCode::OK, "at once");
     // Pages of the dead run are stored already: either is a whole list.
-    assert_eq!(serde_json::from_str::<Value>(&lists).expect("JSON").as_array().map(Vec::len), Some(500));
+    assert_eq!(
+        serde_json::from_str::<Value>(&lists).expect("JSON").as_array().map(Vec::len),
+        Some(500)
+    );
     assert_ne!((lists.len(), lists == old), (0, true), "the new count was stored before the kill");
     // The lease of the dead ends within 20 s; then the refresh is finished.
     assert_eq!(running.get("/update_cache").await.0, StatusCode::OK);
@@ -239,7 +281,11 @@ async fn a_holder_killed_in_mid_refresh_is_replaced_by_the_other() {
     let Some(database) = databases::postgres() else { return };
     let stub = stub(World::generate(700, 7, "kubernetes")).await;
     let folder = tempfile::tempdir().expect("a folder");
-    let settings = [("GITHUB_API_URL", &*stub.url()), ("SCHEDULER", "external"), ("DATABASE_URL", &*database.setting())];
+    let settings = [
+        ("GITHUB_API_URL", &*stub.url()),
+        ("SCHEDULER", "external"),
+        ("DATABASE_URL", &*database.setting()),
+    ];
     let mut holder = Running::start(api(&folder, &settings)).await;
     let other = Running::start(api(&folder, &settings)).await;
     assert_eq!(holder.get("/bootstrap_db").await.0, StatusCode::OK);
@@ -253,13 +299,27 @@ async fn a_holder_killed_in_mid_refresh_is_replaced_by_the_other() {
     holder.child.wait().await.expect("it ends");
     assert!(held.await.expect("no panic").is_err());
 
-    let answer = tokio::time::timeout(std::time::Duration::from_secs(60), waiting).await.expect("in a minute");
-    let report: Value = answer.expect("no panic").expect("an answer").json().await.expect("a report");
-    assert_eq!((&report["complete"], &report["topics"][0]["complete"]), (&true.into(), &true.into()), "{report}");
+    let answer = tokio::time::timeout(std::time::Duration::from_secs(60), waiting)
+        .await
+        .expect("in a minute");
+    let report: Value =
+        answer.expect("no panic").expect("an answer").json().await.expect("a report");
+    assert_eq!(
+        (&report["complete"], &report["topics"][0]["complete"]),
+        (&true.into(), &true.into()),
+        "{report}"
+    );
     let mut expected = BTreeSet::new();
     for (path, sort) in [("", "best-match"), ("popularity/", "stars"), ("activity/", "updated")] {
-        let list: Value = serde_json::from_str(&other.get(&format!("/api/{path}kubernetes")).await.1).expect("a list");
-        let ids: Vec<_> = list.as_array().expect("a list").iter().map(|item| item["id"].as_u64().expect("an id")).collect();
+        let list: Value =
+            serde_json::from_str(&other.get(&format!("/api/{path}kubernetes")).await.1)
+                .expect("a list");
+        let ids: Vec<_> = list
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|item| item["id"].as_u64().expect("an id"))
+            .collect();
         let world = stub.world().ranked("kubernetes", sort)[..500].to_vec();
         assert_eq!(ids.iter().zip(&world).find(|(own, world)| own != world), None, "{sort}");
         expected.extend(world);
@@ -273,13 +333,18 @@ async fn a_holder_killed_in_mid_refresh_is_replaced_by_the_other() {
 async fn told_to_stop_under_load_it_cuts_no_request() {
     let stub = stub(World::generate(700, 7, "kubernetes")).await;
     let folder = tempfile::tempdir().expect("a folder");
-    let running = Running::start(api(&folder, &[("GITHUB_API_URL", &stub.url()), ("SCHEDULER", "external")])).await;
+    let running =
+        Running::start(api(&folder, &[("GITHUB_API_URL", &stub.url()), ("SCHEDULER", "external")]))
+            .await;
     assert_eq!(running.get("/update_cache").await.0, StatusCode::OK);
     let (answered, stopping) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
     let clients: Vec<_> = (0..16)
         .map(|_| {
-            let (url, answered, stopping) =
-                (format!("{}/api/kubernetes", running.url), Arc::clone(&answered), Arc::clone(&stopping));
+            let (url, answered, stopping) = (
+                format!("{}/api/kubernetes", running.url),
+                Arc::clone(&answered),
+                Arc::clone(&stopping),
+            );
             tokio::spawn(async move {
                 let client = reqwest::Client::new();
                 loop {
@@ -289,9 +354,13 @@ async fn told_to_stop_under_load_it_cuts_no_request() {
                             assert!(bytes.ends_with(b"]"));
                             answered.fetch_add(1, Ordering::Relaxed);
                         }
-                        // Nobody listens any more: the only failure there may be, and only after the signal.
+                        // Nobody listens any more: the only failure there may be, and only after
+                        // the signal.
                         Err(error) => {
-                            assert!(error.is_connect() && stopping.load(Ordering::Relaxed), "{error:?}");
+                            assert!(
+                                error.is_connect() && stopping.load(Ordering::Relaxed),
+                                "{error:?}"
+                            );
                             return;
                         }
                     }
@@ -322,17 +391,24 @@ async fn told_to_stop_in_mid_refresh_it_gives_the_lease_back() {
     assert_eq!(running.get("/update_cache").await.0, StatusCode::OK);
     stub.world().faults.push(Fault::from(FaultKind::Slow { millis: 600_000 }).on("stars", 2));
     let asked = stub.world().counters.searches;
-    let waiting = tokio::spawn(reqwest::get(format!("{}/update_cache?topic=kubernetes", running.url)));
+    let waiting =
+        tokio::spawn(reqwest::get(format!("{}/update_cache?topic=kubernetes", running.url)));
     while stub.world().counters.searches < asked + 7 {
         tokio::task::yield_now().await;
     }
     running.signal("-TERM");
     let answer = waiting.await.expect("no panic").expect("an answer, since it was in flight");
     let report: Value = answer.json().await.expect("a report");
-    assert_eq!((&report["outcome"], &report["reason"]), (&"partial".into(), &"the service is stopping".into()), "{report}");
+    assert_eq!(
+        (&report["outcome"], &report["reason"]),
+        (&"partial".into(), &"the service is stopping".into()),
+        "{report}"
+    );
     let (status, log) = running.ended().await;
     assert_eq!(status.code(), Some(0), "{log}");
 
-    let leases = databases::Database::Sqlite(folder).query("SELECT name FROM leases WHERE owner IS NOT NULL").await;
+    let leases = databases::Database::Sqlite(folder)
+        .query("SELECT name FROM leases WHERE owner IS NOT NULL")
+        .await;
     assert_eq!(leases, Vec::<String>::new());
 }

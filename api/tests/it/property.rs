@@ -1,4 +1,5 @@
-//! Never worse than before, whatever happens: seeded worlds, faults and kills on a clock that jumps.
+//! Never worse than before, whatever happens: seeded worlds, faults and kills on a clock that
+//! jumps.
 //!
 //! `PROPERTY_SEEDS=2000` tries more; `PROPERTY_SEED=123` tries one again.
 
@@ -36,7 +37,8 @@ const ELSEWHERE: &str = "http://127.0.0.1:9";
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_refresh_makes_the_data_worse() {
     set_up_tls();
-    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
+    let number =
+        |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
     let seeds = match number("PROPERTY_SEED") {
         Some(seed) => seed..seed + 1,
         None => 0..number("PROPERTY_SEEDS").unwrap_or(500),
@@ -46,15 +48,19 @@ async fn no_refresh_makes_the_data_worse() {
         let run = tokio::spawn(async move { Simulation::start(seed).await.run().await });
         run.await.unwrap_or_else(|_| panic!("seed {seed}: PROPERTY_SEED={seed} repeats it"))
     });
-    let struck = runs.buffer_unordered(2).fold(BTreeMap::<String, u64>::new(), async |mut all, one| {
-        one.into_iter().for_each(|(kind, times)| *all.entry(kind).or_default() += times);
-        all
-    });
+    let struck =
+        runs.buffer_unordered(2).fold(BTreeMap::<String, u64>::new(), async |mut all, one| {
+            one.into_iter().for_each(|(kind, times)| *all.entry(kind).or_default() += times);
+            all
+        });
     let struck = struck.await;
     // Past the test runner, which keeps what a test that passes prints.
     let _ = writeln!(std::io::stderr(), "faults that struck: {struck:?}");
     if many {
-        let kinds = fault_kinds(&mut fastrand::Rng::with_seed(0)).iter().map(FaultKind::name).collect::<BTreeSet<_>>();
+        let kinds = fault_kinds(&mut fastrand::Rng::with_seed(0))
+            .iter()
+            .map(FaultKind::name)
+            .collect::<BTreeSet<_>>();
         for kind in kinds.into_iter().chain(["kill"]) {
             assert!(struck.get(kind) >= Some(&STRIKES), "{kind} struck too seldom: {struck:?}");
         }
@@ -66,7 +72,10 @@ fn fault_kinds(random: &mut fastrand::Rng) -> Vec<FaultKind> {
     let limited = [403, 429][random.usize(..2)];
     let retry_after = random.bool().then(|| random.u32(1..120));
     vec![
-        FaultKind::PrimaryLimit { status: limited, reset_in: [20, 60, 600, 7_200][random.usize(..4)] },
+        FaultKind::PrimaryLimit {
+            status: limited,
+            reset_in: [20, 60, 600, 7_200][random.usize(..4)],
+        },
         FaultKind::SecondaryLimit { status: limited, retry_after },
         FaultKind::Forbidden,
         FaultKind::Unauthorized,
@@ -110,7 +119,10 @@ struct Observed {
 struct Process(Option<Runtime>);
 
 impl Process {
-    fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+    fn spawn<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
         self.0.as_ref().expect("a running process").spawn(work)
     }
 }
@@ -149,7 +161,9 @@ impl Simulation {
         let (complete, token) = (random.bool(), random.bool());
         let clock = TestClock::new();
         let stub_clock = Arc::clone(&clock);
-        let stub = Stub::start_with_clock(world, Arc::new(move || stub_clock.now())).await.expect("a free port");
+        let stub = Stub::start_with_clock(world, Arc::new(move || stub_clock.now()))
+            .await
+            .expect("a free port");
         let database = databases::sqlite();
         let (process, service) = process(&stub, &database, &clock, complete, token).await;
         let topic = TOPIC.parse().expect("a topic");
@@ -196,7 +210,9 @@ impl Simulation {
             let (stars, suffix) = (self.random.i64(0..100_000), self.random.u32(..));
             let mut world = self.stub.world();
             let mut edit = |id: u64, fields: serde_json::Value| {
-                world.edit(id, fields.as_object().expect("an object").clone()).expect("a valid repository");
+                world
+                    .edit(id, fields.as_object().expect("an object").clone())
+                    .expect("a valid repository");
             };
             match kind {
                 0..6 => world.star(id, stars, now),
@@ -210,8 +226,11 @@ impl Simulation {
                 _ => {
                     world.add_generated(1, u64::from(suffix), TOPIC);
                     let new = world.repositories().last().expect("just added").id;
-                    let fields = json!({ "created_at": stamp, "pushed_at": stamp, "updated_at": stamp });
-                    world.edit(new, fields.as_object().expect("an object").clone()).expect("a valid repository");
+                    let fields =
+                        json!({ "created_at": stamp, "pushed_at": stamp, "updated_at": stamp });
+                    world
+                        .edit(new, fields.as_object().expect("an object").clone())
+                        .expect("a valid repository");
                 }
             }
         }
@@ -251,16 +270,23 @@ impl Simulation {
 
     async fn refresh(&mut self) -> Ended {
         let (service, topic) = (Arc::clone(&self.service), self.topic.clone());
-        let refresh = self.process.spawn(async move { service.refresher.refresh(Some(&topic), Cause::Request).await });
+        let refresh = self
+            .process
+            .spawn(async move { service.refresher.refresh(Some(&topic), Cause::Request).await });
         refresh.await.expect("no panic").expect("a database")
     }
 
-    /// Starts a refresh and kills the process after some of its requests; then there is a new process.
+    /// Starts a refresh and kills the process after some of its requests; then there is a new
+    /// process.
     async fn kill_during_a_refresh(&mut self, before: &Observed) {
         let after = self.random.u64(1..9);
         let (service, topic) = (Arc::clone(&self.service), self.topic.clone());
-        let refresh = self.process.spawn(async move { service.refresher.refresh(Some(&topic), Cause::Request).await.map(drop) });
-        while !refresh.is_finished() && self.stub.world().counters.searches < before.counters.searches + after {
+        let refresh = self.process.spawn(async move {
+            service.refresher.refresh(Some(&topic), Cause::Request).await.map(drop)
+        });
+        while !refresh.is_finished()
+            && self.stub.world().counters.searches < before.counters.searches + after
+        {
             tokio::task::yield_now().await;
         }
         self.kills += u64::from(!refresh.is_finished());
@@ -271,15 +297,23 @@ impl Simulation {
         (self.process, self.service) = (process, service);
         // A limit may have been its last answer, not taken down yet.
         let after = self.observe().await;
-        let limited = struck(before, &after, "primary_limit") + struck(before, &after, "secondary_limit") > 0;
+        let limited =
+            struck(before, &after, "primary_limit") + struck(before, &after, "secondary_limit") > 0;
         self.clock.advance(if limited { TimeDelta::hours(3) } else { TimeDelta::seconds(40) });
     }
 
     async fn observe(&self) -> Observed {
         let state = self.service.store.topic(&self.topic).await.expect("a database");
-        let rows = self.service.store.rows(&self.topic, &Ranking::ALL, self.clock.now()).await.expect("a database");
+        let rows = self
+            .service
+            .store
+            .rows(&self.topic, &Ranking::ALL, self.clock.now())
+            .await
+            .expect("a database");
         let lists = rows.map(|rows| {
-            let ids = rows.lists.iter().map(|list| items(list).iter().map(|item| item["id"].as_u64().expect("an id")).collect());
+            let ids = rows.lists.iter().map(|list| {
+                items(list).iter().map(|item| item["id"].as_u64().expect("an id")).collect()
+            });
             ids.collect::<Vec<_>>().try_into().expect("three lists")
         });
         let kept = self.database.query(
@@ -288,23 +322,37 @@ impl Simulation {
         );
         let rows = kept.await;
         let kept = rows.iter().map(|row| {
-            let [id, stars, updated] = row.splitn(3, ' ').collect::<Vec<_>>().try_into().expect("three columns");
+            let [id, stars, updated] =
+                row.splitn(3, ' ').collect::<Vec<_>>().try_into().expect("three columns");
             let updated: DateTime<Utc> = updated.parse().expect("a date");
             let kept = Kept { stars: stars.parse().expect("stars"), updated: updated.timestamp() };
             (id.parse().expect("an id"), kept)
         });
-        Observed { state, kept: kept.collect(), lists, counters: self.stub.world().counters.clone() }
+        Observed {
+            state,
+            kept: kept.collect(),
+            lists,
+            counters: self.stub.world().counters.clone(),
+        }
     }
 
     /// What is served is whole, in order, and what the database has.
     async fn check_lists(&self, now: &Observed) {
-        let rows = self.service.store.rows(&self.topic, &Ranking::ALL, self.clock.now()).await.expect("a database");
+        let rows = self
+            .service
+            .store
+            .rows(&self.topic, &Ranking::ALL, self.clock.now())
+            .await
+            .expect("a database");
         let Some(rows) = rows else { return };
         for (ranking, list) in Ranking::ALL.iter().zip(&rows.lists) {
             let items = items(list);
             let number = |item: &Value, key: &str| item[key].as_i64().expect("a number");
             let ids: BTreeSet<i64> = items.iter().map(|item| number(item, "id")).collect();
-            assert!(ids.len() == items.len() && items.len() <= 500, "{ranking:?}: an id counts once, and 500 at most");
+            assert!(
+                ids.len() == items.len() && items.len() <= 500,
+                "{ranking:?}: an id counts once, and 500 at most"
+            );
             let sorted = items.is_sorted_by_key(|item| match ranking {
                 Ranking::BestMatch => (0, 0),
                 Ranking::Popularity => (-number(item, "stargazers_count"), number(item, "id")),
@@ -321,22 +369,50 @@ impl Simulation {
             }
         };
         for (ranking, list) in Ranking::ALL.iter().zip(&rows.lists) {
-            assert_eq!(served.lists.list(*ranking).identity.bytes, *list, "{ranking:?}: cache and database agree");
+            assert_eq!(
+                served.lists.list(*ranking).identity.bytes,
+                *list,
+                "{ranking:?}: cache and database agree"
+            );
         }
         let state = now.state.as_ref().expect("tracked");
-        assert_eq!((served.lists.standing.refreshed_at, served.lists.standing.complete), (state.refreshed_at, state.complete));
+        assert_eq!(
+            (served.lists.standing.refreshed_at, served.lists.standing.complete),
+            (state.refreshed_at, state.complete)
+        );
     }
 
-    async fn check_refresh(&self, before: &Observed, after: &Observed, ended: &Ended, began: DateTime<Utc>) {
+    async fn check_refresh(
+        &self,
+        before: &Observed,
+        after: &Observed,
+        ended: &Ended,
+        began: DateTime<Utc>,
+    ) {
         let (counters, report) = (&after.counters, &ended.refresh.report);
-        assert_eq!((counters.over_limit, counters.impatient), (0, 0), "no request beyond a limit or within a pause");
+        assert_eq!(
+            (counters.over_limit, counters.impatient),
+            (0, 0),
+            "no request beyond a limit or within a pause"
+        );
         assert_eq!(counters.unexpected, Vec::<String>::new());
         let requests = i64::try_from(asked(before, after).count()).expect("few");
         assert_eq!(report.requests, requests, "every request is in the report: {report:?}");
-        let entry = self.service.store.refresh(ended.refresh.id).await.expect("a database").expect("an entry");
-        assert_eq!((entry.outcome, &entry.report), (ended.refresh.outcome, report), "the ledger has the report");
+        let entry = self
+            .service
+            .store
+            .refresh(ended.refresh.id)
+            .await
+            .expect("a database")
+            .expect("an entry");
+        assert_eq!(
+            (entry.outcome, &entry.report),
+            (ended.refresh.outcome, report),
+            "the ledger has the report"
+        );
 
-        let (refreshed_before, state) = (before.state.as_ref().and_then(|state| state.refreshed_at), after.state.as_ref());
+        let (refreshed_before, state) =
+            (before.state.as_ref().and_then(|state| state.refreshed_at), after.state.as_ref());
         let refreshed_at = state.and_then(|state| state.refreshed_at);
         if ended.refresh.outcome != Some(Outcome::Complete) {
             assert!(report.reason.is_some(), "it says why: {report:?}");
@@ -344,14 +420,19 @@ impl Simulation {
             assert_eq!(refreshed_at, refreshed_before, "the last complete one's time");
             assert!(!state.is_some_and(|state| state.complete));
             if refreshed_before.is_some() {
-                let best_match = |observed: &Observed| observed.lists.as_ref().map(|lists| lists[0].clone());
+                let best_match =
+                    |observed: &Observed| observed.lists.as_ref().map(|lists| lists[0].clone());
                 assert_eq!(best_match(after), best_match(before), "best match stays: {report:?}");
             }
             return;
         }
-        assert!(refreshed_at.is_some_and(|at| began <= at && at <= self.clock.now()), "{refreshed_at:?}");
+        assert!(
+            refreshed_at.is_some_and(|at| began <= at && at <= self.clock.now()),
+            "{refreshed_at:?}"
+        );
         self.check_losses(before, after);
-        let existing: BTreeSet<u64> = self.stub.world().ranked(TOPIC, "stars").into_iter().collect();
+        let existing: BTreeSet<u64> =
+            self.stub.world().ranked(TOPIC, "stars").into_iter().collect();
         // Where nothing went wrong and nothing is in doubt, the lists are the world's.
         let undisturbed = {
             let world = self.stub.world();
@@ -365,8 +446,10 @@ impl Simulation {
 
     /// Whatever is out is gone, or was overtaken, or GitHub said so when it was asked.
     fn check_losses(&self, before: &Observed, after: &Observed) {
-        let existing: BTreeSet<u64> = self.stub.world().ranked(TOPIC, "stars").into_iter().collect();
-        let lost: Vec<u64> = before.kept.keys().filter(|id| !after.kept.contains_key(id)).copied().collect();
+        let existing: BTreeSet<u64> =
+            self.stub.world().ranked(TOPIC, "stars").into_iter().collect();
+        let lost: Vec<u64> =
+            before.kept.keys().filter(|id| !after.kept.contains_key(id)).copied().collect();
         let mut all = after.kept.clone();
         all.extend(lost.iter().map(|id| (*id, before.kept[id])));
         let places = |rank: fn(&Kept) -> i64| {
@@ -378,7 +461,11 @@ impl Simulation {
         let mut lies = struck(before, after, "not_found") + struck(before, after, "unavailable");
         for id in lost.iter().filter(|id| existing.contains(id)) {
             let earns = self.complete || by_stars.contains(id) || by_update.contains(id);
-            if earns && lies > 0 && asked(before, after).any(|request| request.ends_with(&format!("/repositories/{id}"))) {
+            if earns
+                && lies > 0
+                && asked(before, after)
+                    .any(|request| request.ends_with(&format!("/repositories/{id}")))
+            {
                 lies -= 1;
             } else {
                 assert!(!earns, "{id} exists and earns its place, but is out");
@@ -411,7 +498,8 @@ impl Simulation {
                 return Some(format!("{name} differs"));
             }
         }
-        (self.complete && now.kept.len() != total).then(|| format!("{} are kept of {total}", now.kept.len()))
+        (self.complete && now.kept.len() != total)
+            .then(|| format!("{} are kept of {total}", now.kept.len()))
     }
 
     /// With GitHub well again everything is right again, soon.
@@ -445,7 +533,9 @@ fn struck(before: &Observed, after: &Observed, name: &str) -> u64 {
 
 /// What GitHub was asked between two instants.
 fn asked<'a>(before: &Observed, after: &'a Observed) -> impl Iterator<Item = &'a str> {
-    after.counters.requests[before.counters.requests.len()..].iter().map(|(_, request)| request.as_str())
+    after.counters.requests[before.counters.requests.len()..]
+        .iter()
+        .map(|(_, request)| request.as_str())
 }
 
 fn check_nothing_lost(before: &Observed, after: &Observed) {
@@ -462,8 +552,16 @@ async fn process(
     token: bool,
 ) -> (Process, Arc<Service>) {
     let coverage = if complete { "complete" } else { "top" };
-    let config = config(stub, database, &[("COVERAGE", coverage), ("GITHUB_TOKEN", if token { "some-token" } else { "" })]);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let config = config(
+        stub,
+        database,
+        &[("COVERAGE", coverage), ("GITHUB_TOKEN", if token { "some-token" } else { "" })],
+    );
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let clock = Arc::<TestClock>::clone(clock);
     let service = runtime.spawn(async move {
         let service = Service::new(config, clock).await.expect("a service");

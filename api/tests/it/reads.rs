@@ -25,7 +25,13 @@ async fn over_redis(world: World, settings: &[(&str, &str)]) -> Option<(Mirror, 
     let url = redis.url();
     let settings = [settings, &[("REDIS_URL", &url)]].concat();
     let mirror = Mirror::start_with(world, &settings).await;
-    let listening = async || redis.command(&["PUBSUB", "NUMSUB", "github-topic-mirror:1"]).await.trim_end().ends_with('1');
+    let listening = async || {
+        redis
+            .command(&["PUBSUB", "NUMSUB", "github-topic-mirror:1"])
+            .await
+            .trim_end()
+            .ends_with('1')
+    };
     eventually(5, "it listens to what changes", listening).await;
     Some((mirror, redis))
 }
@@ -73,25 +79,43 @@ impl<C: Cache> Cache for Gate<C> {
 /// One replica has read its rows and is about to fill them in; the other refreshes just then.
 #[tokio::test]
 async fn a_fill_that_a_refresh_has_overtaken_is_harmless() {
-    let (Some(database), Some(redis)) = (databases::postgres(), Redis::start().await) else { return };
+    let (Some(database), Some(redis)) = (databases::postgres(), Redis::start().await) else {
+        return;
+    };
     let url = redis.url();
-    let mirror = Mirror::start_on(database, World::generate(50, 7, "kubernetes"), &[("REDIS_URL", &url)]).await;
+    let mirror =
+        Mirror::start_on(database, World::generate(50, 7, "kubernetes"), &[("REDIS_URL", &url)])
+            .await;
     mirror.refresh("kubernetes").await;
     redis.command(&["FLUSHALL"]).await;
 
-    let connect = || RedisCache::new(url.as_str().into_connection_info().expect("an address")).expect("a cache");
+    let connect = || {
+        RedisCache::new(url.as_str().into_connection_info().expect("an address")).expect("a cache")
+    };
     let (shared, pushes) = connect();
-    let (shared, memory) = (Arc::new(shared), Arc::new(MemoryCache::new(Arc::<TestClock>::clone(&mirror.clock))));
+    let (shared, memory) =
+        (Arc::new(shared), Arc::new(MemoryCache::new(Arc::<TestClock>::clone(&mirror.clock))));
     let (watched, watching) = (Arc::clone(&shared), Arc::clone(&memory));
     tokio::spawn(async move { watched.watch(pushes, &watching).await });
-    let listening = async || redis.command(&["PUBSUB", "NUMSUB", "github-topic-mirror:1"]).await.trim_end().ends_with('2');
+    let listening = async || {
+        redis
+            .command(&["PUBSUB", "NUMSUB", "github-topic-mirror:1"])
+            .await
+            .trim_end()
+            .ends_with('2')
+    };
     eventually(5, "both listen to what changes", listening).await;
-    let gate = Arc::new(Gate { tier: connect().0, reached: Notify::new(), open: Semaphore::new(0) });
+    let gate =
+        Arc::new(Gate { tier: connect().0, reached: Notify::new(), open: Semaphore::new(0) });
     let tiers = Tiers::new(vec![memory, Arc::<Gate<RedisCache>>::clone(&gate)]);
 
     let topic: Topic = "kubernetes".parse().expect("a topic");
     let rows = async || -> Rows {
-        let rows = mirror.service.store.rows(&topic, &api::lists::Ranking::ALL, mirror.service.clock.now()).await;
+        let rows = mirror
+            .service
+            .store
+            .rows(&topic, &api::lists::Ranking::ALL, mirror.service.clock.now())
+            .await;
         rows.expect("a database").expect("a list")
     };
     let old = Lists::build(rows().await).await;
@@ -116,7 +140,9 @@ async fn a_fill_that_a_refresh_has_overtaken_is_harmless() {
 /// Redis has missed a refresh, and a replica knows it.
 #[tokio::test]
 async fn a_list_older_than_what_memory_knows_is_not_served() {
-    let Some((mirror, redis)) = over_redis(World::generate(50, 7, "kubernetes"), &[]).await else { return };
+    let Some((mirror, redis)) = over_redis(World::generate(50, 7, "kubernetes"), &[]).await else {
+        return;
+    };
     let key = "github-topic-mirror:1:{kubernetes}";
     mirror.refresh("kubernetes").await;
     redis.command(&["COPY", key, "old"]).await;
@@ -131,7 +157,9 @@ async fn a_list_older_than_what_memory_knows_is_not_served() {
 
 #[tokio::test]
 async fn many_who_miss_ask_redis_once() {
-    let Some((mirror, redis)) = over_redis(World::generate(500, 7, "kubernetes"), &[]).await else { return };
+    let Some((mirror, redis)) = over_redis(World::generate(500, 7, "kubernetes"), &[]).await else {
+        return;
+    };
     mirror.refresh("kubernetes").await;
     mirror.clock.advance(TimeDelta::seconds(61));
     redis.command(&["CONFIG", "RESETSTAT"]).await;
@@ -159,7 +187,8 @@ async fn topics_that_are_read_from_redis_or_the_database_are_kept() {
             assert_eq!(mirror.get(path).await.status, StatusCode::OK);
             let topic: Topic = path[path.len() - 6..].parse().expect("a topic");
             let noted = async || {
-                let state = mirror.service.store.topic(&topic).await.expect("a database").expect("tracked");
+                let state =
+                    mirror.service.store.topic(&topic).await.expect("a database").expect("tracked");
                 mirror.service.clock.now() - state.last_read_at < TimeDelta::minutes(1)
             };
             eventually(5, "the read is noted", noted).await;
@@ -167,7 +196,8 @@ async fn topics_that_are_read_from_redis_or_the_database_are_kept() {
         assert_eq!(mirror.request(Method::POST, "/update_cache", &[]).await.status, StatusCode::OK);
     }
     let topics = mirror.get("/topics").await.json();
-    let topics: Vec<_> = topics.as_array().expect("topics").iter().map(|topic| topic["topic"].clone()).collect();
+    let topics: Vec<_> =
+        topics.as_array().expect("topics").iter().map(|topic| topic["topic"].clone()).collect();
     assert_eq!(topics, ["kubernetes", "cached", "stored"]);
 }
 
@@ -190,7 +220,12 @@ async fn unknown_topics_are_asked_for_again_after_an_hour_whoever_remembers() {
 async fn a_configured_topic_without_a_list_is_fetched_whatever_strangers_may() {
     let settings = [("ON_DEMAND_TOPICS", "false"), ("SCHEDULER", "external"), ("TOPICS", "mcp")];
     let mirror = Mirror::start_with(World::generate(10, 7, "mcp"), &settings).await;
-    mirror.service.store.forget(&"mcp".parse().expect("a topic"), mirror.service.clock.now()).await.expect("a database");
+    mirror
+        .service
+        .store
+        .forget(&"mcp".parse().expect("a topic"), mirror.service.clock.now())
+        .await
+        .expect("a database");
     assert_eq!(mirror.get("/api/mcp").await.ids().len(), 10);
     assert_eq!(mirror.get("/topics/mcp").await.json()["origin"], "configured");
     assert_eq!(mirror.get("/api/other").await.status, StatusCode::NOT_FOUND);
@@ -199,7 +234,10 @@ async fn a_configured_topic_without_a_list_is_fetched_whatever_strangers_may() {
 /// What a refresh could not tell Redis is told it later, though nobody reads.
 #[tokio::test]
 async fn lists_that_redis_did_not_take_are_offered_again() {
-    let Some((mirror, mut redis)) = over_redis(World::generate(10, 7, "kubernetes"), &[]).await else { return };
+    let Some((mirror, mut redis)) = over_redis(World::generate(10, 7, "kubernetes"), &[]).await
+    else {
+        return;
+    };
     redis.kill().await;
     mirror.refresh("kubernetes").await;
     redis.restart().await;
@@ -212,13 +250,20 @@ async fn lists_that_redis_did_not_take_are_offered_again() {
 
 #[tokio::test]
 async fn a_topic_that_redis_did_not_forget_is_forgotten_later() {
-    let Some((mirror, redis)) = over_redis(World::generate(10, 7, "kubernetes"), &[]).await else { return };
+    let Some((mirror, redis)) = over_redis(World::generate(10, 7, "kubernetes"), &[]).await else {
+        return;
+    };
     mirror.refresh("kubernetes").await;
     redis.signal("-STOP").await;
     let noticed = async || mirror.get("/ready").await.json()["cache"][1]["can_answer"] == false;
     eventually(5, "it notices that Redis does not answer", noticed).await;
-    assert_eq!(mirror.request(Method::DELETE, "/topics/kubernetes", &[]).await.status, StatusCode::NO_CONTENT);
+    assert_eq!(
+        mirror.request(Method::DELETE, "/topics/kubernetes", &[]).await.status,
+        StatusCode::NO_CONTENT
+    );
     redis.signal("-CONT").await;
-    let gone = async || redis.command(&["EXISTS", "github-topic-mirror:1:{kubernetes}"]).await.trim_end() == "0";
+    let gone = async || {
+        redis.command(&["EXISTS", "github-topic-mirror:1:{kubernetes}"]).await.trim_end() == "0"
+    };
     eventually(10, "its lists are gone", gone).await;
 }

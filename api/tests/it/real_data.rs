@@ -30,21 +30,34 @@ async fn every_recorded_repository_survives_the_trip() {
     for (index, repository) in recorded.iter().enumerate() {
         let mut item = repository.item.clone();
         // Searches leave forks out, which is not what is tried here.
-        item.extend([("fork".to_owned(), json!(false)), ("topics".to_owned(), json!([format!("part-{}", index / PER_TOPIC)]))]);
+        item.extend([
+            ("fork".to_owned(), json!(false)),
+            ("topics".to_owned(), json!([format!("part-{}", index / PER_TOPIC)])),
+        ]);
         world.insert(Repository::new(item).expect("still a repository"));
     }
     let mirror = Mirror::start(world).await;
     for (index, part) in recorded.chunks(PER_TOPIC).enumerate() {
         let topic = format!("part-{index}");
         let report = mirror.refresh(&topic).await;
-        assert_eq!((&report["complete"], &report["skipped"]), (&true.into(), &0.into()), "{report}");
+        assert_eq!(
+            (&report["complete"], &report["skipped"]),
+            (&true.into(), &0.into()),
+            "{report}"
+        );
         let list = mirror.get(&format!("/api/{topic}")).await.json();
         let list = list.as_array().expect("a list");
         assert_eq!(list.len(), part.len());
         for repository in part {
-            let shown = list.iter().find(|shown| shown["id"] == repository.id).expect("on the list");
+            let shown =
+                list.iter().find(|shown| shown["id"] == repository.id).expect("on the list");
             for (key, value) in shown.as_object().expect("an object") {
-                assert_eq!(value, repository.item.get(key).unwrap_or(&Value::Null), "{key} of {}", repository.path);
+                assert_eq!(
+                    value,
+                    repository.item.get(key).unwrap_or(&Value::Null),
+                    "{key} of {}",
+                    repository.path
+                );
             }
         }
     }

@@ -24,7 +24,8 @@ fn recordings(file: &str) -> Option<Vec<Value>> {
     Some(text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect())
 }
 
-/// A recorded header's value: what a recording project has made a template of is a time so many seconds from `now`.
+/// A recorded header's value: what a recording project has made a template of is a time so many
+/// seconds from `now`.
 fn value(recorded: &str, now: DateTime<Utc>) -> String {
     if !recorded.starts_with("{{") {
         return recorded.to_owned();
@@ -35,8 +36,13 @@ fn value(recorded: &str, now: DateTime<Utc>) -> String {
         .and_then(|(offset, _)| offset.split_once(' '))
         .unwrap_or(("0", "seconds"));
     let count: i64 = count.parse().expect("a number");
-    let time = now + if unit == "minutes" { TimeDelta::minutes(count) } else { TimeDelta::seconds(count) };
-    if recorded.contains("unix") { time.timestamp().to_string() } else { time.format("%a, %d %b %Y %H:%M:%S GMT").to_string() }
+    let time =
+        now + if unit == "minutes" { TimeDelta::minutes(count) } else { TimeDelta::seconds(count) };
+    if recorded.contains("unix") {
+        time.timestamp().to_string()
+    } else {
+        time.format("%a, %d %b %Y %H:%M:%S GMT").to_string()
+    }
 }
 
 /// The recorded headers, as the server sends them that stands in.
@@ -45,7 +51,9 @@ fn headers(recording: &Value, now: DateTime<Utc>, origin: Option<&str>) -> Heade
     for (name, recorded) in recording["headers"].as_object().expect("headers") {
         let name = name.to_ascii_lowercase();
         // How that one connection sent the body.
-        if ["content-encoding", "transfer-encoding", "content-length", "connection", "date"].contains(&&*name) {
+        if ["content-encoding", "transfer-encoding", "content-length", "connection", "date"]
+            .contains(&&*name)
+        {
             continue;
         }
         let values = recorded.as_array().cloned().unwrap_or_else(|| vec![recorded.clone()]);
@@ -56,7 +64,10 @@ fn headers(recording: &Value, now: DateTime<Utc>, origin: Option<&str>) -> Heade
                     .iter()
                     .fold(value, |value, own| value.replace(own, origin));
             }
-            headers.append(HeaderName::try_from(&name).expect("a name"), HeaderValue::try_from(value).expect("a value"));
+            headers.append(
+                HeaderName::try_from(&name).expect("a name"),
+                HeaderValue::try_from(value).expect("a value"),
+            );
         }
     }
     headers
@@ -76,10 +87,13 @@ async fn ask(recording: &Value, for_ever: bool, own_links: bool) -> Asked {
     let start = clock.now();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let origin = format!("http://{}", listener.local_addr().expect("an address"));
-    let status =
-        StatusCode::from_u16(u16::try_from(recording["status"].as_u64().expect("a status")).expect("short")).expect("one");
+    let status = StatusCode::from_u16(
+        u16::try_from(recording["status"].as_u64().expect("a status")).expect("short"),
+    )
+    .expect("one");
     let headers = headers(recording, start, own_links.then_some(&origin));
-    let body = recording["body"].as_str().map_or_else(|| recording["body"].to_string(), str::to_owned);
+    let body =
+        recording["body"].as_str().map_or_else(|| recording["body"].to_string(), str::to_owned);
     let requests = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&requests);
     let router = axum::Router::new().fallback(async move || {
@@ -102,7 +116,8 @@ async fn search(origin: &str, clock: Arc<TestClock>) -> Result<SearchPage, GitHu
     store.bootstrap().await.expect("a schema");
     let config = GitHubConfig { url: origin.parse().expect("an address"), token: None };
     let patience = Patience { pace: Pace::Scheduled, until: clock.now() + TimeDelta::hours(1) };
-    let github = GitHub::new(&config, Arc::clone(&store), clock, CancellationToken::new()).expect("a client");
+    let github = GitHub::new(&config, Arc::clone(&store), clock, CancellationToken::new())
+        .expect("a client");
     let first = github.first_page("topic:kubernetes", Sort::Stars);
     let page = github.search(&first, patience, &mut Report::default()).await;
     store.close().await;
@@ -118,19 +133,48 @@ async fn every_recorded_page_is_read_whole() {
         let Asked { page, requests, .. } = ask(&recording, true, true).await;
         let page = page.unwrap_or_else(|error| panic!("{named}: {error}"));
         let items = recording["body"]["items"].as_array().expect("items");
-        assert_eq!((page.repositories.len(), page.skipped.len(), requests), (items.len(), 0, 1), "{named}");
-        assert_eq!((&json!(page.total_count), page.incomplete_results), (&recording["body"]["total_count"], false), "{named}");
+        assert_eq!(
+            (page.repositories.len(), page.skipped.len(), requests),
+            (items.len(), 0, 1),
+            "{named}"
+        );
+        assert_eq!(
+            (&json!(page.total_count), page.incomplete_results),
+            (&recording["body"]["total_count"], false),
+            "{named}"
+        );
         for (repository, item) in page.repositories.iter().zip(items) {
-            let read = json!([repository.id, repository.full_name, repository.stargazers_count, repository.language]);
-            assert_eq!(read, json!([item["id"], item["full_name"], item["stargazers_count"], item["language"]]), "{named}");
+            let read = json!([
+                repository.id,
+                repository.full_name,
+                repository.stargazers_count,
+                repository.language
+            ]);
+            assert_eq!(
+                read,
+                json!([item["id"], item["full_name"], item["stargazers_count"], item["language"]]),
+                "{named}"
+            );
         }
-        let link = recording["headers"].as_object().expect("headers").iter().find(|(name, _)| name.eq_ignore_ascii_case("link"));
+        let link = recording["headers"]
+            .as_object()
+            .expect("headers")
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case("link"));
         assert_eq!(page.next.is_some(), link.is_some(), "{named}");
         if link.is_some() {
-            assert!(page.next.is_some_and(|next| next.query_pairs().any(|pair| pair == ("page".into(), "2".into()))), "{named}");
+            assert!(
+                page.next.is_some_and(|next| next
+                    .query_pairs()
+                    .any(|pair| pair == ("page".into(), "2".into()))),
+                "{named}"
+            );
             // As recorded it leads elsewhere, and nobody goes there.
             let foreign = ask(&recording, true, false).await.page;
-            assert!(foreign.is_err_and(|error| error.to_string().contains("another origin")), "{named}");
+            assert!(
+                foreign.is_err_and(|error| error.to_string().contains("another origin")),
+                "{named}"
+            );
         }
     }
 }
@@ -143,7 +187,10 @@ async fn every_recorded_refusal_is_understood() {
         let named = format!("{} of {}", recording["status"], recording["source"]);
         let header = |wanted: &str| {
             let headers = recording["headers"].as_object().expect("headers");
-            headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).and_then(|(_, value)| value.as_str())
+            headers
+                .iter()
+                .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
+                .and_then(|(_, value)| value.as_str())
         };
         let Asked { page, requests, waited } = ask(&recording, false, true).await;
         match recording["status"].as_u64() {
@@ -177,8 +224,13 @@ async fn an_answer_without_end_is_not_read_to_its_end() {
     set_up_tls();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let origin = format!("http://{}", listener.local_addr().expect("an address"));
-    let endless = || futures_util::stream::repeat_with(|| Ok::<_, std::io::Error>(bytes::Bytes::from_static(&[b' '; 1 << 20])));
-    let router = axum::Router::new().fallback(async move || axum::body::Body::from_stream(endless()));
+    let endless = || {
+        futures_util::stream::repeat_with(|| {
+            Ok::<_, std::io::Error>(bytes::Bytes::from_static(&[b' '; 1 << 20]))
+        })
+    };
+    let router =
+        axum::Router::new().fallback(async move || axum::body::Body::from_stream(endless()));
     let server = tokio::spawn(async move { axum::serve(listener, router).await });
     let error = search(&origin, TestClock::new()).await.expect_err("no page");
     server.abort();

@@ -16,8 +16,8 @@ pub(crate) struct Redis {
 }
 
 impl Redis {
-    /// Starts one. Without the program there is nothing to test on, which is said, and is an error where every backend
-    /// must be tested.
+    /// Starts one. Without the program there is nothing to test on, which is said, and is an error
+    /// where every backend must be tested.
     pub(crate) async fn start() -> Option<Self> {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let Some(server) = launch(&folder).await else {
@@ -39,7 +39,8 @@ impl Redis {
 
     /// Runs a command and returns what it prints.
     pub(crate) async fn command(&self, arguments: &[&str]) -> String {
-        let output = Command::new("redis-cli").arg("-s").arg(self.socket()).args(arguments).output();
+        let output =
+            Command::new("redis-cli").arg("-s").arg(self.socket()).args(arguments).output();
         String::from_utf8(output.await.expect("redis-cli runs").stdout).expect("text")
     }
 
@@ -61,7 +62,10 @@ impl Redis {
 
 async fn launch(folder: &TempDir) -> Option<Child> {
     let mut command = Command::new("redis-server");
-    command.args(["--port", "0", "--save", "", "--dir"]).arg(folder.path()).args(["--unixsocket", "redis.sock"]);
+    command
+        .args(["--port", "0", "--save", "", "--dir"])
+        .arg(folder.path())
+        .args(["--unixsocket", "redis.sock"]);
     let mut server = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().ok()?;
     let mut lines = BufReader::new(server.stdout.take().expect("a pipe")).lines();
     while let Some(line) = lines.next_line().await.expect("its log") {

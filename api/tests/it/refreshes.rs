@@ -36,10 +36,15 @@ async fn brings_every_change_and_rewrites_nothing_else() {
 async fn takes_todays_stars_down() {
     let mirror = Mirror::refreshed(World::generate(3, 7, "kubernetes")).await;
     let first = mirror.expected("kubernetes")[1][0];
-    let snapshots = "SELECT day || ' ' || stargazers_count FROM star_snapshots WHERE repository_id =";
+    let snapshots =
+        "SELECT day || ' ' || stargazers_count FROM star_snapshots WHERE repository_id =";
     mirror.stub.world().star(first, 1_000_001, "2026-09-21T14:13:21Z".parse().expect("a date"));
     mirror.refresh("kubernetes").await;
-    assert_eq!(mirror.database.query(&format!("{snapshots} {first}")).await, ["2026-09-21 1000001"], "the day's last value");
+    assert_eq!(
+        mirror.database.query(&format!("{snapshots} {first}")).await,
+        ["2026-09-21 1000001"],
+        "the day's last value"
+    );
     mirror.clock.advance(TimeDelta::days(1));
     mirror.refresh("kubernetes").await;
     let days = mirror.database.query(&format!("{snapshots} {first} ORDER BY day")).await;
@@ -71,14 +76,22 @@ async fn dropped_ones_stay_and_gone_ones_go_while_the_list_stays_long() {
     }
     for id in left {
         let other = json!({ "topics": ["other"] });
-        mirror.stub.world().edit(*id, other.as_object().expect("an object").clone()).expect("valid");
+        mirror
+            .stub
+            .world()
+            .edit(*id, other.as_object().expect("an object").clone())
+            .expect("valid");
     }
     for _ in 0..3 {
         let refresh = mirror.refresh("kubernetes");
         let watch = async {
             loop {
                 let list = mirror.get("/api/popularity/kubernetes").await.ids();
-                assert!(list.len() >= 490 && dropped.iter().all(|id| list.contains(id)), "{} are left", list.len());
+                assert!(
+                    list.len() >= 490 && dropped.iter().all(|id| list.contains(id)),
+                    "{} are left",
+                    list.len()
+                );
             }
         };
         let report = tokio::select! { report = refresh => report, never = watch => never };
@@ -93,7 +106,11 @@ async fn dropped_ones_stay_and_gone_ones_go_while_the_list_stays_long() {
 #[tokio::test]
 async fn a_small_new_topic_that_came_in_part_has_a_list() {
     let mirror = Mirror::start(World::generate(120, 7, "kubernetes")).await;
-    mirror.stub.world().faults.push(Fault::from(FaultKind::Short { missing: 5 }).on("best-match", 2).times(1_000));
+    mirror
+        .stub
+        .world()
+        .faults
+        .push(Fault::from(FaultKind::Short { missing: 5 }).on("best-match", 2).times(1_000));
     let report = mirror.refresh("kubernetes").await;
     assert_eq!(report["outcome"], "partial", "{report}");
     let answer = mirror.get("/api/kubernetes").await;
@@ -106,9 +123,17 @@ async fn what_is_gone_goes() {
     let top = mirror.expected("kubernetes")[1].clone();
     let (deleted, left) = (top[3], top[4]);
     mirror.stub.world().remove(deleted);
-    mirror.stub.world().edit(left, json!({ "topics": ["other"] }).as_object().expect("an object").clone()).expect("valid");
+    mirror
+        .stub
+        .world()
+        .edit(left, json!({ "topics": ["other"] }).as_object().expect("an object").clone())
+        .expect("valid");
     let report = mirror.refresh("kubernetes").await;
-    assert_eq!((&report["complete"], report["doubts_settled"].as_i64() >= Some(2)), (&true.into(), true), "{report}");
+    assert_eq!(
+        (&report["complete"], report["doubts_settled"].as_i64() >= Some(2)),
+        (&true.into(), true),
+        "{report}"
+    );
     let lists = mirror.lists("kubernetes").await;
     assert_lists(&lists, &mirror.expected("kubernetes"), "");
     assert!(lists.iter().all(|list| !list.contains(&deleted) && !list.contains(&left)));
@@ -119,7 +144,9 @@ async fn what_is_gone_goes() {
 async fn what_is_private_is_shown_to_nobody() {
     let world = World::generate(400, 7, "kubernetes");
     let hidden = json!({ "private": true });
-    let hide = |mirror: &Mirror, id| mirror.stub.world().edit(id, hidden.as_object().expect("an object").clone()).expect("valid");
+    let hide = |mirror: &Mirror, id| {
+        mirror.stub.world().edit(id, hidden.as_object().expect("an object").clone()).expect("valid")
+    };
     let mirror = Mirror::start(world).await;
     let top = mirror.expected("kubernetes")[1].clone();
     for hidden in [&top[..5], &top[..10]] {
@@ -129,9 +156,15 @@ async fn what_is_private_is_shown_to_nobody() {
         let report = mirror.refresh("kubernetes").await;
         assert_eq!(report["outcome"], "complete", "{report}");
         let lists = mirror.lists("kubernetes").await;
-        assert!(lists.iter().all(|list| list.len() == 400 - hidden.len() && !list.iter().any(|id| hidden.contains(id))));
+        assert!(
+            lists.iter().all(|list| list.len() == 400 - hidden.len()
+                && !list.iter().any(|id| hidden.contains(id)))
+        );
     }
-    let names = mirror.database.query(&format!("SELECT name FROM repositories WHERE id = {}", top[0])).await;
+    let names = mirror
+        .database
+        .query(&format!("SELECT name FROM repositories WHERE id = {}", top[0]))
+        .await;
     assert_eq!(names, Vec::<String>::new(), "never stored");
 }
 
@@ -142,8 +175,14 @@ async fn a_renamed_repository_is_the_same_one() {
     let renamed = json!({ "full_name": "someone/new-name", "name": "new-name" });
     mirror.stub.world().edit(id, renamed.as_object().expect("an object").clone()).expect("valid");
     let report = mirror.refresh("kubernetes").await;
-    assert_eq!((&report["inserted"], &report["updated"], &report["removed"]), (&0.into(), &1.into(), &0.into()));
-    assert_eq!(mirror.get("/api/popularity/kubernetes").await.json()[0]["full_name"], "someone/new-name");
+    assert_eq!(
+        (&report["inserted"], &report["updated"], &report["removed"]),
+        (&0.into(), &1.into(), &0.into())
+    );
+    assert_eq!(
+        mirror.get("/api/popularity/kubernetes").await.json()[0]["full_name"],
+        "someone/new-name"
+    );
 }
 
 #[tokio::test]
@@ -161,21 +200,41 @@ async fn one_in_part_adds_and_updates_but_never_removes() {
         mirror.clock.advance(TimeDelta::hours(1));
         // Gone, but a run in part cannot know.
         mirror.stub.world().remove(before[0][0]);
-        mirror.stub.world().star(before[1][5], 9_000_000, "2026-09-21T15:13:00Z".parse().expect("a date"));
+        mirror.stub.world().star(
+            before[1][5],
+            9_000_000,
+            "2026-09-21T15:13:00Z".parse().expect("a date"),
+        );
         for page in 1..=5 {
-            mirror.stub.world().faults.push(Fault::from(kind.clone()).on("best-match", page).times(1_000));
+            mirror
+                .stub
+                .world()
+                .faults
+                .push(Fault::from(kind.clone()).on("best-match", page).times(1_000));
         }
         let report = mirror.refresh("kubernetes").await;
-        assert_eq!((&report["outcome"], &report["removed"]), (&"partial".into(), &0.into()), "{kind:?}: {report}");
+        assert_eq!(
+            (&report["outcome"], &report["removed"]),
+            (&"partial".into(), &0.into()),
+            "{kind:?}: {report}"
+        );
         let after = mirror.lists("kubernetes").await;
         assert_eq!(after[0], before[0], "{kind:?}: best match stays");
         assert_eq!(after[1][0], before[1][5], "{kind:?}: new stars count");
         let answer = mirror.get("/api/kubernetes").await;
-        assert_eq!((answer.header("x-complete"), answer.header("x-refreshed-at")), ("false", &*refreshed_at), "{kind:?}");
+        assert_eq!(
+            (answer.header("x-complete"), answer.header("x-refreshed-at")),
+            ("false", &*refreshed_at),
+            "{kind:?}"
+        );
         // And the next whole run puts everything right.
         mirror.stub.world().faults.clear();
         assert_eq!(mirror.refresh("kubernetes").await["complete"], true, "{kind:?}");
-        assert_lists(&mirror.lists("kubernetes").await, &mirror.expected("kubernetes"), format!("{kind:?}"));
+        assert_lists(
+            &mirror.lists("kubernetes").await,
+            &mirror.expected("kubernetes"),
+            format!("{kind:?}"),
+        );
     }
 }
 
@@ -229,7 +288,11 @@ async fn a_bad_item_costs_nothing_but_itself() {
 
     mirror.stub.world().faults.push(Fault::from(FaultKind::BadItems { count: 50 }).on("stars", 1));
     let report = mirror.refresh("kubernetes").await;
-    assert_eq!((&report["outcome"], &report["removed"]), (&"partial".into(), &0.into()), "{report}");
+    assert_eq!(
+        (&report["outcome"], &report["removed"]),
+        (&"partial".into(), &0.into()),
+        "{report}"
+    );
 }
 
 #[tokio::test]
@@ -249,7 +312,11 @@ async fn topics_that_share_repositories_change_together() {
         let path = format!("/api/popularity/{topic}");
         let answer = mirror.get(&path).await;
         assert_eq!(answer.ids()[0], ids[0]);
-        assert_eq!(answer.body, mirror.get(&path.replace("/api", "/db")).await.body, "cache and database agree");
+        assert_eq!(
+            answer.body,
+            mirror.get(&path.replace("/api", "/db")).await.body,
+            "cache and database agree"
+        );
     }
     assert_ne!(mirror.get("/api/popularity/kubernetes").await.header("last-modified"), date);
 }
@@ -263,16 +330,36 @@ async fn one_that_the_database_failed_is_over() {
     mirror.stub.world().star(first, 8_000_000, "2026-09-21T14:13:21Z".parse().expect("a date"));
     mirror.database.query("ALTER TABLE star_snapshots RENAME TO lost").await;
     for path in ["/update_cache?topic=kubernetes", "/update_cache"] {
-        let answer = tokio::time::timeout(std::time::Duration::from_secs(30), mirror.get(path)).await.expect("an answer");
+        let answer = tokio::time::timeout(std::time::Duration::from_secs(30), mirror.get(path))
+            .await
+            .expect("an answer");
         let report = answer.json();
-        assert_eq!((&report["state"], &report["outcome"]), (&"finished".into(), &"failed".into()), "{report}");
-        assert!(report["reason"].as_str().is_some_and(|reason| reason.ends_with("the database failed")), "{report}");
+        assert_eq!(
+            (&report["state"], &report["outcome"]),
+            (&"finished".into(), &"failed".into()),
+            "{report}"
+        );
+        assert!(
+            report["reason"].as_str().is_some_and(|reason| reason.ends_with("the database failed")),
+            "{report}"
+        );
     }
     let lists = mirror.lists("kubernetes").await;
     assert_eq!((&lists[0], &lists[1]), (&before[0], &before[1]), "the old lists");
-    let (cached, stored) = (mirror.get("/api/kubernetes").await, mirror.get("/db/kubernetes").await);
-    assert_eq!((cached.header("x-complete"), &cached.body), ("false", &stored.body), "cache and database agree");
-    assert_eq!(cached.json().as_array().map(|list| list.iter().any(|one| one["stargazers_count"] == 8_000_000)), Some(true));
+    let (cached, stored) =
+        (mirror.get("/api/kubernetes").await, mirror.get("/db/kubernetes").await);
+    assert_eq!(
+        (cached.header("x-complete"), &cached.body),
+        ("false", &stored.body),
+        "cache and database agree"
+    );
+    assert_eq!(
+        cached
+            .json()
+            .as_array()
+            .map(|list| list.iter().any(|one| one["stargazers_count"] == 8_000_000)),
+        Some(true)
+    );
     mirror.database.query("ALTER TABLE lost RENAME TO star_snapshots").await;
     assert_eq!(mirror.refresh("kubernetes").await["complete"], true, "the lease was given back");
 }

@@ -41,18 +41,27 @@ async fn not_being_ready_is_told_in_the_same_words() {
     let mirror = Mirror::start(World::default()).await;
     let nowhere = mirror.replica(&[("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none")]).await;
     let answer = nowhere.get("/ready").await;
-    assert_eq!((answer.status, answer.header("content-type")), (StatusCode::SERVICE_UNAVAILABLE, "application/json"));
+    assert_eq!(
+        (answer.status, answer.header("content-type")),
+        (StatusCode::SERVICE_UNAVAILABLE, "application/json")
+    );
     let ready = answer.json();
     assert_eq!((&ready["ready"], &ready["database"]), (&false.into(), &"down".into()), "{ready}");
     assert_eq!(ready["cache"][0], json!({ "tier": "memory", "can_answer": false }));
     assert_eq!(nowhere.get("/health").await.text(), "ok");
 
-    // The server is there, but nobody has rung /bootstrap_db; a Redis that has nothing does not help either.
-    let (Some(missing), Some(redis)) = (databases::postgres(), Redis::start().await) else { return };
+    // The server is there, but nobody has rung /bootstrap_db; a Redis that has nothing does not
+    // help either.
+    let (Some(missing), Some(redis)) = (databases::postgres(), Redis::start().await) else {
+        return;
+    };
     let settings = [("DATABASE_URL", &*missing.setting()), ("REDIS_URL", &*redis.url())];
     let bare = mirror.replica(&settings).await;
     let answer = bare.get("/ready").await;
-    assert_eq!((answer.status, &answer.json()["database"]), (StatusCode::SERVICE_UNAVAILABLE, &"no_schema".into()));
+    assert_eq!(
+        (answer.status, &answer.json()["database"]),
+        (StatusCode::SERVICE_UNAVAILABLE, &"no_schema".into())
+    );
     for path in ["/api/kubernetes", "/db/kubernetes", "/update_cache"] {
         let answer = bare.get(path).await;
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
@@ -102,7 +111,11 @@ async fn every_error_is_a_problem_document() {
         assert_eq!(problem["instance"], path.split('?').next().expect("a path"));
         assert_eq!(problem["request_id"], "my-id-1");
         assert!(problem["type"].is_string() && problem["title"].is_string());
-        assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty() && !detail.contains('\n')));
+        assert!(
+            problem["detail"]
+                .as_str()
+                .is_some_and(|detail| !detail.is_empty() && !detail.contains('\n'))
+        );
     }
 }
 
@@ -117,7 +130,11 @@ async fn methods_that_are_not_answered_are_named_ones() {
         (Method::DELETE, "/health", "GET,HEAD"),
     ] {
         let answer = mirror.request(method.clone(), path, &[]).await;
-        assert_eq!((answer.status, answer.header("allow")), (StatusCode::METHOD_NOT_ALLOWED, allow), "{method} {path}");
+        assert_eq!(
+            (answer.status, answer.header("allow")),
+            (StatusCode::METHOD_NOT_ALLOWED, allow),
+            "{method} {path}"
+        );
     }
 }
 
@@ -145,12 +162,17 @@ async fn the_words_of_other_routes_are_topics_too() {
 #[tokio::test]
 async fn a_request_id_is_taken_over_only_if_it_is_harmless() {
     let mirror = Mirror::start(World::default()).await;
-    let id = async |sent: &str| mirror.get_with("/test", &[("x-request-id", sent)]).await.header("x-request-id").to_owned();
+    let id = async |sent: &str| {
+        mirror.get_with("/test", &[("x-request-id", sent)]).await.header("x-request-id").to_owned()
+    };
     assert_eq!(id("Abc-123").await, "Abc-123");
     assert_eq!(id(&"a".repeat(64)).await, "a".repeat(64));
     for harmful in ["a b", "a\"b", "../x", &"a".repeat(65)] {
         let given = id(harmful).await;
         assert!(given != harmful && given.len() == 32, "{harmful} became {given}");
     }
-    assert_ne!(mirror.get("/test").await.header("x-request-id"), mirror.get("/test").await.header("x-request-id"));
+    assert_ne!(
+        mirror.get("/test").await.header("x-request-id"),
+        mirror.get("/test").await.header("x-request-id")
+    );
 }

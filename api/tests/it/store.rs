@@ -6,8 +6,8 @@ use api::refresh::plan::Covered;
 use api::refresh::report::{Cause, Outcome, Report, State};
 use api::repository::Repository;
 use api::store::{
-    Begun, Confirmed, Finish, LEASE_TIME, LEDGER_TIME, Lease, NewRefresh, OnDemandLimits, Origin, Page, Scope, SharedStore,
-    Store, StoreError, Tracked,
+    Begun, Confirmed, Finish, LEASE_TIME, LEDGER_TIME, Lease, NewRefresh, OnDemandLimits, Origin,
+    Page, Scope, SharedStore, Store, StoreError, Tracked,
 };
 use api::topic::Topic;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -42,20 +42,37 @@ async fn start(store: &dyn Store, name: &str, now: DateTime<Utc>) -> Lease {
     }
 }
 
-async fn keep(store: &dyn Store, lease: &Lease, repositories: &[Repository], now: DateTime<Utc>) -> (i64, i64, i64) {
+async fn keep(
+    store: &dyn Store,
+    lease: &Lease,
+    repositories: &[Repository],
+    now: DateTime<Utc>,
+) -> (i64, i64, i64) {
     let page = Page { repositories, unreadable: &[] };
     let topic = topic(&lease.name);
-    let (stored, _) = store.store_page(lease, &topic, &page, &Report::default(), now).await.expect("stored");
+    let (stored, _) =
+        store.store_page(lease, &topic, &page, &Report::default(), now).await.expect("stored");
     (stored.inserted, stored.updated, stored.unchanged)
 }
 
-async fn finish(store: &dyn Store, lease: &Lease, best_match: Option<&[i64]>, scope: Scope, now: DateTime<Utc>) -> i64 {
+async fn finish(
+    store: &dyn Store,
+    lease: &Lease,
+    best_match: Option<&[i64]>,
+    scope: Scope,
+    now: DateTime<Utc>,
+) -> i64 {
     let found = best_match.map_or(0, |ids| i64::try_from(ids.len()).expect("few"));
     let outcome = if best_match.is_some() { Outcome::Complete } else { Outcome::Partial };
-    let complete = best_match.map(|best_match| Confirmed { best_match, total_count: found, found, scope });
+    let complete =
+        best_match.map(|best_match| Confirmed { best_match, total_count: found, found, scope });
     let topic = topic(&lease.name);
     let overtaken = store
-        .finish(lease, &Finish { topic: &topic, complete, shrunk: None, covered: Covered::default() }, now)
+        .finish(
+            lease,
+            &Finish { topic: &topic, complete, shrunk: None, covered: Covered::default() },
+            now,
+        )
         .await
         .expect("finished");
     store.end(lease, outcome, &Report::default(), now).await.expect("ended");
@@ -84,7 +101,10 @@ async fn makes_its_schema_once(store: SharedStore) {
 async fn tracks_topics_in_order_of_their_origin(store: SharedStore) {
     let limits = OnDemandLimits { topics: 3, new_an_hour: 2 };
     let track = async |name: &str, seconds| {
-        store.track(&topic(name), Origin::OnDemand, Some(limits), at(seconds)).await.expect("a database")
+        store
+            .track(&topic(name), Origin::OnDemand, Some(limits), at(seconds))
+            .await
+            .expect("a database")
     };
     assert_eq!(track("zulu", 0).await, Tracked::Yes);
     assert_eq!(track("yoke", 60).await, Tracked::Yes);
@@ -120,20 +140,35 @@ async fn stores_pages_and_rewrites_only_what_changed(store: SharedStore) {
     let page = [repository(1, 10), repository(2, 30), repository(3, 20)];
     assert_eq!(keep(&*store, &lease, &page, at(0)).await, (3, 0, 0));
     assert_eq!(keep(&*store, &lease, &page, at(1)).await, (0, 0, 3));
-    let changed = Repository { language: Some("Rust".to_owned()), description: None, ..repository(2, 30) };
+    let changed =
+        Repository { language: Some("Rust".to_owned()), description: None, ..repository(2, 30) };
     assert_eq!(keep(&*store, &lease, &[repository(4, 5), changed], at(2)).await, (1, 1, 0));
-    assert!(store.rows(&topic("kubernetes"), &[Ranking::Popularity], at(2)).await.expect("rows").is_none(), "no list yet");
+    assert!(
+        store
+            .rows(&topic("kubernetes"), &[Ranking::Popularity], at(2))
+            .await
+            .expect("rows")
+            .is_none(),
+        "no list yet"
+    );
     finish(&*store, &lease, Some(&[3, 1, 2, 4]), Scope::All, at(3)).await;
     assert_eq!(ids(&*store, "kubernetes", Ranking::BestMatch).await, [3, 1, 2, 4]);
     assert_eq!(ids(&*store, "kubernetes", Ranking::Popularity).await, [2, 3, 1, 4]);
-    let rows = store.rows(&topic("kubernetes"), &Ranking::ALL, at(3)).await.expect("rows").expect("a list");
+    let rows = store
+        .rows(&topic("kubernetes"), &Ranking::ALL, at(3))
+        .await
+        .expect("rows")
+        .expect("a list");
     let second = &items(&rows.lists[1])[0];
     assert_eq!(
         (&second["language"], timestamp(&second["updated_at"]), &second["pushed_at"]),
         (&"Rust".into(), at(30).timestamp(), &Value::Null)
     );
     let state = store.topic(&topic("kubernetes")).await.expect("a database").expect("tracked");
-    assert_eq!((state.stored, state.total_count, state.complete, state.refreshed_at), (4, Some(4), true, Some(at(3))));
+    assert_eq!(
+        (state.stored, state.total_count, state.complete, state.refreshed_at),
+        (4, Some(4), true, Some(at(3)))
+    );
 }
 
 async fn orders_equal_ranks_by_id(store: SharedStore) {
@@ -147,7 +182,11 @@ async fn orders_equal_ranks_by_id(store: SharedStore) {
 async fn shows_the_first_500(store: SharedStore) {
     let repositories: Vec<_> = (0..600).map(|id| repository(id, id)).collect();
     refreshed(&*store, "kubernetes", &repositories, at(0)).await;
-    for (ranking, first, last) in [(Ranking::BestMatch, 0, 499), (Ranking::Popularity, 599, 100), (Ranking::Activity, 599, 100)] {
+    for (ranking, first, last) in [
+        (Ranking::BestMatch, 0, 499),
+        (Ranking::Popularity, 599, 100),
+        (Ranking::Activity, 599, 100),
+    ] {
         let ids = ids(&*store, "kubernetes", ranking).await;
         assert_eq!((ids.len(), ids[0], ids[499]), (500, first, last), "{ranking:?}");
     }
@@ -160,7 +199,11 @@ async fn gives_every_revision_a_later_second(store: SharedStore) {
         let lease = start(&*store, "kubernetes", at(0)).await;
         keep(&*store, &lease, &[repository(1, stars)], at(0)).await;
         let state = async || {
-            let rows = store.rows(&topic("kubernetes"), &Ranking::ALL, at(0)).await.expect("rows").expect("a list");
+            let rows = store
+                .rows(&topic("kubernetes"), &Ranking::ALL, at(0))
+                .await
+                .expect("rows")
+                .expect("a list");
             (Some(rows.standing.modified_at), rows.standing.revision)
         };
         let during = state().await;
@@ -197,13 +240,22 @@ async fn leases_a_refresh_to_one_holder(store: SharedStore) {
     store.track(&topic("kubernetes"), Origin::Configured, None, at(0)).await.expect("tracked");
     let first = start(&*store, "kubernetes", at(0)).await;
     let name = topic("kubernetes");
-    let other = NewRefresh { topic: Some(&name), parent: None, cause: Cause::Schedule, owner: "other" };
-    assert_eq!(store.begin(&other, at(1)).await.expect("a database"), Begun::Running(first.refresh));
+    let other =
+        NewRefresh { topic: Some(&name), parent: None, cause: Cause::Schedule, owner: "other" };
+    assert_eq!(
+        store.begin(&other, at(1)).await.expect("a database"),
+        Begun::Running(first.refresh)
+    );
     store.renew(&first, at(10)).await.expect("still ours");
     let expiry = at(10) + LEASE_TIME;
-    assert_eq!(store.begin(&other, expiry - TimeDelta::seconds(1)).await.expect("a database"), Begun::Running(first.refresh));
+    assert_eq!(
+        store.begin(&other, expiry - TimeDelta::seconds(1)).await.expect("a database"),
+        Begun::Running(first.refresh)
+    );
 
-    let Begun::Started(second) = store.begin(&other, expiry).await.expect("a database") else { panic!("it has expired") };
+    let Begun::Started(second) = store.begin(&other, expiry).await.expect("a database") else {
+        panic!("it has expired")
+    };
     assert!(second.fence > first.fence && second.refresh > first.refresh);
     let abandoned = store.refresh(first.refresh).await.expect("the ledger").expect("an entry");
     assert_eq!((abandoned.state, abandoned.outcome), (State::Finished, Some(Outcome::Failed)));
@@ -220,7 +272,10 @@ async fn leases_a_refresh_to_one_holder(store: SharedStore) {
     assert_eq!(store.topic(&name).await.expect("a database").map(|state| state.stored), Some(0));
 
     finish(&*store, &second, Some(&[]), Scope::All, expiry).await;
-    assert!(matches!(store.begin(&other, expiry).await, Ok(Begun::Started(_))), "given back at the end");
+    assert!(
+        matches!(store.begin(&other, expiry).await, Ok(Begun::Started(_))),
+        "given back at the end"
+    );
 }
 
 async fn removes_only_what_was_overtaken(store: SharedStore) {
@@ -233,11 +288,19 @@ async fn removes_only_what_was_overtaken(store: SharedStore) {
     assert_eq!(store.doubts(&lease, &topic("kubernetes"), first, 50).await.expect("doubts"), [5]);
     assert_eq!(finish(&*store, &lease, Some(&[6, 4]), first, at(100)).await, 3);
     assert_eq!(ids(&*store, "kubernetes", Ranking::Popularity).await, [6, 5, 4]);
-    assert_eq!(ids(&*store, "kubernetes", Ranking::BestMatch).await, [6, 4], "GitHub's order as given");
+    assert_eq!(
+        ids(&*store, "kubernetes", Ranking::BestMatch).await,
+        [6, 4],
+        "GitHub's order as given"
+    );
 
     let lease = start(&*store, "kubernetes", at(200)).await;
     keep(&*store, &lease, &[repository(6, 61)], at(200)).await;
-    assert_eq!(finish(&*store, &lease, None, Scope::All, at(200)).await, 0, "a run in part removes nothing");
+    assert_eq!(
+        finish(&*store, &lease, None, Scope::All, at(200)).await,
+        0,
+        "a run in part removes nothing"
+    );
     assert_eq!(ids(&*store, "kubernetes", Ranking::BestMatch).await, [6, 4]);
     let state = store.topic(&topic("kubernetes")).await.expect("a database").expect("tracked");
     assert_eq!((state.complete, state.refreshed_at, state.stored), (false, Some(at(100)), 3));
@@ -257,14 +320,27 @@ async fn removes_only_what_was_overtaken(store: SharedStore) {
 }
 
 async fn doubts_who_has_a_place_by_either_ranking(store: SharedStore) {
-    let updated = |id, stars, seconds| Repository { updated_at: at(seconds), ..repository(id, stars) };
-    let all = [updated(1, 90, 1), updated(2, 80, 2), updated(3, 3, 80), updated(4, 4, 90), updated(5, 5, 5), updated(6, 70, 70)];
+    let updated =
+        |id, stars, seconds| Repository { updated_at: at(seconds), ..repository(id, stars) };
+    let all = [
+        updated(1, 90, 1),
+        updated(2, 80, 2),
+        updated(3, 3, 80),
+        updated(4, 4, 90),
+        updated(5, 5, 5),
+        updated(6, 70, 70),
+    ];
     refreshed(&*store, "kubernetes", &all, at(0)).await;
     let lease = start(&*store, "kubernetes", at(100)).await;
     keep(&*store, &lease, &all[5..], at(100)).await;
-    let doubts = store.doubts(&lease, &topic("kubernetes"), Scope::First(2), 9).await.expect("doubts");
+    let doubts =
+        store.doubts(&lease, &topic("kubernetes"), Scope::First(2), 9).await.expect("doubts");
     assert_eq!(doubts, [1, 2, 4, 3], "the first two by stars and the first two by update");
-    assert_eq!(finish(&*store, &lease, Some(&[6]), Scope::First(2), at(100)).await, 1, "overtaken by both");
+    assert_eq!(
+        finish(&*store, &lease, Some(&[6]), Scope::First(2), at(100)).await,
+        1,
+        "overtaken by both"
+    );
     assert_eq!(ids(&*store, "kubernetes", Ranking::Popularity).await, [1, 2, 6, 4, 3]);
 }
 
@@ -272,8 +348,14 @@ async fn keeps_unreadable_ones_where_they_are(store: SharedStore) {
     refreshed(&*store, "kubernetes", &[repository(1, 10), repository(2, 20)], at(0)).await;
     let lease = start(&*store, "kubernetes", at(1)).await;
     let page = Page { repositories: &[], unreadable: &[1, 99] };
-    store.store_page(&lease, &topic("kubernetes"), &page, &Report::default(), at(1)).await.expect("stored");
-    assert_eq!(store.doubts(&lease, &topic("kubernetes"), Scope::All, 9).await.expect("doubts"), [2]);
+    store
+        .store_page(&lease, &topic("kubernetes"), &page, &Report::default(), at(1))
+        .await
+        .expect("stored");
+    assert_eq!(
+        store.doubts(&lease, &topic("kubernetes"), Scope::All, 9).await.expect("doubts"),
+        [2]
+    );
     finish(&*store, &lease, None, Scope::All, at(1)).await;
     assert_eq!(ids(&*store, "kubernetes", Ranking::Popularity).await, [2, 1]);
 }
@@ -282,7 +364,10 @@ async fn serves_a_first_list_before_the_end(store: SharedStore) {
     store.track(&topic("kubernetes"), Origin::OnDemand, None, at(0)).await.expect("tracked");
     let lease = start(&*store, "kubernetes", at(0)).await;
     keep(&*store, &lease, &[repository(1, 1), repository(2, 2)], at(0)).await;
-    store.first_list(&lease, &topic("kubernetes"), &[2, 1], Some(700), at(0)).await.expect("a list");
+    store
+        .first_list(&lease, &topic("kubernetes"), &[2, 1], Some(700), at(0))
+        .await
+        .expect("a list");
     assert_eq!(ids(&*store, "kubernetes", Ranking::BestMatch).await, [2, 1]);
     let state = store.topic(&topic("kubernetes")).await.expect("a database").expect("tracked");
     assert_eq!((state.complete, state.refreshed_at, state.total_count), (false, None, Some(700)));
@@ -305,17 +390,24 @@ async fn forgets_what_only_that_topic_kept(store: SharedStore) {
     refreshed(&*store, "mcp", &[repository(2, 2), repository(3, 3)], at(0)).await;
     let lease = start(&*store, "mcp", at(1)).await;
     assert!(store.forget(&topic("mcp"), at(1)).await.expect("a database"));
-    assert!(!store.forget(&topic("mcp"), at(1)).await.expect("a database"), "it is forgotten already");
+    assert!(
+        !store.forget(&topic("mcp"), at(1)).await.expect("a database"),
+        "it is forgotten already"
+    );
     let page = Page { repositories: &[repository(3, 3)], unreadable: &[] };
     let late = store.store_page(&lease, &topic("mcp"), &page, &Report::default(), at(2)).await;
     assert!(matches!(late, Err(StoreError::LeaseLost)), "a refresh of it stores nothing more");
     assert!(store.rows(&topic("mcp"), &Ranking::ALL, at(2)).await.expect("rows").is_none());
     assert_eq!(ids(&*store, "kubernetes", Ranking::Popularity).await, [2, 1]);
     // Tracked anew it counts on, so that no cache takes its new lists for older ones.
-    let before = store.topic(&topic("kubernetes")).await.expect("a database").expect("tracked").revision;
+    let before =
+        store.topic(&topic("kubernetes")).await.expect("a database").expect("tracked").revision;
     store.forget(&topic("kubernetes"), at(2)).await.expect("a database");
     refreshed(&*store, "kubernetes", &[repository(1, 1)], at(3)).await;
-    assert!(store.topic(&topic("kubernetes")).await.expect("a database").expect("tracked").revision > before);
+    assert!(
+        store.topic(&topic("kubernetes")).await.expect("a database").expect("tracked").revision
+            > before
+    );
 }
 
 async fn counts_changes_of_shared_repositories_for_every_topic(store: SharedStore) {
@@ -324,7 +416,10 @@ async fn counts_changes_of_shared_repositories_for_every_topic(store: SharedStor
     let lease = start(&*store, "mcp", at(1)).await;
     let touched = async |repositories: &[Repository]| {
         let page = Page { repositories, unreadable: &[] };
-        let (_, mut touched) = store.store_page(&lease, &topic("mcp"), &page, &Report::default(), at(1)).await.expect("stored");
+        let (_, mut touched) = store
+            .store_page(&lease, &topic("mcp"), &page, &Report::default(), at(1))
+            .await
+            .expect("stored");
         touched.sort();
         touched
     };
@@ -337,10 +432,19 @@ async fn counts_changes_of_shared_repositories_for_every_topic(store: SharedStor
 async fn keeps_a_ledger(store: SharedStore) {
     store.track(&topic("kubernetes"), Origin::Configured, None, at(0)).await.expect("tracked");
     let all = NewRefresh { topic: None, parent: None, cause: Cause::Schedule, owner: "me" };
-    let Begun::Started(all) = store.begin(&all, at(0)).await.expect("a database") else { panic!("nobody holds it") };
+    let Begun::Started(all) = store.begin(&all, at(0)).await.expect("a database") else {
+        panic!("nobody holds it")
+    };
     let name = topic("kubernetes");
-    let child = NewRefresh { topic: Some(&name), parent: Some(all.refresh), cause: Cause::Schedule, owner: "me" };
-    let Begun::Started(child) = store.begin(&child, at(0)).await.expect("a database") else { panic!("nobody holds it") };
+    let child = NewRefresh {
+        topic: Some(&name),
+        parent: Some(all.refresh),
+        cause: Cause::Schedule,
+        owner: "me",
+    };
+    let Begun::Started(child) = store.begin(&child, at(0)).await.expect("a database") else {
+        panic!("nobody holds it")
+    };
     let report = Report { requests: 3, ..Report::default() };
     let page = Page { repositories: &[repository(1, 1)], unreadable: &[] };
     store.store_page(&child, &name, &page, &report, at(0)).await.expect("stored");
@@ -355,12 +459,20 @@ async fn keeps_a_ledger(store: SharedStore) {
     let ledger = store.refreshes(10).await.expect("the ledger");
     assert_eq!(ledger.iter().map(|entry| entry.id).collect::<Vec<_>>(), [all.refresh]);
     let entry = store.refresh(all.refresh).await.expect("the ledger").expect("an entry");
-    assert_eq!((entry.outcome, entry.duration_ms, entry.topics.len()), (Some(Outcome::Complete), Some(6_000), 1));
-    assert_eq!((entry.topics[0].id, entry.topics[0].topic.as_deref()), (child.refresh, Some("kubernetes")));
+    assert_eq!(
+        (entry.outcome, entry.duration_ms, entry.topics.len()),
+        (Some(Outcome::Complete), Some(6_000), 1)
+    );
+    assert_eq!(
+        (entry.topics[0].id, entry.topics[0].topic.as_deref()),
+        (child.refresh, Some("kubernetes"))
+    );
 
     let later = at(10) + LEDGER_TIME;
     let all = NewRefresh { topic: None, parent: None, cause: Cause::Schedule, owner: "me" };
-    let Begun::Started(all) = store.begin(&all, later).await.expect("a database") else { panic!("nobody holds it") };
+    let Begun::Started(all) = store.begin(&all, later).await.expect("a database") else {
+        panic!("nobody holds it")
+    };
     store.end(&all, Outcome::Complete, &report, later).await.expect("finished");
     assert!(store.refresh(entry.id).await.expect("the ledger").is_none(), "older than a month");
     assert!(store.refresh(child.refresh).await.expect("the ledger").is_none());
@@ -373,7 +485,10 @@ async fn lets_one_of_many_change_the_quota(store: SharedStore) {
     first.limit = Some(30);
     assert!(store.save_quota(Bucket::Search, &first).await.expect("a database"));
     second.send(at(0));
-    assert!(!store.save_quota(Bucket::Search, &second).await.expect("a database"), "somebody else was first");
+    assert!(
+        !store.save_quota(Bucket::Search, &second).await.expect("a database"),
+        "somebody else was first"
+    );
     let now = store.quota(Bucket::Search).await.expect("a quota");
     assert_eq!((now.limit, now.version), (Some(30), first.version + 1));
     assert_eq!(store.quota(Bucket::Core).await.expect("a quota"), Quota::default());
@@ -450,7 +565,11 @@ async fn upgrades(database: Database) {
     assert!(!store.has_schema().await.expect("a database"), "an older one will not");
     assert!(store.bootstrap().await.expect("brought up to date"));
     assert!(store.has_schema().await.expect("a database"));
-    assert_eq!(ids(&*store, "kubernetes", Ranking::Popularity).await, [1], "what was stored is kept");
+    assert_eq!(
+        ids(&*store, "kubernetes", Ranking::Popularity).await,
+        [1],
+        "what was stored is kept"
+    );
     store.close().await;
 }
 

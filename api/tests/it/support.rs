@@ -53,7 +53,9 @@ impl Clock for TestClock {
 /// Once for the whole process, as `main` does.
 pub(crate) fn set_up_tls() {
     static ONCE: Once = Once::new();
-    ONCE.call_once(|| rustls::crypto::ring::default_provider().install_default().expect("the first to set up TLS"));
+    ONCE.call_once(|| {
+        rustls::crypto::ring::default_provider().install_default().expect("the first to set up TLS")
+    });
 }
 
 /// A service over HTTP and everything around it, which several replicas may share.
@@ -87,7 +89,8 @@ impl Answer {
     }
 
     pub(crate) fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
     pub(crate) fn text(&self) -> String {
@@ -98,7 +101,11 @@ impl Answer {
     pub(crate) fn ids(&self) -> Vec<u64> {
         assert_eq!(self.status, StatusCode::OK, "{}", self.text());
         let list = self.json();
-        list.as_array().expect("an array").iter().map(|item| item["id"].as_u64().expect("an id")).collect()
+        list.as_array()
+            .expect("an array")
+            .iter()
+            .map(|item| item["id"].as_u64().expect("an id"))
+            .collect()
     }
 }
 
@@ -112,10 +119,16 @@ impl Mirror {
         Self::start_on(databases::sqlite(), world, settings).await
     }
 
-    pub(crate) async fn start_on(database: Database, world: World, settings: &[(&str, &str)]) -> Self {
+    pub(crate) async fn start_on(
+        database: Database,
+        world: World,
+        settings: &[(&str, &str)],
+    ) -> Self {
         let clock = TestClock::new();
         let stub_clock = Arc::clone(&clock);
-        let stub = Stub::start_with_clock(world, Arc::new(move || stub_clock.now())).await.expect("a free port");
+        let stub = Stub::start_with_clock(world, Arc::new(move || stub_clock.now()))
+            .await
+            .expect("a free port");
         let mirror = Self::replica_of(Arc::new(stub), clock, Arc::new(database), settings).await;
         mirror.service.bootstrap().await.expect("a schema");
         mirror
@@ -123,13 +136,25 @@ impl Mirror {
 
     /// One more service over the same world, clock and database.
     pub(crate) async fn replica(&self, settings: &[(&str, &str)]) -> Self {
-        Self::replica_of(Arc::clone(&self.stub), Arc::clone(&self.clock), Arc::clone(&self.database), settings).await
+        Self::replica_of(
+            Arc::clone(&self.stub),
+            Arc::clone(&self.clock),
+            Arc::clone(&self.database),
+            settings,
+        )
+        .await
     }
 
-    async fn replica_of(stub: Arc<Stub>, clock: Arc<TestClock>, database: Arc<Database>, settings: &[(&str, &str)]) -> Self {
+    async fn replica_of(
+        stub: Arc<Stub>,
+        clock: Arc<TestClock>,
+        database: Arc<Database>,
+        settings: &[(&str, &str)],
+    ) -> Self {
         set_up_tls();
         let config = config(&stub, &database, settings);
-        let service = Service::new(config, Arc::<TestClock>::clone(&clock)).await.expect("a service");
+        let service =
+            Service::new(config, Arc::<TestClock>::clone(&clock)).await.expect("a service");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let (stop, stopped) = oneshot::channel();
@@ -164,7 +189,12 @@ impl Mirror {
         self.request(Method::GET, path, headers).await
     }
 
-    pub(crate) async fn request(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Answer {
         send(&self.http, method, &format!("{}{path}", self.url), headers).await
     }
 
@@ -203,7 +233,12 @@ pub(crate) fn http_client() -> reqwest::Client {
     reqwest::Client::builder().no_gzip().no_proxy().build().expect("a client")
 }
 
-pub(crate) async fn send(http: &reqwest::Client, method: Method, url: &str, headers: &[(&str, &str)]) -> Answer {
+pub(crate) async fn send(
+    http: &reqwest::Client,
+    method: Method,
+    url: &str,
+    headers: &[(&str, &str)],
+) -> Answer {
     let mut request = http.request(method, url);
     for (name, value) in headers {
         request = request.header(*name, *value);
@@ -215,35 +250,56 @@ pub(crate) async fn send(http: &reqwest::Client, method: Method, url: &str, head
 
 /// Compares the three lists of a topic and tells where they differ first, rather than all of them.
 #[track_caller]
-pub(crate) fn assert_lists(actual: &[Vec<u64>; 3], expected: &[Vec<u64>; 3], context: impl std::fmt::Display) {
-    for (name, (actual, expected)) in ["best match", "popularity", "activity"].iter().zip(actual.iter().zip(expected)) {
+pub(crate) fn assert_lists(
+    actual: &[Vec<u64>; 3],
+    expected: &[Vec<u64>; 3],
+    context: impl std::fmt::Display,
+) {
+    for (name, (actual, expected)) in
+        ["best match", "popularity", "activity"].iter().zip(actual.iter().zip(expected))
+    {
         assert_eq!(actual.len(), expected.len(), "{name}: {context}");
-        let differing = actual.iter().zip(expected).enumerate().find(|(_, (actual, expected))| actual != expected);
+        let differing = actual
+            .iter()
+            .zip(expected)
+            .enumerate()
+            .find(|(_, (actual, expected))| actual != expected);
         assert_eq!(differing, None, "{name}: {context}");
     }
 }
 
-/// Says aloud that a test had nothing to try. Not `eprintln!`: the harness swallows that of a test that passes.
+/// Says aloud that a test had nothing to try. Not `eprintln!`: the harness swallows that of a test
+/// that passes.
 pub(crate) fn say_not_run(why: &str) {
     let test = std::thread::current().name().unwrap_or_default().to_owned();
     writeln!(std::io::stderr(), "{test} was NOT RUN: {why}").expect("stderr");
 }
 
-/// Tries again until it holds, for as long as something may take that the service promises to be soon.
+/// Tries again until it holds, for as long as something may take that the service promises to be
+/// soon.
 pub(crate) async fn eventually(seconds: u64, what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let tries = async {
         while !holds().await {
             tokio::task::yield_now().await;
         }
     };
-    assert!(tokio::time::timeout(Duration::from_secs(seconds), tries).await.is_ok(), "{what}, within {seconds} s");
+    assert!(
+        tokio::time::timeout(Duration::from_secs(seconds), tries).await.is_ok(),
+        "{what}, within {seconds} s"
+    );
 }
 
 /// The settings of a service over this stand-in; later ones win.
 pub(crate) fn config(stub: &Stub, database: &Database, settings: &[(&str, &str)]) -> Config {
     let (url, database) = (stub.url(), database.setting());
-    let mut all = vec![("GITHUB_API_URL", url.as_str()), ("DATABASE_URL", &database), ("SCHEDULER", "external")];
+    let mut all = vec![
+        ("GITHUB_API_URL", url.as_str()),
+        ("DATABASE_URL", &database),
+        ("SCHEDULER", "external"),
+    ];
     all.extend(settings);
-    Config::read(&|name: &str| all.iter().rev().find(|(own, _)| *own == name).map(|(_, value)| OsString::from(value)))
-        .expect("valid settings")
+    Config::read(&|name: &str| {
+        all.iter().rev().find(|(own, _)| *own == name).map(|(_, value)| OsString::from(value))
+    })
+    .expect("valid settings")
 }

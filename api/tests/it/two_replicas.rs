@@ -12,7 +12,8 @@ use crate::proxy::Proxy;
 use crate::redis::Redis;
 use crate::support::{Mirror, eventually};
 
-const PATHS: [&str; 3] = ["/api/kubernetes", "/api/popularity/kubernetes", "/api/activity/kubernetes"];
+const PATHS: [&str; 3] =
+    ["/api/kubernetes", "/api/popularity/kubernetes", "/api/activity/kubernetes"];
 
 /// Two replicas, and the networks to their servers.
 struct Replicas {
@@ -25,14 +26,19 @@ struct Replicas {
 
 impl Replicas {
     async fn start(world: World) -> Option<Self> {
-        let (Some(Database::Postgres(url)), Some(redis)) = (databases::postgres(), Redis::start().await) else { return None };
+        let (Some(Database::Postgres(url)), Some(redis)) =
+            (databases::postgres(), Redis::start().await)
+        else {
+            return None;
+        };
         let (name, folder) = url
             .strip_prefix("postgres://mirror@localhost/")
             .and_then(|rest| rest.split_once("?host="))
             .expect("the address that tests/with-servers gives");
         let to_database = Proxy::to(PathBuf::from(folder).join(".s.PGSQL.5432")).await;
         let to_redis = Proxy::to(redis.socket()).await;
-        let through_proxy = format!("postgres://mirror@127.0.0.1:{}/{name}?sslmode=disable", to_database.port);
+        let through_proxy =
+            format!("postgres://mirror@127.0.0.1:{}/{name}?sslmode=disable", to_database.port);
         let redis_url = format!("redis://127.0.0.1:{}/0", to_redis.port);
         let settings = [("DATABASE_URL", &*through_proxy), ("REDIS_URL", &redis_url)];
         let a = Mirror::start_on(Database::Postgres(url.clone()), world, &settings).await;
@@ -55,7 +61,10 @@ impl Replicas {
         for (index, path) in PATHS.into_iter().enumerate() {
             eventually(seconds, path, async || {
                 let (a, b) = (self.a.get(path).await, self.b.get(path).await);
-                let equal = a.body == b.body && ["etag", "last-modified"].iter().all(|name| a.header(name) == b.header(name));
+                let equal = a.body == b.body
+                    && ["etag", "last-modified"]
+                        .iter()
+                        .all(|name| a.header(name) == b.header(name));
                 equal && a.ids() == expected[index]
             })
             .await;
@@ -72,25 +81,38 @@ impl Replicas {
 /// Until so many hear what changes: subscribing makes a replica doubt what it has.
 async fn subscribed(redis: &Redis, replicas: usize) {
     let expected = replicas.to_string();
-    let all = async || redis.command(&["PUBSUB", "NUMSUB", "github-topic-mirror:1"]).await.trim_end().ends_with(&expected);
+    let all = async || {
+        redis
+            .command(&["PUBSUB", "NUMSUB", "github-topic-mirror:1"])
+            .await
+            .trim_end()
+            .ends_with(&expected)
+    };
     eventually(5, "all are subscribed", all).await;
 }
 
 #[tokio::test]
 async fn a_refresh_through_one_is_served_by_the_other() {
-    let Some(replicas) = Replicas::refreshed(World::generate(300, 7, "kubernetes")).await else { return };
-    for (stars, refresher) in [(1_000_000, &replicas.a), (2_000_000, &replicas.b), (3_000_000, &replicas.a)] {
+    let Some(replicas) = Replicas::refreshed(World::generate(300, 7, "kubernetes")).await else {
+        return;
+    };
+    for (stars, refresher) in
+        [(1_000_000, &replicas.a), (2_000_000, &replicas.b), (3_000_000, &replicas.a)]
+    {
         replicas.change(stars);
         refresher.refresh("kubernetes").await;
         replicas.agree(1).await;
     }
-    let from_memory = async || replicas.b.get(PATHS[0]).await.header("cache-status") == "memory; hit";
+    let from_memory =
+        async || replicas.b.get(PATHS[0]).await.header("cache-status") == "memory; hit";
     eventually(1, "then memory has them", from_memory).await;
 }
 
 #[tokio::test]
 async fn a_cold_one_asks_redis_once() {
-    let Some(replicas) = Replicas::refreshed(World::generate(300, 7, "kubernetes")).await else { return };
+    let Some(replicas) = Replicas::refreshed(World::generate(300, 7, "kubernetes")).await else {
+        return;
+    };
     let cold = replicas.a.replica(&[("REDIS_URL", &replicas.redis.url())]).await;
     subscribed(&replicas.redis, 3).await;
     assert_eq!(cold.get(PATHS[0]).await.header("cache-status"), "redis; hit");
@@ -100,15 +122,23 @@ async fn a_cold_one_asks_redis_once() {
 
 #[tokio::test]
 async fn told_to_refresh_at_once_they_ask_github_once() {
-    let Some(replicas) = Replicas::refreshed(World::generate(80, 7, "kubernetes")).await else { return };
+    let Some(replicas) = Replicas::refreshed(World::generate(80, 7, "kubernetes")).await else {
+        return;
+    };
     for path in ["/update_cache?topic=kubernetes", "/update_cache"] {
         replicas.a.stub.world().counters.searches = 0;
         for _ in 0..50 {
             // Slow enough that the second comes while the first runs.
             replicas.a.stub.world().settings.latency_millis = 20;
-            let (a, b) = tokio::join!(replicas.a.request(Method::POST, path, &[]), replicas.b.request(Method::POST, path, &[]));
+            let (a, b) = tokio::join!(
+                replicas.a.request(Method::POST, path, &[]),
+                replicas.b.request(Method::POST, path, &[])
+            );
             let (a, b) = (a.json(), b.json());
-            assert_eq!((&a["id"], &a["complete"], &b["complete"]), (&b["id"], &Value::Bool(true), &Value::Bool(true)));
+            assert_eq!(
+                (&a["id"], &a["complete"], &b["complete"]),
+                (&b["id"], &Value::Bool(true), &Value::Bool(true))
+            );
             assert_ne!(a["coalesced"], b["coalesced"]);
         }
         assert_eq!(replicas.a.stub.world().counters.searches, 50, "{path}");
@@ -118,7 +148,8 @@ async fn told_to_refresh_at_once_they_ask_github_once() {
 #[tokio::test]
 async fn a_new_topic_is_fetched_once_however_many_ask() {
     let Some(replicas) = Replicas::start(World::generate(90, 7, "mcp")).await else { return };
-    let asking = (0..30).map(|index| if index % 2 == 0 { &replicas.a } else { &replicas.b }.get("/api/mcp"));
+    let asking =
+        (0..30).map(|index| if index % 2 == 0 { &replicas.a } else { &replicas.b }.get("/api/mcp"));
     for answer in futures_util::future::join_all(asking).await {
         assert_eq!(answer.ids(), replicas.a.expected("mcp")[0]);
     }
@@ -130,16 +161,24 @@ async fn both_may_make_the_schema_at_once() {
     let Some(database) = databases::postgres() else { return };
     let stores = (api::store::open(&database.url()).await, api::store::open(&database.url()).await);
     let (a, b) = (stores.0.expect("a store"), stores.1.expect("a store"));
-    for made in futures_util::future::join_all((0..8).map(|index| if index % 2 == 0 { &a } else { &b }.bootstrap())).await {
+    for made in futures_util::future::join_all(
+        (0..8).map(|index| if index % 2 == 0 { &a } else { &b }.bootstrap()),
+    )
+    .await
+    {
         made.expect("a schema");
     }
     assert!(a.has_schema().await.expect("a database"));
 }
 
-/// Redis costs speed when it fails, never truth: no list request fails, and both agree once it is back.
+/// Redis costs speed when it fails, never truth: no list request fails, and both agree once it is
+/// back.
 #[tokio::test]
 async fn without_redis_the_database_does_its_work() {
-    let Some(mut replicas) = Replicas::refreshed(World::generate(300, 7, "kubernetes")).await else { return };
+    let Some(mut replicas) = Replicas::refreshed(World::generate(300, 7, "kubernetes")).await
+    else {
+        return;
+    };
     for (stars, trouble) in (1_000_000..).zip(["killed", "flushed", "paused", "full", "cut off"]) {
         match trouble {
             "killed" => replicas.redis.kill().await,
@@ -164,7 +203,13 @@ async fn without_redis_the_database_does_its_work() {
             "full" => drop(replicas.redis.command(&["CONFIG", "SET", "maxmemory", "0"]).await),
             _ => replicas.to_redis.heal(),
         }
-        let stored = async || replicas.redis.command(&["EXISTS", "github-topic-mirror:1:{kubernetes}"]).await.contains('1');
+        let stored = async || {
+            replicas
+                .redis
+                .command(&["EXISTS", "github-topic-mirror:1:{kubernetes}"])
+                .await
+                .contains('1')
+        };
         eventually(10, &format!("Redis has the lists again after it was {trouble}"), async || {
             replicas.a.get(PATHS[0]).await;
             stored().await
@@ -181,8 +226,13 @@ async fn without_redis_the_database_does_its_work() {
 
 #[tokio::test]
 async fn without_the_database_memory_and_redis_answer() {
-    let Some(replicas) = Replicas::refreshed(World::generate(300, 7, "kubernetes")).await else { return };
-    let nowhere = [("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none"), ("REDIS_URL", &replicas.redis.url())];
+    let Some(replicas) = Replicas::refreshed(World::generate(300, 7, "kubernetes")).await else {
+        return;
+    };
+    let nowhere = [
+        ("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none"),
+        ("REDIS_URL", &replicas.redis.url()),
+    ];
     let cold = replicas.a.replica(&nowhere).await;
     replicas.to_database.cut();
     for path in PATHS {
@@ -208,7 +258,10 @@ async fn without_the_database_memory_and_redis_answer() {
             assert_eq!(replicas.a.get(PATHS[0]).await.header("cache-status"), "memory; hit");
         }
     };
-    assert!(tokio::time::timeout(std::time::Duration::from_secs(5), many).await.is_ok(), "reads wait for what is down");
+    assert!(
+        tokio::time::timeout(std::time::Duration::from_secs(5), many).await.is_ok(),
+        "reads wait for what is down"
+    );
 
     replicas.to_database.heal();
     replicas.to_redis.heal();
@@ -220,10 +273,13 @@ async fn without_the_database_memory_and_redis_answer() {
     replicas.agree(5).await;
 }
 
-/// A page of a search is one commit of five statements, and a row that did not change is not written.
+/// A page of a search is one commit of five statements, and a row that did not change is not
+/// written.
 #[tokio::test]
 async fn a_page_costs_five_statements() {
-    let Some(replicas) = Replicas::refreshed(World::generate(1_000, 7, "kubernetes")).await else { return };
+    let Some(replicas) = Replicas::refreshed(World::generate(1_000, 7, "kubernetes")).await else {
+        return;
+    };
     let database = &replicas.a.database;
     database.query("CREATE EXTENSION pg_stat_statements").await;
     let calls = "FROM pg_stat_statements WHERE dbid = (SELECT oid FROM pg_database WHERE datname = current_database())";
@@ -254,12 +310,19 @@ async fn a_page_costs_five_statements() {
         database.query(reset).await;
         let page = api::store::Page { repositories: &page, unreadable: &[] };
         let report = api::refresh::report::Report::default();
-        store.store_page(&lease, &topic, &page, &report, replicas.a.service.clock.now()).await.expect("stored");
-        let count = async |which: &str| database.query(&format!("SELECT coalesce(sum(calls), 0)::text {calls} {which}")).await;
+        store
+            .store_page(&lease, &topic, &page, &report, replicas.a.service.clock.now())
+            .await
+            .expect("stored");
+        let count = async |which: &str| {
+            database.query(&format!("SELECT coalesce(sum(calls), 0)::text {calls} {which}")).await
+        };
         assert_eq!(count("AND query IN ('COMMIT', 'commit')").await, ["1"], "changed: {changed}");
         let own = "AND query !~* '^(begin|commit|rollback|select pg_stat|select coalesce|create extension)' AND query <> ''";
         assert_eq!(count(own).await, ["5"], "changed: {changed}");
-        let rows = format!("SELECT coalesce(sum(rows), 0)::text {calls} AND query LIKE 'INSERT INTO repositories%'");
+        let rows = format!(
+            "SELECT coalesce(sum(rows), 0)::text {calls} AND query LIKE 'INSERT INTO repositories%'"
+        );
         assert_eq!(database.query(&rows).await, [written.to_string()]);
     }
 }

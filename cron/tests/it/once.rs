@@ -28,9 +28,15 @@ async fn the_exit_code_says_whether_the_refresh_is_complete() {
 async fn what_it_cannot_do_is_one_line() {
     let stand_in = StandIn::start();
     stand_in.service().token = Some("another");
-    let (code, log) = Cron::new(&stand_in, NEVER).with("MAINTENANCE_TOKEN", "not-this-one").run(&["--once"]).await;
+    let (code, log) = Cron::new(&stand_in, NEVER)
+        .with("MAINTENANCE_TOKEN", "not-this-one")
+        .run(&["--once"])
+        .await;
     assert_eq!((code, log.lines().count()), (1, 1), "{log}");
-    assert!(log.contains("/bootstrap_db answered 401 Unauthorized: maintenance wants a token"), "{log}");
+    assert!(
+        log.contains("/bootstrap_db answered 401 Unauthorized: maintenance wants a token"),
+        "{log}"
+    );
     assert!(!log.contains("not-this-one"), "{log}");
 
     stand_in.service().token = None;
@@ -52,12 +58,18 @@ async fn what_it_cannot_do_is_one_line() {
 #[tokio::test]
 async fn wrong_settings_are_told_all_at_once() {
     let nobody = StandIn::refusing_connections();
-    let cron = Cron::new(&nobody, "often").with("LOG_FORMAT", "xml").with("MAINTENANCE_TOKEN", "hunter2 hunter2");
+    let cron = Cron::new(&nobody, "often")
+        .with("LOG_FORMAT", "xml")
+        .with("MAINTENANCE_TOKEN", "hunter2 hunter2");
     let (code, log) = cron.run(&["--api-url", "nowhere"]).await;
     assert_eq!(code, 2, "{log}");
-    for expected in
-        ["4 settings are wrong", "API_URL: \"nowhere\"", "REFRESH_SCHEDULE: \"often\"", "LOG_FORMAT", "MAINTENANCE_TOKEN"]
-    {
+    for expected in [
+        "4 settings are wrong",
+        "API_URL: \"nowhere\"",
+        "REFRESH_SCHEDULE: \"often\"",
+        "LOG_FORMAT",
+        "MAINTENANCE_TOKEN",
+    ] {
         assert!(log.contains(expected), "{expected} in {log}");
     }
     assert!(!log.contains("hunter2"), "{log}");

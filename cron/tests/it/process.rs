@@ -67,13 +67,21 @@ impl Running {
     /// Exit code and log of a program that is told to stop; it may take ten seconds.
     pub(crate) async fn stop(mut self, signal: &str) -> (i32, String) {
         let pid = self.0.id().expect("it runs").to_string();
-        assert!(std::process::Command::new("kill").args([signal, &pid]).status().expect("kill runs").success());
+        assert!(
+            std::process::Command::new("kill")
+                .args([signal, &pid])
+                .status()
+                .expect("kill runs")
+                .success()
+        );
         let mut log = String::new();
         let ended = async {
             self.0.stderr.take().expect("a pipe").read_to_string(&mut log).await.expect("text");
             self.0.wait().await.expect("it ends")
         };
-        let status = tokio::time::timeout(Duration::from_secs(10), ended).await.expect("it stops within ten seconds");
+        let status = tokio::time::timeout(Duration::from_secs(10), ended)
+            .await
+            .expect("it stops within ten seconds");
         (status.code().expect("no signal ended it"), log)
     }
 }
@@ -85,5 +93,8 @@ pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool)
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    assert!(tokio::time::timeout(Duration::from_secs(30), tries).await.is_ok(), "{what}, within 30 s");
+    assert!(
+        tokio::time::timeout(Duration::from_secs(30), tries).await.is_ok(),
+        "{what}, within 30 s"
+    );
 }

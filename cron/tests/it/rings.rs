@@ -14,7 +14,8 @@ async fn it_waits_for_the_service_rings_and_logs_one_line() {
     stand_in.service().token = Some("let-me-in");
     let token = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(&token, "let-me-in\n").expect("written");
-    let cron = Cron::new(&stand_in, NEVER).with("MAINTENANCE_TOKEN_FILE", token.path().to_string_lossy());
+    let cron =
+        Cron::new(&stand_in, NEVER).with("MAINTENANCE_TOKEN_FILE", token.path().to_string_lossy());
     let running = cron.start();
     eventually("it has started", async || cron.noted().is_some()).await;
     let started = cron.noted();
@@ -26,10 +27,14 @@ async fn it_waits_for_the_service_rings_and_logs_one_line() {
     let service = stand_in.service();
     assert_eq!((service.bootstraps, service.rings, service.polls), (1, 1, 1));
     assert!(service.unexpected.is_empty(), "{:?}", service.unexpected);
-    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).expect("a line of JSON"));
+    let lines =
+        log.lines().map(|line| serde_json::from_str::<Value>(line).expect("a line of JSON"));
     let rung: Vec<Value> = lines.filter(|line| line["refresh"] == 1).collect();
     assert_eq!(rung.len(), 1, "{log}");
-    assert_eq!((&rung[0]["found"], &rung[0]["removed"], &rung[0]["complete"]), (&1_160.into(), &2.into(), &true.into()));
+    assert_eq!(
+        (&rung[0]["found"], &rung[0]["removed"], &rung[0]["complete"]),
+        (&1_160.into(), &2.into(), &true.into())
+    );
     assert!(!log.contains("let-me-in"), "{log}");
 }
 
@@ -71,7 +76,10 @@ async fn a_ring_that_was_left_out_comes_after_one_that_gave_up() {
     eventually("the ring that was left out", async || stand_in.service().rings == 2).await;
     stand_in.service().running = false;
     let (started, polls) = (cron.noted(), stand_in.service().polls);
-    eventually("it has succeeded", async || stand_in.service().polls > polls && cron.noted() != started).await;
+    eventually("it has succeeded", async || {
+        stand_in.service().polls > polls && cron.noted() != started
+    })
+    .await;
     let (code, log) = running.stop("-TERM").await;
     assert_eq!((code, stand_in.service().rings), (0, 2), "{log}");
 }
@@ -79,7 +87,8 @@ async fn a_ring_that_was_left_out_comes_after_one_that_gave_up() {
 #[tokio::test]
 async fn a_failed_ring_is_tried_again() {
     let stand_in = StandIn::start();
-    stand_in.service().ring_faults = VecDeque::from([StatusCode::SERVICE_UNAVAILABLE, StatusCode::BAD_GATEWAY]);
+    stand_in.service().ring_faults =
+        VecDeque::from([StatusCode::SERVICE_UNAVAILABLE, StatusCode::BAD_GATEWAY]);
     let cron = Cron::new(&stand_in, NEVER);
     let _running = cron.start();
     eventually("the third try", async || stand_in.service().polls == 1).await;
@@ -98,7 +107,8 @@ async fn a_refresh_that_brought_nothing_is_tried_again() {
 #[tokio::test]
 async fn a_replica_that_dies_does_not_end_a_ring() {
     let stand_in = StandIn::start();
-    let faults = [StatusCode::BAD_GATEWAY, StatusCode::GATEWAY_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
+    let faults =
+        [StatusCode::BAD_GATEWAY, StatusCode::GATEWAY_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
     stand_in.service().poll_faults = VecDeque::from(faults);
     let cron = Cron::new(&stand_in, NEVER);
     let _running = cron.start();

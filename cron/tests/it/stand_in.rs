@@ -23,7 +23,8 @@ pub(crate) struct Service {
     pub(crate) running: bool,
     /// What an ended refresh says of itself, beside its number.
     pub(crate) report: Value,
-    /// How often `/bootstrap_db` and `/update_cache` were called, each of them with everything it should carry.
+    /// How often `/bootstrap_db` and `/update_cache` were called, each of them with everything it
+    /// should carry.
     pub(crate) bootstraps: usize,
     pub(crate) rings: usize,
     /// How often a refresh was asked after.
@@ -60,7 +61,8 @@ impl StandIn {
 
     pub(crate) fn listen(&self) {
         let socket = self.socket.lock().expect("nobody panicked").take();
-        let listener: TcpListener = socket.expect("not started yet").listen(64).expect("a listener");
+        let listener: TcpListener =
+            socket.expect("not started yet").listen(64).expect("a listener");
         let router = Router::new().fallback(answer).with_state(Arc::clone(&self.service));
         tokio::spawn(async move { axum::serve(listener, router).await });
     }
@@ -83,13 +85,20 @@ async fn answer(State(service): State<Arc<Mutex<Service>>>, request: Request) ->
             service.bootstraps += 1;
             Json(json!({"created": true})).into_response()
         }
-        ("POST", "/update_cache") if request.headers().get("prefer").is_some_and(|prefer| prefer == "respond-async") => {
+        ("POST", "/update_cache")
+            if request.headers().get("prefer").is_some_and(|prefer| prefer == "respond-async") =>
+        {
             service.rings += 1;
             match service.ring_faults.pop_front() {
                 Some(status) => status.into_response(),
                 None => {
                     let location = format!("/refreshes/{}", service.rings);
-                    (StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(json!({"state": "running"}))).into_response()
+                    (
+                        StatusCode::ACCEPTED,
+                        [(header::LOCATION, location)],
+                        Json(json!({"state": "running"})),
+                    )
+                        .into_response()
                 }
             }
         }

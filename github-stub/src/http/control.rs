@@ -47,7 +47,10 @@ async fn clear_counters(State(stand): State<Stand>) {
     stand.world().counters = Counters::default();
 }
 
-async fn ranked(State(stand): State<Stand>, Path((topic, sort)): Path<(String, String)>) -> Json<Vec<u64>> {
+async fn ranked(
+    State(stand): State<Stand>,
+    Path((topic, sort)): Path<(String, String)>,
+) -> Json<Vec<u64>> {
     Json(stand.world().ranked(&topic, &sort))
 }
 

@@ -13,7 +13,8 @@ use crate::faults::FaultKind;
 use crate::query::{Invalid, Query, Sort};
 use crate::world::World;
 
-/// Pages that would begin at this offset or later are refused, and `Link` names none of them, however many there are.
+/// Pages that would begin at this offset or later are refused, and `Link` names none of them,
+/// however many there are.
 const CAP: usize = 1_000;
 const SEARCH_DOCS: &str = "https://docs.github.com/v3/search/";
 
@@ -23,7 +24,11 @@ pub(super) fn asked(request: &Request) -> Option<(Sort, usize)> {
         return None;
     }
     let query = request.uri().query().unwrap_or_default();
-    let find = |name: &str| form_urlencoded::parse(query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value);
+    let find = |name: &str| {
+        form_urlencoded::parse(query.as_bytes())
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value)
+    };
     let page = find("page").and_then(|page| page.parse().ok()).unwrap_or(1);
     Some((Sort::parse(find("sort").as_deref()), page))
 }
@@ -52,7 +57,10 @@ pub(super) async fn repositories(
     headers: HeaderMap,
 ) -> Response {
     let number = |name: &str| parameters.get(name).and_then(|value| value.parse::<usize>().ok());
-    let window = Window { page: number("page").unwrap_or(1).max(1), per_page: number("per_page").unwrap_or(30).clamp(1, 100) };
+    let window = Window {
+        page: number("page").unwrap_or(1).max(1),
+        per_page: number("per_page").unwrap_or(30).clamp(1, 100),
+    };
     let q = parameters.get("q").map(String::as_str).unwrap_or_default();
     let mut world = stand.world();
     let query = match Query::parse(q) {
@@ -64,28 +72,42 @@ pub(super) async fn repositories(
     };
     if window.start() >= CAP {
         world.counters.unexpected.push(format!("beyond the cap: q={q} page={}", window.page));
-        return message(StatusCode::UNPROCESSABLE_ENTITY, "Only the first 1000 search results are available", SEARCH_DOCS);
+        return message(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "Only the first 1000 search results are available",
+            SEARCH_DOCS,
+        );
     }
     let ascending = parameters.get("order").is_some_and(|order| order == "asc");
-    let found = world.search(q, &query, Sort::parse(parameters.get("sort").map(String::as_str)), ascending);
+    let found =
+        world.search(q, &query, Sort::parse(parameters.get("sort").map(String::as_str)), ascending);
     let (text, total) = page(&world, &found, &window, struck.as_ref());
     let etag = world.settings.search_etag;
     drop(world);
 
-    let mut response = if etag { conditional(text, &headers) } else { text_answer(StatusCode::OK, text) };
+    let mut response =
+        if etag { conditional(text, &headers) } else { text_answer(StatusCode::OK, text) };
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1");
     let origin = match &struck {
         Some(FaultKind::ForeignLink { origin }) => origin.clone(),
         _ => format!("http://{host}"),
     };
     if let Some(link) = link(&origin, &parameters, &window, total) {
-        response.headers_mut().insert(header::LINK, HeaderValue::from_str(&link).expect("a percent-encoded address is ASCII"));
+        response.headers_mut().insert(
+            header::LINK,
+            HeaderValue::from_str(&link).expect("a percent-encoded address is ASCII"),
+        );
     }
     response
 }
 
 /// The body of a page, spoiled by `struck`, and the total that `Link` goes by.
-fn page(world: &World, found: &[u64], window: &Window, struck: Option<&FaultKind>) -> (String, usize) {
+fn page(
+    world: &World,
+    found: &[u64],
+    window: &Window,
+    struck: Option<&FaultKind>,
+) -> (String, usize) {
     let mut start = window.start().min(found.len());
     match struck {
         Some(FaultKind::Repeat { count }) => start = start.saturating_sub(*count),
@@ -95,11 +117,15 @@ fn page(world: &World, found: &[u64], window: &Window, struck: Option<&FaultKind
     let mut ids = &found[start..found.len().min(start + window.per_page)];
     let (mut total, mut incomplete) = (found.len(), false);
     match struck {
-        Some(FaultKind::Incomplete { keep }) => (ids, incomplete) = (&ids[..ids.len().min(*keep)], true),
+        Some(FaultKind::Incomplete { keep }) => {
+            (ids, incomplete) = (&ids[..ids.len().min(*keep)], true)
+        }
         Some(FaultKind::Short { missing }) => ids = &ids[..ids.len().saturating_sub(*missing)],
         Some(FaultKind::Empty) => (ids, total) = (&[], 0),
         Some(FaultKind::Drift { by }) => {
-            total = total.checked_add_signed(isize::try_from(*by).expect("a small drift")).unwrap_or_default();
+            total = total
+                .checked_add_signed(isize::try_from(*by).expect("a small drift"))
+                .unwrap_or_default();
         }
         _ => {}
     }
@@ -107,7 +133,8 @@ fn page(world: &World, found: &[u64], window: &Window, struck: Option<&FaultKind
         Some(FaultKind::BadItems { count }) => *count,
         _ => 0,
     };
-    let mut text = format!("{{\"total_count\":{total},\"incomplete_results\":{incomplete},\"items\":[");
+    let mut text =
+        format!("{{\"total_count\":{total},\"incomplete_results\":{incomplete},\"items\":[");
     for (index, id) in ids.iter().enumerate() {
         let repository = world.repository(*id).expect("found repositories exist");
         if index > 0 {
@@ -126,7 +153,12 @@ fn page(world: &World, found: &[u64], window: &Window, struck: Option<&FaultKind
 }
 
 /// `prev, next, last, first` where they exist; none at all when everything fits on one page.
-fn link(origin: &str, parameters: &HashMap<String, String>, window: &Window, total: usize) -> Option<String> {
+fn link(
+    origin: &str,
+    parameters: &HashMap<String, String>,
+    window: &Window,
+    total: usize,
+) -> Option<String> {
     let last = window.last(total);
     let address = |page: usize, rel: &str| {
         let mut query = form_urlencoded::Serializer::new(String::new());

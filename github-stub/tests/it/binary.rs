@@ -39,7 +39,11 @@ impl Drop for Program {
 #[tokio::test]
 async fn the_program_serves_what_it_generates() {
     let program = Program::start(&["--generate", "50", "--limits"]);
-    assert!(program.line.starts_with("github-stub: 50 repositories on http://127.0.0.1:"), "{}", program.line);
+    assert!(
+        program.line.starts_with("github-stub: 50 repositories on http://127.0.0.1:"),
+        "{}",
+        program.line
+    );
     let answer = send(client().get(program.url().to_owned() + SEARCH)).await;
     assert_eq!((answer.status, &answer.json()["total_count"]), (200, &json!(50)));
     assert_eq!(answer.header("x-ratelimit-limit"), Some("10"));
@@ -48,9 +52,15 @@ async fn the_program_serves_what_it_generates() {
 #[tokio::test]
 async fn the_program_serves_a_file_under_added_topics() {
     let mut file = tempfile::NamedTempFile::new().expect("a file");
-    writeln!(file, "{}", json!({"id": 1, "full_name": "a/b", "updated_at": "2024-01-01T00:00:00Z"})).expect("written");
+    writeln!(
+        file,
+        "{}",
+        json!({"id": 1, "full_name": "a/b", "updated_at": "2024-01-01T00:00:00Z"})
+    )
+    .expect("written");
     let path = file.path().to_str().expect("a UTF-8 path");
-    let program = Program::start(&["--data", path, "--add-topic", "kubernetes", "--add-topic", "mcp"]);
+    let program =
+        Program::start(&["--data", path, "--add-topic", "kubernetes", "--add-topic", "mcp"]);
     let answer = send(client().get(program.url().to_owned() + SEARCH + "+topic:mcp")).await;
     assert_eq!(answer.ids(), [1]);
     assert_eq!(answer.json()["items"][0]["topics"], json!(["kubernetes", "mcp"]));

@@ -20,7 +20,11 @@ async fn a_repository_is_found_by_id_and_by_any_spelling_of_its_name() {
     }
     for path in ["/repositories/43", "/repos/owner/name-43"] {
         let missing = get(&stub, path).await;
-        assert_eq!((missing.status, &missing.json()["message"]), (404, &json!("Not Found")), "{path}");
+        assert_eq!(
+            (missing.status, &missing.json()["message"]),
+            (404, &json!("Not Found")),
+            "{path}"
+        );
     }
 }
 
@@ -63,10 +67,18 @@ async fn a_renamed_repository_keeps_its_id_and_frees_its_name() {
 async fn the_control_routes_edit_and_delete() {
     let stub = serve(world()).await;
     let path = format!("{}/_stub/repositories/42", stub.url());
-    assert_eq!(send(client().patch(&path).json(&json!({"stargazers_count": 99}))).await.status, 200);
+    assert_eq!(
+        send(client().patch(&path).json(&json!({"stargazers_count": 99}))).await.status,
+        200
+    );
     assert_eq!(get(&stub, "/repositories/42").await.json()["stargazers_count"], 99);
     let refused = send(client().patch(&path).json(&json!({"updated_at": "yesterday"}))).await;
-    assert_eq!((refused.status, refused.text.contains("updated_at")), (422, true), "{}", refused.text);
+    assert_eq!(
+        (refused.status, refused.text.contains("updated_at")),
+        (422, true),
+        "{}",
+        refused.text
+    );
     assert_eq!(get(&stub, "/_stub/ranked/kubernetes/stars").await.json(), json!([42]));
     assert_eq!(send(client().delete(&path)).await.status, 200);
     assert_eq!(send(client().delete(&path)).await.status, 404);

@@ -1,4 +1,5 @@
-//! Every kind of fault, set from the library and over the control route, and which requests it strikes.
+//! Every kind of fault, set from the library and over the control route, and which requests it
+//! strikes.
 
 use std::time::Duration;
 
@@ -47,35 +48,61 @@ fn check(kind: &FaultKind, answer: reqwest::Result<Answer>, ranked: &[u64]) {
     }
     let answer = answer.unwrap_or_else(|error| panic!("{kind:?}: {error}"));
     let refused = |status: u16, text: &str| {
-        assert_eq!((answer.status, answer.header("content-type")), (status, Some("application/json; charset=utf-8")), "{kind:?}");
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (status, Some("application/json; charset=utf-8")),
+            "{kind:?}"
+        );
         let body = answer.json();
-        assert!(body["message"].as_str().is_some_and(|message| message.contains(text)), "{kind:?}: {body}");
+        assert!(
+            body["message"].as_str().is_some_and(|message| message.contains(text)),
+            "{kind:?}: {body}"
+        );
         assert_eq!(body["status"], json!(status.to_string()), "{kind:?}");
     };
     let html = |status: u16, text: &str| {
-        assert_eq!((answer.status, answer.header("content-type")), (status, Some("text/html; charset=utf-8")), "{kind:?}");
-        assert!(answer.text.contains(text) && answer.header("x-ratelimit-limit").is_none(), "{kind:?}");
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (status, Some("text/html; charset=utf-8")),
+            "{kind:?}"
+        );
+        assert!(
+            answer.text.contains(text) && answer.header("x-ratelimit-limit").is_none(),
+            "{kind:?}"
+        );
     };
     let page = |ids: &[u64], total: usize, incomplete: bool| {
         assert_eq!((answer.status, answer.ids().as_slice()), (200, ids), "{kind:?}");
         let body = answer.json();
-        assert_eq!((&body["total_count"], &body["incomplete_results"]), (&json!(total), &json!(incomplete)), "{kind:?}");
+        assert_eq!(
+            (&body["total_count"], &body["incomplete_results"]),
+            (&json!(total), &json!(incomplete)),
+            "{kind:?}"
+        );
     };
     match kind {
         FaultKind::PrimaryLimit { status, .. } => {
             refused(*status, "API rate limit exceeded");
-            assert_eq!((answer.header("x-ratelimit-remaining"), answer.header("retry-after")), (Some("0"), None));
+            assert_eq!(
+                (answer.header("x-ratelimit-remaining"), answer.header("retry-after")),
+                (Some("0"), None)
+            );
         }
         FaultKind::SecondaryLimit { status, retry_after } => {
             refused(*status, "You have exceeded a secondary rate limit");
             assert_eq!(answer.header("retry-after"), retry_after.map(|_| "7"));
             assert_eq!(answer.header("x-ratelimit-remaining"), Some("14"));
-            let docs = answer.json()["documentation_url"].as_str().map(|url| url.ends_with("#about-secondary-rate-limits"));
+            let docs = answer.json()["documentation_url"]
+                .as_str()
+                .map(|url| url.ends_with("#about-secondary-rate-limits"));
             assert_eq!(docs, Some(true));
         }
         FaultKind::Forbidden => {
             refused(403, "Resource not accessible");
-            assert_eq!((answer.header("x-ratelimit-remaining"), answer.header("retry-after")), (None, None));
+            assert_eq!(
+                (answer.header("x-ratelimit-remaining"), answer.header("retry-after")),
+                (None, None)
+            );
         }
         FaultKind::Unauthorized => refused(401, "Bad credentials"),
         FaultKind::Unavailable => refused(451, "access blocked"),
@@ -83,8 +110,12 @@ fn check(kind: &FaultKind, answer: reqwest::Result<Answer>, ranked: &[u64]) {
         FaultKind::JsonError { status } => refused(*status, "Server Error"),
         FaultKind::HtmlError { status } => html(*status, "<title>Unicorn! &middot; GitHub</title>"),
         FaultKind::NotJson => html(200, "<html>"),
-        FaultKind::Redirect { to } => assert_eq!((answer.status, answer.header("location")), (301, Some(to.as_str()))),
-        FaultKind::Slow { .. } | FaultKind::Cut | FaultKind::Reset => page(&ranked[20..40], 50, false),
+        FaultKind::Redirect { to } => {
+            assert_eq!((answer.status, answer.header("location")), (301, Some(to.as_str())))
+        }
+        FaultKind::Slow { .. } | FaultKind::Cut | FaultKind::Reset => {
+            page(&ranked[20..40], 50, false)
+        }
         FaultKind::Incomplete { keep } => page(&ranked[20..20 + keep], 50, true),
         FaultKind::Short { missing } => page(&ranked[20..40 - missing], 50, false),
         FaultKind::Empty => page(&[], 0, false),
@@ -98,12 +129,20 @@ fn check(kind: &FaultKind, answer: reqwest::Result<Answer>, ranked: &[u64]) {
             page(&ranked[20..40], 50, false);
             let body = answer.json();
             let items = body["items"].as_array().expect("items");
-            let bad: Vec<bool> = items.iter().map(|item| !item["stargazers_count"].is_u64()).collect();
-            assert!(bad[..*count].iter().all(|bad| *bad) && !bad[*count..].contains(&true), "{bad:?}");
+            let bad: Vec<bool> =
+                items.iter().map(|item| !item["stargazers_count"].is_u64()).collect();
+            assert!(
+                bad[..*count].iter().all(|bad| *bad) && !bad[*count..].contains(&true),
+                "{bad:?}"
+            );
         }
         FaultKind::ForeignLink { origin } => {
             page(&ranked[20..40], 50, false);
-            assert!(answer.header("link").is_some_and(|link| link.starts_with(&format!("<{origin}/search/repositories?"))));
+            assert!(
+                answer.header("link").is_some_and(
+                    |link| link.starts_with(&format!("<{origin}/search/repositories?"))
+                )
+            );
         }
     }
 }
@@ -126,13 +165,20 @@ async fn every_kind_shows_once_from_the_library_and_over_the_control_route() {
             } else {
                 stub.world().faults.push(fault);
             }
-            assert_eq!(get(&stub, &PAGE.replace("&page=2", "")).await.ids(), ranked[..20], "{kind:?} waits for its page");
+            assert_eq!(
+                get(&stub, &PAGE.replace("&page=2", "")).await.ids(),
+                ranked[..20],
+                "{kind:?} waits for its page"
+            );
             check(&kind, try_send(client().get(stub.url() + PAGE)).await, &ranked);
             assert_eq!(get(&stub, PAGE).await.ids(), ranked[20..40], "{kind:?} strikes once");
         }
     }
     let world = stub.world();
-    assert!(every_kind().iter().all(|kind| world.counters.faults[kind.name()] >= 2) && world.faults.is_empty());
+    assert!(
+        every_kind().iter().all(|kind| world.counters.faults[kind.name()] >= 2)
+            && world.faults.is_empty()
+    );
     assert!(world.counters.unexpected.is_empty(), "{:?}", world.counters.unexpected);
 }
 
@@ -140,7 +186,8 @@ async fn every_kind_shows_once_from_the_library_and_over_the_control_route() {
 async fn a_slow_body_makes_an_impatient_client_give_up() {
     let stub = serve_generated(5).await;
     stub.world().faults.push(FaultKind::Slow { millis: 600_000 }.into());
-    let answer = try_send(client().get(stub.url() + SEARCH).timeout(Duration::from_millis(20))).await;
+    let answer =
+        try_send(client().get(stub.url() + SEARCH).timeout(Duration::from_millis(20))).await;
     assert!(answer.is_err_and(|error| error.is_timeout()));
 }
 
@@ -178,7 +225,10 @@ async fn a_fault_strikes_only_the_path_the_sort_and_the_page_it_names() {
         (json!({"sort": "stars", "skip": 1}), [200, 200, 200, 500]),
     ] {
         let mut whole = json!({"kind": "json_error", "status": 500, "times": 9});
-        whole.as_object_mut().expect("an object").extend(fault.as_object().expect("an object").clone());
+        whole
+            .as_object_mut()
+            .expect("an object")
+            .extend(fault.as_object().expect("an object").clone());
         assert_eq!(post(&stub, &json!([whole])).await.status, 200);
         assert_eq!(statuses(&stub, &paths).await, expected, "{fault}");
         send(client().delete(stub.url() + "/_stub/faults")).await;
@@ -194,11 +244,20 @@ async fn the_control_route_refuses_what_it_does_not_know() {
     }
     let settings = stub.url() + "/_stub/settings";
     assert_eq!(send(client().post(&settings).json(&json!({"search_limits": 1}))).await.status, 422);
-    assert_eq!(send(client().post(&settings).json(&json!({"drop": [1], "search_etag": true}))).await.status, 200);
+    assert_eq!(
+        send(client().post(&settings).json(&json!({"drop": [1], "search_etag": true})))
+            .await
+            .status,
+        200
+    );
     assert!(stub.world().settings.search_etag && stub.world().settings.drop.contains(&1));
     assert_eq!(get(&stub, "/_stub/settings").await.json()["drop"], json!([1]));
     get(&stub, SEARCH).await;
-    assert_eq!(get(&stub, "/_stub/counters").await.json()["searches"], 1, "control requests are not GitHub's");
+    assert_eq!(
+        get(&stub, "/_stub/counters").await.json()["searches"],
+        1,
+        "control requests are not GitHub's"
+    );
     send(client().delete(stub.url() + "/_stub/counters")).await;
     assert_eq!(stub.world().counters, github_stub::Counters::default());
 }

@@ -28,18 +28,34 @@ async fn get_as(stub: &Stub, token: &str, path: &str) -> Answer {
 /// Limit, remaining, used, reset, resource.
 fn rate(answer: &Answer) -> Option<[String; 5]> {
     let header = |name: &str| answer.header(&format!("x-ratelimit-{name}")).map(str::to_owned);
-    Some([header("limit")?, header("remaining")?, header("used")?, header("reset")?, header("resource")?])
+    Some([
+        header("limit")?,
+        header("remaining")?,
+        header("used")?,
+        header("reset")?,
+        header("resource")?,
+    ])
 }
 
 fn numbers(limit: u32, used: u32, reset: i64, resource: &str) -> Option<[String; 5]> {
-    Some([limit.to_string(), (limit - used).to_string(), used.to_string(), reset.to_string(), resource.to_owned()])
+    Some([
+        limit.to_string(),
+        (limit - used).to_string(),
+        used.to_string(),
+        reset.to_string(),
+        resource.to_owned(),
+    ])
 }
 
 #[tokio::test]
 async fn there_are_no_rate_headers_unless_a_limit_is_set() {
     let stub = serve_generated(5).await;
     let answer = get(&stub, SEARCH).await;
-    assert!(!answer.headers.keys().any(|name| name.as_str().starts_with("x-ratelimit")), "{:?}", answer.headers);
+    assert!(
+        !answer.headers.keys().any(|name| name.as_str().starts_with("x-ratelimit")),
+        "{:?}",
+        answer.headers
+    );
 }
 
 #[tokio::test]
@@ -66,13 +82,29 @@ async fn a_used_up_window_is_refused_as_github_does() {
     let refused = get_as(&stub, "t", SEARCH).await;
     assert_eq!((refused.status, rate(&refused)), (403, numbers(3, 3, NOW + 60, "search")));
     assert_eq!((refused.header("retry-after"), &refused.json()["status"]), (None, &json!("403")));
-    assert!(refused.json()["message"].as_str().is_some_and(|text| text.starts_with("API rate limit exceeded for user ID")));
-    assert!(refused.json()["documentation_url"].as_str().is_some_and(|url| url.ends_with("/rate-limits-for-the-rest-api")));
+    assert!(
+        refused.json()["message"]
+            .as_str()
+            .is_some_and(|text| text.starts_with("API rate limit exceeded for user ID"))
+    );
+    assert!(
+        refused.json()["documentation_url"]
+            .as_str()
+            .is_some_and(|url| url.ends_with("/rate-limits-for-the-rest-api"))
+    );
 
-    assert_eq!(get(&stub, SEARCH).await.status, 200, "callers without a token have a window of their own");
+    assert_eq!(
+        get(&stub, SEARCH).await.status,
+        200,
+        "callers without a token have a window of their own"
+    );
     let refused = get(&stub, SEARCH).await;
     assert_eq!((refused.status, rate(&refused)), (403, numbers(1, 1, NOW + 60, "search")));
-    assert!(refused.json()["message"].as_str().is_some_and(|text| text.contains("Authenticated requests get a higher")));
+    assert!(
+        refused.json()["message"]
+            .as_str()
+            .is_some_and(|text| text.contains("Authenticated requests get a higher"))
+    );
 }
 
 #[tokio::test]
@@ -83,21 +115,32 @@ async fn buckets_and_tokens_are_counted_apart() {
     assert_eq!(rate(&get_as(&stub, "t", &path).await), numbers(2, 1, NOW + 3_600, "core"));
     assert_eq!(rate(&get_as(&stub, "u", &path).await), numbers(2, 1, NOW + 3_600, "core"));
     let refusal = get_as(&stub, "t", "/nowhere").await;
-    assert_eq!((refusal.status, rate(&refusal)), (404, numbers(2, 2, NOW + 3_600, "core")), "a 404 counts");
+    assert_eq!(
+        (refusal.status, rate(&refusal)),
+        (404, numbers(2, 2, NOW + 3_600, "core")),
+        "a 404 counts"
+    );
 }
 
 #[tokio::test]
 async fn an_authorized_304_is_free() {
     let (stub, _clock) = limited().await;
     let path = format!("/repositories/{}", stub.world().ranked("kubernetes", "stars")[0]);
-    let etag = get_as(&stub, "t", &path).await.header("etag").expect("core routes have one").to_owned();
+    let etag =
+        get_as(&stub, "t", &path).await.header("etag").expect("core routes have one").to_owned();
     for _ in 0..3 {
-        let fresh = send(client().get(stub.url() + &path).bearer_auth("t").header("if-none-match", &etag)).await;
+        let fresh =
+            send(client().get(stub.url() + &path).bearer_auth("t").header("if-none-match", &etag))
+                .await;
         assert_eq!((fresh.status, rate(&fresh)), (304, numbers(2, 1, NOW + 3_600, "core")));
     }
     let etag = get(&stub, &path).await.header("etag").expect("core routes have one").to_owned();
     let counted = get_with(&stub, &path, "if-none-match", &etag).await;
-    assert_eq!((counted.status, rate(&counted)), (304, numbers(2, 2, NOW + 3_600, "core")), "no token, no favour");
+    assert_eq!(
+        (counted.status, rate(&counted)),
+        (304, numbers(2, 2, NOW + 3_600, "core")),
+        "no token, no favour"
+    );
 }
 
 #[tokio::test]
@@ -112,20 +155,30 @@ async fn rate_limit_tells_of_both_buckets_and_is_free() {
     }
     stub.world().settings = Settings::default();
     let body = get(&stub, "/rate_limit").await.json();
-    assert_eq!((&body["resources"]["search"]["limit"], &body["rate"]["limit"]), (&json!(10), &json!(60)), "GitHub's own numbers");
+    assert_eq!(
+        (&body["resources"]["search"]["limit"], &body["rate"]["limit"]),
+        (&json!(10), &json!(60)),
+        "GitHub's own numbers"
+    );
 }
 
 #[tokio::test]
 async fn faults_of_limits_carry_the_headers_of_the_window() {
     let (stub, _clock) = limited().await;
-    stub.world().faults.push(FaultKind::SecondaryLimit { status: 403, retry_after: Some(45) }.into());
+    stub.world()
+        .faults
+        .push(FaultKind::SecondaryLimit { status: 403, retry_after: Some(45) }.into());
     let secondary = get_as(&stub, "t", SEARCH).await;
     assert_eq!((secondary.status, rate(&secondary)), (403, numbers(3, 1, NOW + 60, "search")));
     assert_eq!(secondary.header("retry-after"), Some("45"));
     stub.world().faults.push(FaultKind::PrimaryLimit { status: 429, reset_in: 90 }.into());
     let primary = get_as(&stub, "t", SEARCH).await;
     assert_eq!((primary.status, rate(&primary)), (429, numbers(3, 3, NOW + 90, "search")));
-    assert_eq!(rate(&get_as(&stub, "t", SEARCH).await), numbers(3, 3, NOW + 60, "search"), "the window is as it was");
+    assert_eq!(
+        rate(&get_as(&stub, "t", SEARCH).await),
+        numbers(3, 3, NOW + 60, "search"),
+        "the window is as it was"
+    );
 }
 
 #[tokio::test]

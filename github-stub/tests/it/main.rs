@@ -1,6 +1,11 @@
-//! The stand-in seen from outside: over HTTP, by a foreign client, as a program, and against GitHub's own schema.
+//! The stand-in seen from outside: over HTTP, by a foreign client, as a program, and against
+//! GitHub's own schema.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on should stop where it is")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on should stop where it is"
+)]
 
 mod binary;
 mod core_routes;
@@ -48,26 +53,40 @@ impl Answer {
 
     /// Relation and page of each part of `Link`, as in `prev=1 next=3 last=10 first=1`.
     fn links(&self) -> String {
-        let parts = self.header("link").unwrap_or_default().split(", ").filter_map(|part| part.split_once("; rel="));
+        let parts = self
+            .header("link")
+            .unwrap_or_default()
+            .split(", ")
+            .filter_map(|part| part.split_once("; rel="));
         let page = |address: &str| {
-            let address = Url::parse(address.trim_matches(['<', '>'])).expect("an absolute address");
+            let address =
+                Url::parse(address.trim_matches(['<', '>'])).expect("an absolute address");
             address.query_pairs().find(|(key, _)| key == "page").expect("a page").1.into_owned()
         };
-        parts.map(|(address, rel)| format!("{}={}", rel.trim_matches('"'), page(address))).collect::<Vec<_>>().join(" ")
+        parts
+            .map(|(address, rel)| format!("{}={}", rel.trim_matches('"'), page(address)))
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 }
 
 /// A client that follows no redirect and sends a User-Agent.
 fn client() -> reqwest::Client {
     install_tls();
-    let builder = reqwest::Client::builder().user_agent("github-stub-tests").redirect(reqwest::redirect::Policy::none());
+    let builder = reqwest::Client::builder()
+        .user_agent("github-stub-tests")
+        .redirect(reqwest::redirect::Policy::none());
     builder.build().expect("a client")
 }
 
 /// TLS clients want one provider a process, even if they only speak HTTP.
 fn install_tls() {
     static INSTALLED: Once = Once::new();
-    INSTALLED.call_once(|| rustls::crypto::ring::default_provider().install_default().expect("none was installed before"));
+    INSTALLED.call_once(|| {
+        rustls::crypto::ring::default_provider()
+            .install_default()
+            .expect("none was installed before")
+    });
 }
 
 async fn try_send(request: RequestBuilder) -> reqwest::Result<Answer> {

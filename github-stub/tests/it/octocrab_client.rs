@@ -9,8 +9,10 @@ use crate::{install_tls, serve_generated};
 async fn octocrab_pages_through_to_the_cap() {
     install_tls();
     let stub = serve_generated(1_234).await;
-    let client = Octocrab::builder().base_uri(stub.url()).expect("an address").build().expect("a client");
-    let search = client.search().repositories("topic:kubernetes").sort("stars").order("desc").per_page(100);
+    let client =
+        Octocrab::builder().base_uri(stub.url()).expect("an address").build().expect("a client");
+    let search =
+        client.search().repositories("topic:kubernetes").sort("stars").order("desc").per_page(100);
     let mut page: Page<Repository> = search.send().await.expect("the first page");
     assert_eq!((page.total_count, page.incomplete_results), (Some(1_234), Some(false)));
     let mut ids = Vec::new();

@@ -1,4 +1,5 @@
-//! Answers against GitHub's own OpenAPI schema, `github-search.openapi.json` in the directory that REAL_DATA_DIR names.
+//! Answers against GitHub's own OpenAPI schema, `github-search.openapi.json` in the directory that
+//! REAL_DATA_DIR names.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,8 @@ fn real_data(test: &str) -> Option<PathBuf> {
 }
 
 fn description(directory: &Path) -> Value {
-    let text = std::fs::read_to_string(directory.join("github-search.openapi.json")).expect("GitHub's description");
+    let text = std::fs::read_to_string(directory.join("github-search.openapi.json"))
+        .expect("GitHub's description");
     serde_json::from_str(&text).expect("JSON")
 }
 
@@ -30,17 +32,23 @@ fn validator(description: &Value, pointer: &str) -> Validator {
     let reference = format!("#{}", pointer.replace('{', "%7B").replace('}', "%7D"));
     let mut schema = json!({"$ref": reference, "paths": description["paths"], "components": description["components"]});
     to_json_schema(&mut schema);
-    jsonschema::draft202012::options().should_validate_formats(true).build(&schema).expect("a schema")
+    jsonschema::draft202012::options()
+        .should_validate_formats(true)
+        .build(&schema)
+        .expect("a schema")
 }
 
-/// OpenAPI 3.0 says `nullable` where JSON Schema has a type of its own. Of the formats only dates are GitHub's practice:
-/// it sends an empty `homepage` for a `uri`.
+/// OpenAPI 3.0 says `nullable` where JSON Schema has a type of its own. Of the formats only dates
+/// are GitHub's practice: it sends an empty `homepage` for a `uri`.
 fn to_json_schema(schema: &mut Value) {
     match schema {
         Value::Array(parts) => parts.iter_mut().for_each(to_json_schema),
         Value::Object(fields) => {
             fields.values_mut().for_each(to_json_schema);
-            if fields.get("format").is_some_and(|format| format.is_string() && format != "date-time") {
+            if fields
+                .get("format")
+                .is_some_and(|format| format.is_string() && format != "date-time")
+            {
                 fields.remove("format");
             }
             if fields.remove("nullable") == Some(json!(true)) {
@@ -52,18 +60,25 @@ fn to_json_schema(schema: &mut Value) {
 }
 
 fn assert_valid(validator: &Validator, value: &Value, what: &str) {
-    let errors: Vec<String> =
-        validator.iter_errors(value).map(|error| format!("{}: {error:.200}", error.instance_path())).collect();
+    let errors: Vec<String> = validator
+        .iter_errors(value)
+        .map(|error| format!("{}: {error:.200}", error.instance_path()))
+        .collect();
     assert!(errors.is_empty(), "{what}: {errors:#?}");
 }
 
-/// Validates every page of every order, and some repositories by themselves; returns the number of items.
+/// Validates every page of every order, and some repositories by themselves; returns the number of
+/// items.
 async fn assert_answers(stub: &Stub, description: &Value) -> usize {
     let schema_of = |path: &str, status: &str| {
         let path = path.replace('/', "~1");
-        validator(description, &format!("/paths/{path}/get/responses/{status}/content/application~1json/schema"))
+        validator(
+            description,
+            &format!("/paths/{path}/get/responses/{status}/content/application~1json/schema"),
+        )
     };
-    let (search, single) = (schema_of("/search/repositories", "200"), schema_of("/repos/{owner}/{repo}", "200"));
+    let (search, single) =
+        (schema_of("/search/repositories", "200"), schema_of("/repos/{owner}/{repo}", "200"));
     let mut items = 0;
     for sort in ["best-match", "stars", "forks", "updated"] {
         for page in 1..=10 {
@@ -72,11 +87,19 @@ async fn assert_answers(stub: &Stub, description: &Value) -> usize {
             assert_valid(&search, &answer.json(), &path);
             items += answer.ids().len();
             if let Some(id) = answer.ids().first() {
-                assert_valid(&single, &get(stub, &format!("/repositories/{id}")).await.json(), &format!("repository {id}"));
+                assert_valid(
+                    &single,
+                    &get(stub, &format!("/repositories/{id}")).await.json(),
+                    &format!("repository {id}"),
+                );
             }
         }
     }
-    assert_valid(&schema_of("/rate_limit", "200"), &get(stub, "/rate_limit").await.json(), "/rate_limit");
+    assert_valid(
+        &schema_of("/rate_limit", "200"),
+        &get(stub, "/rate_limit").await.json(),
+        "/rate_limit",
+    );
     let refused = validator(description, "/components/schemas/validation-error");
     for path in ["/search/repositories", &format!("{SEARCH}&page=99")] {
         assert_valid(&refused, &get(stub, path).await.json(), path);
@@ -94,12 +117,15 @@ async fn generated_answers_follow_githubs_schema() {
 #[tokio::test]
 async fn recorded_repositories_follow_githubs_schema() {
     let Some(directory) = real_data("recorded_repositories_follow_githubs_schema") else { return };
-    let world = World::read(&directory.join("repositories.jsonl.gz"), &["kubernetes".to_owned()]).expect("recorded repositories");
+    let world = World::read(&directory.join("repositories.jsonl.gz"), &["kubernetes".to_owned()])
+        .expect("recorded repositories");
     assert!(world.ranked("kubernetes", "stars").len() > 3_000, "forks are left out");
     // Searches show a quarter of them; the others are looked at without HTTP.
     let description = description(&directory);
     let item = validator(&description, "/components/schemas/repo-search-result-item");
-    world.repositories().for_each(|repository| assert_valid(&item, &repository.item.clone().into(), &repository.path));
+    world.repositories().for_each(|repository| {
+        assert_valid(&item, &repository.item.clone().into(), &repository.path)
+    });
     assert_eq!(assert_answers(&serve(world).await, &description).await, 4_000);
 }
 

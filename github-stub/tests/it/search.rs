@@ -17,11 +17,24 @@ async fn link_names_the_pages_around_and_the_ends() {
     ] {
         let stub = serve_generated(count).await;
         let answer = get(&stub, &format!("{SEARCH}&per_page=100&page={page}")).await;
-        assert_eq!((answer.status, answer.links().as_str()), (200, links), "page {page} of {count}");
-        assert_eq!((answer.json()["total_count"].as_u64(), answer.ids().len()), (Some(count as u64), 100));
+        assert_eq!(
+            (answer.status, answer.links().as_str()),
+            (200, links),
+            "page {page} of {count}"
+        );
+        assert_eq!(
+            (answer.json()["total_count"].as_u64(), answer.ids().len()),
+            (Some(count as u64), 100)
+        );
         assert_eq!(answer.header("link").is_none(), links.is_empty());
-        let next = format!("<{}/search/repositories?per_page=100&q=topic%3Akubernetes&page=2>; rel=\"next\"", stub.url());
-        assert_eq!(answer.header("link").is_some_and(|link| link.starts_with(&next)), page == 1 && count > 100);
+        let next = format!(
+            "<{}/search/repositories?per_page=100&q=topic%3Akubernetes&page=2>; rel=\"next\"",
+            stub.url()
+        );
+        assert_eq!(
+            answer.header("link").is_some_and(|link| link.starts_with(&next)),
+            page == 1 && count > 100
+        );
     }
 }
 
@@ -30,7 +43,10 @@ async fn only_pages_that_begin_within_the_first_thousand_are_shown() {
     let stub = serve_generated(1_500).await;
     let ranked = stub.world().ranked("kubernetes", "stars");
     let last = get(&stub, &format!("{SEARCH}&sort=stars&page=34")).await;
-    assert_eq!((last.links().as_str(), last.ids().as_slice()), ("prev=33 first=1", &ranked[990..1_020]));
+    assert_eq!(
+        (last.links().as_str(), last.ids().as_slice()),
+        ("prev=33 first=1", &ranked[990..1_020])
+    );
     for page in ["page=35", "per_page=100&page=11", "page=18446744073709551615"] {
         let refused = get(&stub, &format!("{SEARCH}&sort=stars&{page}")).await;
         assert_eq!((refused.status, &refused.json()["status"]), (422, &json!("422")), "{page}");
@@ -43,12 +59,28 @@ async fn only_pages_that_begin_within_the_first_thousand_are_shown() {
 async fn a_bad_query_is_refused_with_its_reason() {
     let stub = serve_generated(1).await;
     let long = format!("?q={}", "x".repeat(257));
-    for (query, code, text) in [("", "missing", None), ("?q=+", "missing", None), (&long, "invalid", Some("longer than 256"))] {
+    for (query, code, text) in [
+        ("", "missing", None),
+        ("?q=+", "missing", None),
+        (&long, "invalid", Some("longer than 256")),
+    ] {
         let refused = get(&stub, &format!("/search/repositories{query}")).await;
         let (body, error) = (refused.json(), &refused.json()["errors"][0]);
-        assert_eq!((refused.status, &body["message"]), (422, &json!("Validation Failed")), "{query}");
-        assert_eq!((&error["resource"], &error["field"], &error["code"]), (&json!("Search"), &json!("q"), &json!(code)));
-        assert!(text.is_none_or(|text| error["message"].as_str().is_some_and(|message| message.contains(text))), "{error}");
+        assert_eq!(
+            (refused.status, &body["message"]),
+            (422, &json!("Validation Failed")),
+            "{query}"
+        );
+        assert_eq!(
+            (&error["resource"], &error["field"], &error["code"]),
+            (&json!("Search"), &json!("q"), &json!(code))
+        );
+        assert!(
+            text.is_none_or(|text| error["message"]
+                .as_str()
+                .is_some_and(|message| message.contains(text))),
+            "{error}"
+        );
     }
     let foreign = get(&stub, "/search/repositories?q=topic:kubernetes+user:someone").await;
     assert_eq!(foreign.status, 422, "a qualifier that is not modelled is not passed over");
@@ -63,7 +95,11 @@ async fn best_match_is_neither_by_stars_nor_by_id() {
     by_id.sort_unstable();
     assert!(best != by_id && best != stars[..100], "{best:?}");
     assert_eq!(best, stub.world().ranked("kubernetes", "best-match")[..100]);
-    assert_eq!(best, get(&stub, &format!("{SEARCH}&per_page=100&order=asc")).await.ids(), "it knows no direction");
+    assert_eq!(
+        best,
+        get(&stub, &format!("{SEARCH}&per_page=100&order=asc")).await.ids(),
+        "it knows no direction"
+    );
 }
 
 #[tokio::test]
@@ -72,8 +108,15 @@ async fn equal_ranks_come_lowest_id_first_unless_shuffled() {
         json!({"stargazers_count": stars, "forks_count": forks, "updated_at": format!("2024-01-0{day}T00:00:00Z"),
                "pushed_at": format!("2023-01-0{push}T00:00:00Z")})
     };
-    let ranks = [(5, fields(7, 1, 1, 3)), (3, fields(7, 2, 2, 2)), (4, fields(9, 2, 2, 1)), (1, fields(7, 1, 3, 1))];
-    let stub = serve(World::new(ranks.into_iter().map(|(id, fields)| repository(id, fields)).collect())).await;
+    let ranks = [
+        (5, fields(7, 1, 1, 3)),
+        (3, fields(7, 2, 2, 2)),
+        (4, fields(9, 2, 2, 1)),
+        (1, fields(7, 1, 3, 1)),
+    ];
+    let stub =
+        serve(World::new(ranks.into_iter().map(|(id, fields)| repository(id, fields)).collect()))
+            .await;
     let ids = async |sort: &str| get(&stub, &format!("{SEARCH}&sort={sort}")).await.ids();
     assert_eq!(ids("stars").await, [4, 1, 3, 5]);
     assert_eq!(ids("stars&order=asc").await, [1, 3, 5, 4]);
@@ -86,14 +129,23 @@ async fn equal_ranks_come_lowest_id_first_unless_shuffled() {
         stub.world().settings.shuffle = Some(seed);
         orders.insert(ids("stars").await);
     }
-    assert!(orders.len() > 1 && orders.iter().all(|order| order[0] == 4), "only equal ranks are shuffled: {orders:?}");
+    assert!(
+        orders.len() > 1 && orders.iter().all(|order| order[0] == 4),
+        "only equal ranks are shuffled: {orders:?}"
+    );
 }
 
 #[tokio::test]
 async fn qualifiers_narrow_a_search() {
     let world = World::new(vec![
-        repository(1, json!({"topics": ["kubernetes", "cli"], "stargazers_count": 5, "language": "Go"})),
-        repository(2, json!({"stargazers_count": 10, "archived": true, "pushed_at": "2021-03-01T12:00:00Z"})),
+        repository(
+            1,
+            json!({"topics": ["kubernetes", "cli"], "stargazers_count": 5, "language": "Go"}),
+        ),
+        repository(
+            2,
+            json!({"stargazers_count": 10, "archived": true, "pushed_at": "2021-03-01T12:00:00Z"}),
+        ),
         repository(3, json!({"stargazers_count": 20, "fork": true, "language": "Rust"})),
         repository(4, json!({"stargazers_count": 30, "created_at": "2019-05-05T05:05:05Z"})),
     ]);
@@ -126,7 +178,10 @@ async fn dropped_repositories_are_missing_without_notice() {
     stub.world().settings.drop.insert(top);
     let answer = get(&stub, &format!("{SEARCH}&sort=stars&per_page=100")).await;
     assert!(!answer.ids().contains(&top));
-    assert_eq!((answer.json()["total_count"].as_u64(), &answer.json()["incomplete_results"]), (Some(49), &json!(false)));
+    assert_eq!(
+        (answer.json()["total_count"].as_u64(), &answer.json()["incomplete_results"]),
+        (Some(49), &json!(false))
+    );
 }
 
 #[tokio::test]
@@ -137,7 +192,10 @@ async fn a_search_sees_edits_between_its_pages() {
     let now = "2027-01-01T00:00:00Z".parse().expect("a date");
     stub.world().star(last, 1_000_000, now);
     let item = get(&stub, &format!("{SEARCH}&sort=stars")).await.json()["items"][0].clone();
-    assert_eq!((item["id"].as_u64(), &item["updated_at"]), (Some(last), &json!("2027-01-01T00:00:00Z")));
+    assert_eq!(
+        (item["id"].as_u64(), &item["updated_at"]),
+        (Some(last), &json!("2027-01-01T00:00:00Z"))
+    );
     stub.world().remove(last);
     assert_ne!(get(&stub, &format!("{SEARCH}&sort=stars")).await.ids()[0], last);
 }
@@ -148,7 +206,11 @@ async fn a_request_without_user_agent_is_refused_in_plain_text() {
     crate::install_tls();
     let refused = send(reqwest::Client::new().get(stub.url() + SEARCH)).await;
     assert_eq!((refused.status, refused.header("content-type")), (403, Some("text/plain")));
-    assert!(refused.text.starts_with("Request forbidden by administrative rules."), "{}", refused.text);
+    assert!(
+        refused.text.starts_with("Request forbidden by administrative rules."),
+        "{}",
+        refused.text
+    );
     assert_eq!(stub.world().counters.unexpected.len(), 1);
 }
 
@@ -156,7 +218,10 @@ async fn a_request_without_user_agent_is_refused_in_plain_text() {
 async fn a_search_has_no_etag_unless_told_to() {
     let stub = serve_generated(5).await;
     let plain = get_with(&stub, SEARCH, "if-none-match", "*").await;
-    assert_eq!((plain.status, plain.header("etag"), plain.header("last-modified")), (200, None, None));
+    assert_eq!(
+        (plain.status, plain.header("etag"), plain.header("last-modified")),
+        (200, None, None)
+    );
     assert_eq!(plain.header("cache-control"), Some("no-cache"));
     stub.world().settings.search_etag = true;
     let etag = get(&stub, SEARCH).await.header("etag").expect("switched on").to_owned();
@@ -171,7 +236,11 @@ async fn what_was_asked_is_recorded() {
     let slash = get(&stub, "/search/repositories/?q=topic:kubernetes").await;
     assert_eq!((slash.status, &slash.json()["message"]), (404, &json!("Not Found")));
     let world = stub.world();
-    let requests: Vec<&str> = world.counters.requests.iter().map(|(_, request)| request.as_str()).collect();
-    assert_eq!(requests, [format!("GET {SEARCH}").as_str(), "GET /search/repositories/?q=topic:kubernetes"]);
+    let requests: Vec<&str> =
+        world.counters.requests.iter().map(|(_, request)| request.as_str()).collect();
+    assert_eq!(
+        requests,
+        [format!("GET {SEARCH}").as_str(), "GET /search/repositories/?q=topic:kubernetes"]
+    );
     assert_eq!(world.counters.unexpected, ["GET /search/repositories/?q=topic:kubernetes"]);
 }

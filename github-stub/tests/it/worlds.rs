@@ -1,4 +1,5 @@
-//! Where repositories come from: the generator and data files; and what becomes of a stand-in at its end.
+//! Where repositories come from: the generator and data files; and what becomes of a stand-in at
+//! its end.
 
 use std::collections::{BTreeSet, HashSet};
 use std::io::Write;
@@ -13,7 +14,12 @@ use crate::{SEARCH, client, serve_generated, try_send};
 
 #[test]
 fn the_same_seed_gives_the_same_repositories() {
-    let texts = |seed| World::generate(300, seed, "kubernetes").repositories().map(|own| own.text.clone()).collect::<Vec<_>>();
+    let texts = |seed| {
+        World::generate(300, seed, "kubernetes")
+            .repositories()
+            .map(|own| own.text.clone())
+            .collect::<Vec<_>>()
+    };
     assert_eq!(texts(7), texts(7));
     assert_ne!(texts(7), texts(8));
 }
@@ -31,7 +37,10 @@ fn generated_repositories_have_ties_nulls_and_a_long_tail() {
         let nulls = all.iter().filter(|repository| repository.item[field].is_null()).count();
         assert!((50..1_200).contains(&nulls), "{field}: {nulls} nulls");
     }
-    assert!(all.iter().any(|repository| repository.archived) && all.iter().any(|repository| !repository.text.is_ascii()));
+    assert!(
+        all.iter().any(|repository| repository.archived)
+            && all.iter().any(|repository| !repository.text.is_ascii())
+    );
     assert!(all.iter().all(|own| own.created <= own.pushed && own.pushed <= own.updated));
     assert_eq!(all.iter().map(|repository| &repository.path).collect::<HashSet<_>>().len(), 2_000);
 }
@@ -77,7 +86,11 @@ fn a_file_is_read_plain_or_gzip_with_added_topics() {
 
 #[test]
 fn a_broken_file_is_refused_with_its_line() {
-    for (broken, reason) in [("{", "EOF"), (r#"{"id": 2}"#, "full_name"), (r#"{"id": 2, "full_name": "a/b"}"#, "updated_at")] {
+    for (broken, reason) in [
+        ("{", "EOF"),
+        (r#"{"id": 2}"#, "full_name"),
+        (r#"{"id": 2, "full_name": "a/b"}"#, "updated_at"),
+    ] {
         let whole = json!({"id": 1, "full_name": "a/b", "updated_at": "2024-01-01T00:00:00Z"});
         let (_directory, path) = file(format!("{whole}\n{broken}\n").as_bytes());
         let error = format!("{:#}", World::read(&path, &[]).err().expect("line 2 is broken"));
@@ -91,5 +104,8 @@ async fn a_dropped_stand_in_answers_no_more() {
     let (client, address) = (client(), stub.url() + SEARCH);
     assert!(try_send(client.get(&address)).await.is_ok());
     drop(stub);
-    assert!(try_send(client.get(&address)).await.is_err(), "nor does a connection that was open before");
+    assert!(
+        try_send(client.get(&address)).await.is_err(),
+        "nor does a connection that was open before"
+    );
 }

@@ -1,4 +1,5 @@
-//! The load test as a process: it passes over the service itself, and fails over one that answers wrongly.
+//! The load test as a process: it passes over the service itself, and fails over one that answers
+//! wrongly.
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on should stop where it is")]
 
@@ -24,7 +25,11 @@ use tokio::process::Command;
 /// Two seconds, and thresholds that say nothing of this machine's speed.
 async fn loadtest(url: &str, arguments: &[&str]) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
-    command.env_clear().env("LOAD_HOST", url).args(["-u", "12", "-r", "12", "-t", "2s"]).args(arguments);
+    command
+        .env_clear()
+        .env("LOAD_HOST", url)
+        .args(["-u", "12", "-r", "12", "-t", "2s"])
+        .args(arguments);
     let output = command.kill_on_drop(true).output().await.expect("the program runs");
     let text = |bytes| String::from_utf8(bytes).expect("text");
     (output.status.code().expect("no signal"), text(output.stdout), text(output.stderr))
@@ -42,19 +47,29 @@ impl Mirror {
     async fn start(repositories: usize) -> Self {
         // Another test of this process may have been first.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let stub = Stub::start(World::generate(repositories, 7, "kubernetes")).await.expect("a free port");
+        let stub =
+            Stub::start(World::generate(repositories, 7, "kubernetes")).await.expect("a free port");
         let folder = tempfile::tempdir().expect("a folder");
         let settings = [
             ("GITHUB_API_URL", OsString::from(stub.url())),
             ("DATA_DIR", folder.path().into()),
             ("SCHEDULER", "external".into()),
         ];
-        let config = Config::read(&|name: &str| settings.iter().find(|(own, _)| *own == name).map(|(_, value)| value.clone()));
-        let service = Service::new(config.expect("valid settings"), Arc::new(SystemClock)).await.expect("a service");
+        let config = Config::read(&|name: &str| {
+            settings.iter().find(|(own, _)| *own == name).map(|(_, value)| value.clone())
+        });
+        let service = Service::new(config.expect("valid settings"), Arc::new(SystemClock))
+            .await
+            .expect("a service");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         tokio::spawn(server::serve(Arc::clone(&service), listener, std::future::pending()));
-        let report: Value = reqwest::get(format!("{url}/update_cache")).await.expect("an answer").json().await.expect("JSON");
+        let report: Value = reqwest::get(format!("{url}/update_cache"))
+            .await
+            .expect("an answer")
+            .json()
+            .await
+            .expect("JSON");
         assert_eq!(report["complete"], true, "{report}");
         Self { url, service, _stub: stub, folder }
     }
@@ -70,9 +85,21 @@ async fn the_service_passes_and_a_threshold_sets_the_exit_code() {
         let (code, stdout, stderr) = loadtest(&mirror.url, &arguments).await;
         let verdict = stdout.lines().last().unwrap_or_default();
         assert_eq!(code, 0, "{stdout}{stderr}");
-        assert!(verdict.starts_with("PASS: ") && verdict.contains(" requests in ") && verdict.contains(" 0 failed"), "{verdict}");
+        assert!(
+            verdict.starts_with("PASS: ")
+                && verdict.contains(" requests in ")
+                && verdict.contains(" 0 failed"),
+            "{verdict}"
+        );
         let report = std::fs::read_to_string(report).expect("a report");
-        for row in ["/test", "/api/{topic}", "/db/activity/{topic}", "(If-None-Match)", "HEAD", "{unknown}"] {
+        for row in [
+            "/test",
+            "/api/{topic}",
+            "/db/activity/{topic}",
+            "(If-None-Match)",
+            "HEAD",
+            "{unknown}",
+        ] {
             assert!(report.contains(row), "{row}");
         }
         let (code, stdout, stderr) = loadtest(&mirror.url, &["--threshold", "max<1us"]).await;
@@ -83,7 +110,10 @@ async fn the_service_passes_and_a_threshold_sets_the_exit_code() {
 }
 
 /// A service whose every list is this one, behind a proxy that refuses some requests.
-async fn lists(list: Value, refused: impl Fn(&str) -> bool + Clone + Send + Sync + 'static) -> String {
+async fn lists(
+    list: Value,
+    refused: impl Fn(&str) -> bool + Clone + Send + Sync + 'static,
+) -> String {
     let router = Router::new().fallback(async move |uri: Uri, headers: HeaderMap| -> Response {
         match uri.path() {
             path if refused(path) => StatusCode::TOO_MANY_REQUESTS.into_response(),
@@ -92,7 +122,8 @@ async fn lists(list: Value, refused: impl Fn(&str) -> bool + Clone + Send + Sync
             _ if headers[header::ACCEPT_ENCODING] == "gzip" => {
                 let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
                 encoder.write_all(list.to_string().as_bytes()).expect("memory");
-                ([(header::CONTENT_ENCODING, "gzip")], encoder.finish().expect("memory")).into_response()
+                ([(header::CONTENT_ENCODING, "gzip")], encoder.finish().expect("memory"))
+                    .into_response()
             }
             _ => list.to_string().into_response(),
         }
@@ -115,11 +146,14 @@ fn items(stars: &[u64]) -> Value {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_answers_fail() {
-    for (stars, expected) in
-        [(&[3, 2, 1][..], None), (&[1, 2, 3], Some("out of order at place 2")), (&[3, 2], Some("2 items, not 3"))]
-    {
+    for (stars, expected) in [
+        (&[3, 2, 1][..], None),
+        (&[1, 2, 3], Some("out of order at place 2")),
+        (&[3, 2], Some("2 items, not 3")),
+    ] {
         let url = lists(items(stars), |_| false).await;
-        let (code, stdout, stderr) = loadtest(&url, &["--scenarios", "programs", "--threshold", "error-rate<=0%"]).await;
+        let (code, stdout, stderr) =
+            loadtest(&url, &["--scenarios", "programs", "--threshold", "error-rate<=0%"]).await;
         match expected {
             None => assert_eq!(code, 0, "{stdout}{stderr}"),
             Some(expected) => {
@@ -135,26 +169,46 @@ async fn what_a_proxy_refuses_is_counted_apart() {
     let programs = ["--scenarios", "programs", "--threshold", "error-rate<=0%"];
     let second = Arc::new(AtomicBool::new(false));
     let every_second_list = move |path: &str| {
-        path.contains("/kubernetes") && path != "/topics/kubernetes" && second.fetch_xor(true, Ordering::Relaxed)
+        path.contains("/kubernetes")
+            && path != "/topics/kubernetes"
+            && second.fetch_xor(true, Ordering::Relaxed)
     };
-    let (code, stdout, stderr) = loadtest(&lists(items(&[3, 2, 1]), every_second_list).await, &programs).await;
+    let (code, stdout, stderr) =
+        loadtest(&lists(items(&[3, 2, 1]), every_second_list).await, &programs).await;
     assert_eq!(code, 0, "{stdout}{stderr}");
     let [.., limited, verdict] = stdout.lines().collect::<Vec<_>>()[..] else { panic!("{stdout}") };
-    assert!(limited.starts_with("limited (429) and not counted: ") && verdict.starts_with("PASS: "), "{stdout}");
-    for row in ["/api/{topic}", "/api/popularity/{topic}", "/api/activity/{topic}", "/db/{topic}", "/db/activity/{topic}"] {
+    assert!(
+        limited.starts_with("limited (429) and not counted: ") && verdict.starts_with("PASS: "),
+        "{stdout}"
+    );
+    for row in [
+        "/api/{topic}",
+        "/api/popularity/{topic}",
+        "/api/activity/{topic}",
+        "/db/{topic}",
+        "/db/activity/{topic}",
+    ] {
         assert!(limited.contains(&format!(" of GET {row}")), "{row}: {limited}");
     }
 
-    // A list of which nothing is seen is not passed, whoever refuses it; and what is no list nobody limits.
+    // A list of which nothing is seen is not passed, whoever refuses it; and what is no list nobody
+    // limits.
     let everything_else = |path: &str| path != "/topics/kubernetes" && path != "/test";
-    let (code, stdout, stderr) = loadtest(&lists(items(&[3]), everything_else).await, &["--threshold", "error-rate<=0%"]).await;
+    let (code, stdout, stderr) =
+        loadtest(&lists(items(&[3]), everything_else).await, &["--threshold", "error-rate<=0%"])
+            .await;
     assert_eq!(code, 1, "{stdout}{stderr}");
-    for expected in
-        ["FAIL: ", " 0 failed", "GET /db/{topic}: nothing but 429", "HEAD /api/{topic}: nothing", "{unknown}: nothing"]
-    {
+    for expected in [
+        "FAIL: ",
+        " 0 failed",
+        "GET /db/{topic}: nothing but 429",
+        "HEAD /api/{topic}: nothing",
+        "{unknown}: nothing",
+    ] {
         assert!(stdout.contains(expected), "{expected}: {stdout}");
     }
-    let (code, stdout, stderr) = loadtest(&lists(items(&[3, 2, 1]), |path| path == "/test").await, &programs).await;
+    let (code, stdout, stderr) =
+        loadtest(&lists(items(&[3, 2, 1]), |path| path == "/test").await, &programs).await;
     assert_eq!(code, 1, "{stdout}{stderr}");
     assert!(stdout.contains("times GET /test: 429 Too Many Requests instead of 200"), "{stdout}");
 }

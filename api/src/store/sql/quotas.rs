@@ -1,4 +1,5 @@
-//! What is known of GitHub's limits. Compiled for each database with the names that its own module gives.
+//! What is known of GitHub's limits. Compiled for each database with the names that its own module
+//! gives.
 
 use async_trait::async_trait;
 use sqlx::Row as _;

@@ -1,5 +1,5 @@
-//! Refreshes: the lease, pages, the last transaction, the ledger. Compiled for each database with the names that its own
-//! module gives.
+//! Refreshes: the lease, pages, the last transaction, the ledger. Compiled for each database with
+//! the names that its own module gives.
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -12,12 +12,13 @@ use crate::refresh::plan::Slice;
 use crate::refresh::report::{Cause, Outcome, Refresh, Report, State};
 use crate::repository::RepositoryId;
 use crate::store::{
-    ALL_TOPICS, Begun, Finish, LEASE_TIME, LEDGER_TIME, Lease, NewRefresh, Page, RefreshStore, Result, Scope, StoreError, Stored,
-    UNKNOWN_TOPIC_TIME, Written,
+    ALL_TOPICS, Begun, Finish, LEASE_TIME, LEDGER_TIME, Lease, NewRefresh, Page, RefreshStore,
+    Result, Scope, StoreError, Stored, UNKNOWN_TOPIC_TIME, Written,
 };
 use crate::topic::Topic;
 
-const ENTRY: &str = "SELECT id, topic, cause, outcome, started_at, finished_at, report FROM refreshes";
+const ENTRY: &str =
+    "SELECT id, topic, cause, outcome, started_at, finished_at, report FROM refreshes";
 
 /// The repositories of a topic, which is the first parameter, with their places in its rankings.
 const PLACED: &str = "(SELECT id, confirmed_in, confirmed_at, stargazers_count, updated_at,
@@ -30,33 +31,45 @@ impl RefreshStore for SqlStore {
     async fn begin(&self, refresh: &NewRefresh<'_>, now: DateTime<Utc>) -> Result<Begun> {
         let mut transaction = self.write().await?;
         let name = refresh.topic.map_or(ALL_TOPICS, Topic::as_str);
-        let held: Option<(i64, DateTime<Utc>)> =
-            sqlx::query_as("SELECT refresh_id, expires_at FROM leases WHERE name = $1 AND owner IS NOT NULL")
-                .bind(name)
-                .fetch_optional(&mut *transaction)
-                .await?;
+        let held: Option<(i64, DateTime<Utc>)> = sqlx::query_as(
+            "SELECT refresh_id, expires_at FROM leases WHERE name = $1 AND owner IS NOT NULL",
+        )
+        .bind(name)
+        .fetch_optional(&mut *transaction)
+        .await?;
         if let (Cause::OnDemand, Some(topic)) = (refresh.cause, refresh.topic) {
             let listed = "SELECT id FROM topics JOIN refreshes ON topic = name WHERE name = $1 AND modified_at > $2
                  ORDER BY id DESC LIMIT 1";
-            let listed = sqlx::query_scalar(listed).bind(topic.as_str()).bind(now - UNKNOWN_TOPIC_TIME);
+            let listed =
+                sqlx::query_scalar(listed).bind(topic.as_str()).bind(now - UNKNOWN_TOPIC_TIME);
             if let Some(id) = listed.fetch_optional(&mut *transaction).await? {
                 return Ok(Begun::Running(id));
             }
         }
         match held {
-            // One that lasts far longer than any was taken before the clock was set back; replicas' clocks differ a little.
-            Some((running, expires_at)) if expires_at > now && expires_at <= now + LEASE_TIME * 2 => {
+            // One that lasts far longer than any was taken before the clock was set back; replicas'
+            // clocks differ a little.
+            Some((running, expires_at))
+                if expires_at > now && expires_at <= now + LEASE_TIME * 2 =>
+            {
                 // A run over several topics shows the ones that it joins as its own.
                 if let Some(parent) = refresh.parent {
-                    let adopt = "UPDATE refreshes SET parent_id = $2 WHERE id = $1 AND parent_id IS NULL";
-                    sqlx::query(adopt).bind(running).bind(parent).execute(&mut *transaction).await?;
+                    let adopt =
+                        "UPDATE refreshes SET parent_id = $2 WHERE id = $1 AND parent_id IS NULL";
+                    sqlx::query(adopt)
+                        .bind(running)
+                        .bind(parent)
+                        .execute(&mut *transaction)
+                        .await?;
                     transaction.commit().await?;
                 }
                 return Ok(Begun::Running(running));
             }
             Some((abandoned, _)) => {
-                let report = sqlx::query_scalar("SELECT report FROM refreshes WHERE id = $1").bind(abandoned);
-                let report: Option<Option<Json<Report>>> = report.fetch_optional(&mut *transaction).await?;
+                let report = sqlx::query_scalar("SELECT report FROM refreshes WHERE id = $1")
+                    .bind(abandoned);
+                let report: Option<Option<Json<Report>>> =
+                    report.fetch_optional(&mut *transaction).await?;
                 let mut report = report.flatten().map(|report| report.0).unwrap_or_default();
                 report.because("its process ended");
                 close_entry(&mut transaction, abandoned, Outcome::Failed, &report, now).await?;
@@ -85,7 +98,12 @@ impl RefreshStore for SqlStore {
         .fetch_one(&mut *transaction)
         .await?;
         transaction.commit().await?;
-        Ok(Begun::Started(Lease { name: name.to_owned(), owner: refresh.owner.to_owned(), fence, refresh: id }))
+        Ok(Begun::Started(Lease {
+            name: name.to_owned(),
+            owner: refresh.owner.to_owned(),
+            fence,
+            refresh: id,
+        }))
     }
 
     async fn renew(&self, lease: &Lease, now: DateTime<Utc>) -> Result<()> {
@@ -123,14 +141,21 @@ impl RefreshStore for SqlStore {
         Ok((stored, touched))
     }
 
-    async fn slices(&self, topic: &Topic, since: DateTime<Utc>) -> Result<Vec<(Slice, DateTime<Utc>)>> {
+    async fn slices(
+        &self,
+        topic: &Topic,
+        since: DateTime<Utc>,
+    ) -> Result<Vec<(Slice, DateTime<Utc>)>> {
         let rows: Vec<(DateTime<Utc>, DateTime<Utc>, DateTime<Utc>)> =
             sqlx::query_as("SELECT created_from, created_to, read_at FROM slices WHERE topic = $1 AND read_at > $2")
                 .bind(topic.as_str())
                 .bind(since)
                 .fetch_all(self.reader())
                 .await?;
-        Ok(rows.into_iter().map(|(first, last, read_at)| (Slice::between(first, last), read_at)).collect())
+        Ok(rows
+            .into_iter()
+            .map(|(first, last, read_at)| (Slice::between(first, last), read_at))
+            .collect())
     }
 
     async fn keep_slice(
@@ -157,7 +182,13 @@ impl RefreshStore for SqlStore {
         Ok(transaction.commit().await?)
     }
 
-    async fn take_slice(&self, lease: &Lease, topic: &Topic, slice: Slice, now: DateTime<Utc>) -> Result<Vec<RepositoryId>> {
+    async fn take_slice(
+        &self,
+        lease: &Lease,
+        topic: &Topic,
+        slice: Slice,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<RepositoryId>> {
         let mut transaction = self.write_as(lease, now).await?;
         let taken = sqlx::query_scalar(
             "UPDATE topic_repositories SET confirmed_in = $2, confirmed_at = $5
@@ -203,19 +234,32 @@ impl RefreshStore for SqlStore {
         Ok(transaction.commit().await?)
     }
 
-    async fn doubts(&self, lease: &Lease, topic: &Topic, scope: Scope, limit: i64) -> Result<Vec<RepositoryId>> {
+    async fn doubts(
+        &self,
+        lease: &Lease,
+        topic: &Topic,
+        scope: Scope,
+        limit: i64,
+    ) -> Result<Vec<RepositoryId>> {
         let doubts = sqlx::query_scalar(AssertSqlSafe(format!(
             "SELECT id FROM {PLACED} WHERE confirmed_in <> $2 AND (by_stars <= $3 OR by_update <= $3)
                AND ($4 IS NULL OR updated_at > $4 OR confirmed_at < $5)
              ORDER BY confirmed_in, stargazers_count DESC, id LIMIT $6"
         )));
         let (updated_at, confirmed_at) = scope.since().unzip();
-        let doubts = doubts.bind(topic.as_str()).bind(lease.refresh).bind(scope.depth()).bind(updated_at);
+        let doubts =
+            doubts.bind(topic.as_str()).bind(lease.refresh).bind(scope.depth()).bind(updated_at);
         let doubts = doubts.bind(confirmed_at).bind(limit);
         Ok(doubts.fetch_all(self.reader()).await?)
     }
 
-    async fn remove(&self, lease: &Lease, topic: &Topic, gone: &[RepositoryId], now: DateTime<Utc>) -> Result<()> {
+    async fn remove(
+        &self,
+        lease: &Lease,
+        topic: &Topic,
+        gone: &[RepositoryId],
+        now: DateTime<Utc>,
+    ) -> Result<()> {
         let mut transaction = self.write_as(lease, now).await?;
         sqlx::query(AssertSqlSafe(format!(
             "DELETE FROM topic_repositories WHERE topic = $2 AND repository_id IN (SELECT value FROM {EACH_ID})"
@@ -236,16 +280,22 @@ impl RefreshStore for SqlStore {
         let topic = finish.topic.as_str();
         let mut overtaken = 0;
         if let Some(confirmed) = &finish.complete {
-            // Of a topic that is kept whole nothing is ever overtaken, and finding that out would take long.
+            // Of a topic that is kept whole nothing is ever overtaken, and finding that out would
+            // take long.
             if let Scope::First(depth) = confirmed.scope {
                 let removed = sqlx::query(AssertSqlSafe(format!(
                     "DELETE FROM topic_repositories WHERE topic = $1 AND repository_id IN
                          (SELECT id FROM {PLACED} WHERE confirmed_in <> $2 AND by_stars > $3 AND by_update > $3)"
                 )));
                 let removed = removed.bind(topic).bind(lease.refresh).bind(depth);
-                overtaken = i64::try_from(removed.execute(&mut *transaction).await?.rows_affected()).unwrap_or(i64::MAX);
+                overtaken =
+                    i64::try_from(removed.execute(&mut *transaction).await?.rows_affected())
+                        .unwrap_or(i64::MAX);
             }
-            sqlx::query("DELETE FROM slices WHERE topic = $1").bind(topic).execute(&mut *transaction).await?;
+            sqlx::query("DELETE FROM slices WHERE topic = $1")
+                .bind(topic)
+                .execute(&mut *transaction)
+                .await?;
             rank(&mut transaction, finish.topic, confirmed.best_match).await?;
         }
         sqlx::query(
@@ -291,7 +341,13 @@ impl RefreshStore for SqlStore {
         Ok(overtaken)
     }
 
-    async fn end(&self, lease: &Lease, outcome: Outcome, report: &Report, now: DateTime<Utc>) -> Result<()> {
+    async fn end(
+        &self,
+        lease: &Lease,
+        outcome: Outcome,
+        report: &Report,
+        now: DateTime<Utc>,
+    ) -> Result<()> {
         let mut transaction = self.write_as(lease, now).await?;
         close_entry(&mut transaction, lease.refresh, outcome, report, now).await?;
         if outcome == Outcome::Failed {
@@ -300,22 +356,32 @@ impl RefreshStore for SqlStore {
                 .execute(&mut *transaction)
                 .await?;
         }
-        sqlx::query("UPDATE leases SET owner = NULL WHERE name = $1").bind(&lease.name).execute(&mut *transaction).await?;
-        sqlx::query("DELETE FROM refreshes WHERE finished_at < $1").bind(now - LEDGER_TIME).execute(&mut *transaction).await?;
+        sqlx::query("UPDATE leases SET owner = NULL WHERE name = $1")
+            .bind(&lease.name)
+            .execute(&mut *transaction)
+            .await?;
+        sqlx::query("DELETE FROM refreshes WHERE finished_at < $1")
+            .bind(now - LEDGER_TIME)
+            .execute(&mut *transaction)
+            .await?;
         Ok(transaction.commit().await?)
     }
 
     async fn refreshes(&self, limit: i64) -> Result<Vec<Refresh>> {
-        let query = AssertSqlSafe(format!("{ENTRY} WHERE parent_id IS NULL ORDER BY id DESC LIMIT $1"));
+        let query =
+            AssertSqlSafe(format!("{ENTRY} WHERE parent_id IS NULL ORDER BY id DESC LIMIT $1"));
         let rows = sqlx::query(query).bind(limit).fetch_all(self.reader()).await?;
         Ok(rows.iter().map(entry).collect::<sqlx::Result<_>>()?)
     }
 
     async fn refresh(&self, id: i64) -> Result<Option<Refresh>> {
-        let query = AssertSqlSafe(format!("{ENTRY} WHERE id = $1 OR parent_id = $1 ORDER BY id <> $1, id"));
+        let query =
+            AssertSqlSafe(format!("{ENTRY} WHERE id = $1 OR parent_id = $1 ORDER BY id <> $1, id"));
         let rows = sqlx::query(query).bind(id).fetch_all(self.reader()).await?;
         let mut entries = rows.iter().map(entry).collect::<sqlx::Result<Vec<_>>>()?.into_iter();
-        let Some(mut refresh) = entries.next().filter(|first| first.id == id) else { return Ok(None) };
+        let Some(mut refresh) = entries.next().filter(|first| first.id == id) else {
+            return Ok(None);
+        };
         refresh.topics = entries.collect();
         // Its own numbers are written at its end: until then they are those of its topics so far.
         if refresh.state == State::Running {
@@ -332,10 +398,16 @@ impl RefreshStore for SqlStore {
 }
 
 impl SqlStore {
-    /// A transaction of a lease's holder, which keeps the lease by it: one that lost it stores nothing.
-    async fn write_as(&self, lease: &Lease, now: DateTime<Utc>) -> Result<Transaction<'static, Database>> {
+    /// A transaction of a lease's holder, which keeps the lease by it: one that lost it stores
+    /// nothing.
+    async fn write_as(
+        &self,
+        lease: &Lease,
+        now: DateTime<Utc>,
+    ) -> Result<Transaction<'static, Database>> {
         let mut transaction = self.begin().await?;
-        let keep = "UPDATE leases SET expires_at = $4 WHERE name = $1 AND owner = $2 AND fence = $3";
+        let keep =
+            "UPDATE leases SET expires_at = $4 WHERE name = $1 AND owner = $2 AND fence = $3";
         let kept = sqlx::query(AssertSqlSafe(format!("{keep}{WITH_LOCK}")))
             .bind(&lease.name)
             .bind(&lease.owner)
@@ -347,10 +419,17 @@ impl SqlStore {
     }
 }
 
-/// Makes the page's repositories members of the topic, confirmed by this run; unreadable ones only where they are
-/// already. Returns how many were no members before the run.
-async fn join(connection: &mut Connection, lease: &Lease, topic: &Topic, page: &Page<'_>, now: DateTime<Utc>) -> Result<usize> {
-    let shown: Vec<RepositoryId> = page.repositories.iter().map(|repository| repository.id).collect();
+/// Makes the page's repositories members of the topic, confirmed by this run; unreadable ones only
+/// where they are already. Returns how many were no members before the run.
+async fn join(
+    connection: &mut Connection,
+    lease: &Lease,
+    topic: &Topic,
+    page: &Page<'_>,
+    now: DateTime<Utc>,
+) -> Result<usize> {
+    let shown: Vec<RepositoryId> =
+        page.repositories.iter().map(|repository| repository.id).collect();
     let added_in: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(format!(
         "INSERT INTO topic_repositories (topic, repository_id, added_in, confirmed_in, confirmed_at)
          SELECT $2, value, $3, $3, $4 FROM {EACH_ID} WHERE true
@@ -380,7 +459,12 @@ async fn join(connection: &mut Connection, lease: &Lease, topic: &Topic, page: &
 }
 
 /// Counts up the revision of every topic whose lists may differ now, and returns those topics.
-async fn touch(connection: &mut Connection, topic: &Topic, written: &[Written], joined: usize) -> Result<Vec<Topic>> {
+async fn touch(
+    connection: &mut Connection,
+    topic: &Topic,
+    written: &[Written],
+    joined: usize,
+) -> Result<Vec<Topic>> {
     if written.is_empty() && joined == 0 {
         return Ok(Vec::new());
     }
@@ -400,7 +484,11 @@ async fn touch(connection: &mut Connection, topic: &Topic, written: &[Written], 
 }
 
 /// Gives the topic's repositories their places in best match.
-async fn rank(connection: &mut Connection, topic: &Topic, best_match: &[RepositoryId]) -> Result<()> {
+async fn rank(
+    connection: &mut Connection,
+    topic: &Topic,
+    best_match: &[RepositoryId],
+) -> Result<()> {
     let others = format!(
         "UPDATE topic_repositories SET rank = NULL
          WHERE topic = $2 AND rank IS NOT NULL AND repository_id NOT IN (SELECT value FROM {EACH_ID})"
@@ -410,12 +498,22 @@ async fn rank(connection: &mut Connection, topic: &Topic, best_match: &[Reposito
          WHERE topic = $2 AND repository_id = best.value AND rank IS DISTINCT FROM place"
     );
     for update in [others, placed] {
-        sqlx::query(AssertSqlSafe(update)).bind(ids(best_match)).bind(topic.as_str()).execute(&mut *connection).await?;
+        sqlx::query(AssertSqlSafe(update))
+            .bind(ids(best_match))
+            .bind(topic.as_str())
+            .execute(&mut *connection)
+            .await?;
     }
     Ok(())
 }
 
-async fn close_entry(connection: &mut Connection, id: i64, outcome: Outcome, report: &Report, now: DateTime<Utc>) -> Result<()> {
+async fn close_entry(
+    connection: &mut Connection,
+    id: i64,
+    outcome: Outcome,
+    report: &Report,
+    now: DateTime<Utc>,
+) -> Result<()> {
     sqlx::query("UPDATE refreshes SET outcome = $2, finished_at = $3, report = $4 WHERE id = $1")
         .bind(id)
         .bind(<&str>::from(outcome))

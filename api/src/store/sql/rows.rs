@@ -8,9 +8,15 @@ use super::Row;
 use crate::store::Written;
 
 /// A column of text that has a type of its own.
-pub(super) fn text<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(row: &Row, column: &str) -> sqlx::Result<T> {
+pub(super) fn text<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(
+    row: &Row,
+    column: &str,
+) -> sqlx::Result<T> {
     let text: &str = row.try_get(column)?;
-    text.parse().map_err(|error| sqlx::Error::ColumnDecode { index: column.to_owned(), source: Box::new(error) })
+    text.parse().map_err(|error| sqlx::Error::ColumnDecode {
+        index: column.to_owned(),
+        source: Box::new(error),
+    })
 }
 
 /// A row of the statement that stores repositories.
