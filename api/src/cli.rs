@@ -10,11 +10,10 @@ use clap::builder::OsStr;
 use clap::{Arg, ArgMatches, Command, value_parser};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::app::App;
 use crate::config::{SETTINGS, Setting, Source};
-use crate::refresh::report::{Cause, Outcome};
-use crate::service::Service;
-use crate::store::Origin;
-use crate::topic::Topic;
+use crate::model::run::{Outcome, Trigger};
+use crate::model::topic::{Origin, Topic};
 
 /// How often progress is looked up.
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
@@ -69,7 +68,7 @@ pub fn source(matches: &ArgMatches) -> impl Source {
 ///
 /// # Errors
 /// When the schema cannot be made.
-pub async fn bootstrap(service: &Service) -> anyhow::Result<()> {
+pub async fn bootstrap(service: &App) -> anyhow::Result<()> {
     let made = service.bootstrap().await.context("cannot make the schema")?;
     println!("{}", if made { "the schema was made" } else { "the schema is there" });
     Ok(())
@@ -79,12 +78,12 @@ pub async fn bootstrap(service: &Service) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// When nothing could be refreshed.
-pub async fn refresh(service: &Arc<Service>, topic: Option<&Topic>) -> anyhow::Result<()> {
+pub async fn refresh(service: &Arc<App>, topic: Option<&Topic>) -> anyhow::Result<()> {
     service.bootstrap().await.context("cannot make the schema")?;
     if let Some(topic) = topic {
         service.store.track(topic, Origin::Requested, None, service.clock.now()).await?;
     }
-    let joined = service.refresher.start(topic, Cause::CommandLine).await?;
+    let joined = service.refresher.start(topic, Trigger::CommandLine).await?;
     let bar = std::io::stderr().is_terminal().then(|| {
         let style = ProgressStyle::with_template("{bar:40} {pos}/{len} requests {msg}");
         ProgressBar::new(1).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
@@ -110,7 +109,7 @@ pub async fn refresh(service: &Arc<Service>, topic: Option<&Topic>) -> anyhow::R
         }
     };
     let ended = tokio::select! {
-        ended = service.refresher.refresh(topic, Cause::CommandLine) => ended?,
+        ended = service.refresher.refresh(topic, Trigger::CommandLine) => ended?,
         never = showing => never,
     };
     if let Some(bar) = bar {

@@ -9,9 +9,10 @@ use secrecy::SecretString;
 use sqlx::postgres::PgConnectOptions;
 use url::Url;
 
-use crate::refresh::plan::{Coverage, Coverages};
+use crate::github::GitHubConfig;
+use crate::model::topic::{Coverage, Coverages, Topic};
 use crate::schedule::Schedule;
-use crate::topic::Topic;
+use crate::store::DatabaseUrl;
 
 /// A row of the settings table.
 #[derive(Clone, Copy, Debug)]
@@ -123,25 +124,6 @@ pub struct Config {
     pub maintenance_token: Option<SecretString>,
     /// LOG_FORMAT.
     pub log_format: Option<LogFormat>,
-}
-
-/// GITHUB_API_URL and GITHUB_TOKEN.
-#[derive(Clone, Debug)]
-pub struct GitHubConfig {
-    /// Without a slash at its end.
-    pub url: Url,
-    /// Sent to that origin only.
-    pub token: Option<SecretString>,
-}
-
-/// Which database; the address' scheme decides.
-#[derive(Clone, Debug)]
-pub enum DatabaseUrl {
-    /// `postgres://HOST:PORT/NAME`, with role, password and name from POSTGRES_USER,
-    /// POSTGRES_PASSWORD and POSTGRES_DB.
-    Postgres(Box<PgConnectOptions>),
-    /// `sqlite:PATH`.
-    Sqlite(PathBuf),
 }
 
 /// Who rings for refreshes.
@@ -442,7 +424,7 @@ mod tests {
     use secrecy::ExposeSecret;
 
     use super::*;
-    use crate::store::Origin;
+    use crate::model::topic::Origin;
 
     fn read(pairs: &[(&str, &str)]) -> Result<Config, InvalidConfig> {
         let pairs: Vec<(String, OsString)> =

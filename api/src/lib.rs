@@ -1,27 +1,25 @@
 //! A mirror of GitHub's repository search, one topic at a time: ranked lists, complete, fresh and
 //! fast.
 //!
-//! A read goes [`http`] → [`read`] → [`cache`] → [`store`] → [`refresh`]; a refresh goes
-//! [`scheduler`] or [`http`] → [`refresh`] → [`github`] → [`store`] → [`lists`] → [`cache`].
+//! Each part imports only parts before it in this order: [`model`], [`lists`], [`store`] and
+//! [`cache`], [`github`], [`refresh`], [`read`], [`app`], [`http`] and [`cli`].
 
+pub mod app;
 pub mod cache;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod error;
-mod flights;
 pub mod github;
 pub mod http;
 pub mod lists;
-pub mod quota;
+pub mod model;
 pub mod read;
 pub mod refresh;
-pub mod repository;
 pub mod schedule;
 pub mod scheduler;
 pub mod server;
-pub mod service;
+mod single_flight;
 pub mod store;
 mod task;
 pub mod telemetry;
-pub mod topic;

@@ -1,0 +1,142 @@
+//! Content negotiation and conditional requests (RFC 9110, sections 12.5.3 and 13).
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use chrono::{DateTime, Utc};
+
+use crate::lists::bundle::Encoding;
+
+/// The encoding of the answer: br before gzip if the client likes both equally.
+pub(super) fn encoding(headers: &HeaderMap) -> Encoding {
+    let (mut brotli, mut gzip, mut identity, mut any) = (None, None, None, None);
+    for part in members(headers, &header::ACCEPT_ENCODING) {
+        let (coding, quality) = weighted(part);
+        let slot = match coding.to_ascii_lowercase().as_str() {
+            "br" => &mut brotli,
+            "gzip" | "x-gzip" => &mut gzip,
+            "identity" => &mut identity,
+            "*" => &mut any,
+            _ => continue,
+        };
+        *slot = Some(quality);
+    }
+    let any = any.unwrap_or(0);
+    let (brotli, gzip) = (brotli.unwrap_or(any), gzip.unwrap_or(any));
+    // An identity that the client does not name is acceptable, but any named coding goes before it.
+    let identity = identity.unwrap_or(0);
+    if brotli > 0 && brotli >= gzip && brotli >= identity {
+        Encoding::Brotli
+    } else if gzip > 0 && gzip >= identity {
+        Encoding::Gzip
+    } else {
+        Encoding::Identity
+    }
+}
+
+/// Whether the client's copy is current. If-None-Match goes before If-Modified-Since. Without a
+/// Last-Modified no date is current.
+pub(super) fn is_current<'a>(
+    headers: &HeaderMap,
+    etags: impl Iterator<Item = &'a HeaderValue> + Clone,
+    modified_at: Option<DateTime<Utc>>,
+) -> bool {
+    if headers.contains_key(header::IF_NONE_MATCH) {
+        return members(headers, &header::IF_NONE_MATCH).any(|tag| {
+            let tag = tag.strip_prefix("W/").unwrap_or(tag);
+            tag == "*" || etags.clone().any(|own| own == tag)
+        });
+    }
+    let since = headers.get(header::IF_MODIFIED_SINCE).and_then(|value| value.to_str().ok());
+    let since = since.and_then(|text| DateTime::parse_from_rfc2822(text).ok());
+    since.zip(modified_at).is_some_and(|(since, modified_at)| modified_at <= since)
+}
+
+/// A time in HTTP's form: `Tue, 01 May 2018 17:01:50 GMT`.
+pub(super) fn http_date(time: DateTime<Utc>) -> HeaderValue {
+    let text = time.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("Thu, 01 Jan 1970 00:00:00 GMT"))
+}
+
+/// The members of a header's list, which may be spread over several lines.
+fn members<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
+    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).map(str::trim).filter(|member| !member.is_empty())
+}
+
+/// A member and its weight in thousandths; a weight that cannot be read counts as 0.
+fn weighted(member: &str) -> (&str, u32) {
+    let mut parameters = member.split(';').map(str::trim);
+    let name = parameters.next().unwrap_or_default();
+    let weight = parameters.find_map(|parameter| {
+        let (key, value) = parameter.split_once('=')?;
+        key.trim().eq_ignore_ascii_case("q").then(|| thousandths(value.trim()).unwrap_or(0))
+    });
+    (name, weight.unwrap_or(1_000))
+}
+
+fn thousandths(text: &str) -> Option<u32> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    if fraction.len() > 3 {
+        return None;
+    }
+    let fraction: u32 = format!("{fraction:0<3}").parse().ok()?;
+    let whole: u32 = whole.parse().ok()?;
+    whole.checked_mul(1_000)?.checked_add(fraction).filter(|weight| *weight <= 1_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: HeaderName, values: &[&str]) -> HeaderMap {
+        values.iter().map(|value| (name.clone(), value.parse().expect("a header"))).collect()
+    }
+
+    #[test]
+    fn encoding_is_the_one_that_the_client_likes_best() {
+        let chosen = |values: &[&str]| encoding(&headers(header::ACCEPT_ENCODING, values));
+        for (accept, expected) in [
+            ("gzip, br", Encoding::Brotli),
+            ("gzip, deflate, br, zstd", Encoding::Brotli),
+            ("gzip", Encoding::Gzip),
+            ("gzip;q=4294968", Encoding::Identity),
+            ("GZIP;Q=1.0", Encoding::Gzip),
+            ("gzip;q=0, br", Encoding::Brotli),
+            ("br;q=0, gzip", Encoding::Gzip),
+            ("br;q=0.8, gzip;q=0.9", Encoding::Gzip),
+            ("br;q=0.001", Encoding::Brotli),
+            ("*", Encoding::Brotli),
+            ("*;q=0", Encoding::Identity),
+            ("br;q=0, *;q=0.5", Encoding::Gzip),
+            ("identity, gzip;q=0.5", Encoding::Identity),
+            ("identity;q=0, gzip", Encoding::Gzip),
+            ("deflate", Encoding::Identity),
+            ("gzip;q=nonsense", Encoding::Identity),
+            ("gzip;q=0.0000001", Encoding::Identity),
+            ("", Encoding::Identity),
+        ] {
+            assert_eq!(chosen(&[accept]), expected, "{accept}");
+        }
+        assert_eq!(chosen(&["gzip;q=0.2", "br;q=0.1"]), Encoding::Gzip);
+        assert_eq!(encoding(&HeaderMap::new()), Encoding::Identity);
+    }
+
+    #[test]
+    fn copy_is_current_by_any_etag_or_by_any_date_not_before() {
+        let etags = [HeaderValue::from_static("\"a\""), HeaderValue::from_static("\"b\"")];
+        let modified: DateTime<Utc> = "2018-05-01T17:01:50Z".parse().expect("a date");
+        let matches = |value: &str| {
+            is_current(&headers(header::IF_NONE_MATCH, &[value]), etags.iter(), Some(modified))
+        };
+        assert!(matches("\"a\"") && matches("\"x\", \"b\"") && matches("W/\"a\"") && matches("*"));
+        assert!(!matches("\"c\"") && !matches("a") && !matches(""));
+        let since = |value: &str| {
+            is_current(&headers(header::IF_MODIFIED_SINCE, &[value]), etags.iter(), Some(modified))
+        };
+        assert_eq!(http_date(modified), "Tue, 01 May 2018 17:01:50 GMT");
+        assert!(since("Tue, 01 May 2018 17:01:50 GMT") && since("Tue, 01 May 2018 17:01:51 GMT"));
+        assert!(!since("Tue, 01 May 2018 17:01:49 GMT") && !since("yesterday"));
+        let mut both = headers(header::IF_NONE_MATCH, &["\"c\""]);
+        both.extend(headers(header::IF_MODIFIED_SINCE, &["Tue, 01 May 2030 17:01:50 GMT"]));
+        assert!(!is_current(&both, etags.iter(), Some(modified)), "If-None-Match rules");
+    }
+}
