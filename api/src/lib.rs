@@ -17,7 +17,6 @@ pub mod quota;
 pub mod read;
 pub mod refresh;
 pub mod repository;
-pub mod schedule;
 pub mod scheduler;
 pub mod server;
 pub mod service;

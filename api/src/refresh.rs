@@ -15,6 +15,7 @@ use chrono::TimeDelta;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use serde::Serialize;
+use settings::Schedule;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -25,7 +26,6 @@ use crate::clock::Clock;
 use crate::github::GitHub;
 use crate::lists::{Lists, Ranking};
 use crate::quota::Bucket;
-use crate::schedule::Schedule;
 use crate::store::{
     Begun, Lease, NewRefresh, SharedStore, StoreError, TopicState, UNKNOWN_TOPIC_TIME,
     first_revision,
