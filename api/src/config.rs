@@ -188,9 +188,9 @@ fn topics(text: &str) -> Result<Vec<(Topic, Option<Coverage>)>, String> {
             ),
             None => (part, None),
         };
-        let topic: Topic = name
-            .parse()
-            .map_err(|error| format!("topics separated by commas; {name:?} is none: {error}"))?;
+        let topic: Topic = name.parse().map_err(|error| {
+            format!("topics separated by commas; {name:?} is not a topic: {error}")
+        })?;
         match topics.iter().find(|(known, _)| *known == topic) {
             Some((_, known)) if *known != own => {
                 return Err(format!("each topic once; {topic} has two coverages"));
@@ -228,7 +228,7 @@ impl DatabaseUrl {
     /// Parses DATABASE_URL.
     ///
     /// # Errors
-    /// What is accepted.
+    /// A description of the accepted values.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let accepted = || "postgres://HOST:PORT/NAME or sqlite:PATH".to_owned();
         if text.starts_with("postgres:") || text.starts_with("postgresql:") {
@@ -287,9 +287,8 @@ mod tests {
     fn an_empty_environment_gives_the_defaults() {
         let config = read(&[("TOPICS", ""), ("GITHUB_TOKEN", "")]).expect("defaults are valid");
         assert_eq!(config.listen_addr.to_string(), "127.0.0.1:8081");
-        assert!(
-            matches!(config.database, DatabaseUrl::Sqlite(path) if path == Path::new("./data/mirror.sqlite"))
-        );
+        let DatabaseUrl::Sqlite(path) = config.database else { panic!("SQLite") };
+        assert_eq!(path, Path::new("./data/mirror.sqlite"));
         assert_eq!(config.topics.iter().map(Topic::as_str).collect::<Vec<_>>(), ["kubernetes"]);
         assert!(
             config.github.token.is_none()
@@ -398,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_has_a_row_for_each() {
+    fn the_readme_has_a_row_for_each_setting() {
         let readme = include_str!("../../README.md");
         for Setting { name, default, secret, help } in SETTINGS {
             let default = default.map_or("unset".to_owned(), |default| format!("`{default}`"));

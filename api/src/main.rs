@@ -54,7 +54,9 @@ async fn run(command: &str, flags: &ArgMatches, config: Config) -> anyhow::Resul
             let refresh = cli::refresh(&service, flags.get_one::<Topic>("topic"));
             let outcome = tokio::select! {
                 outcome = refresh => outcome,
-                () = stop_signal()? => Err(anyhow::anyhow!("stopped; the next refresh finishes it")),
+                () = stop_signal()? => {
+                    Err(anyhow::anyhow!("stopped; the next refresh finishes the work"))
+                }
             };
             service.stop().await;
             outcome

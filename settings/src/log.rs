@@ -27,7 +27,7 @@ impl LogFormat {
     /// Parses LOG_FORMAT.
     ///
     /// # Errors
-    /// What is accepted.
+    /// A description of the accepted values.
     pub fn parse(text: &str) -> Result<Self, String> {
         match text {
             "pretty" => Ok(Self::Pretty),

@@ -107,7 +107,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Notes a problem, such as two settings that contradict each other, unless it is noted already.
+    /// Notes a problem unless it is noted already, such as two settings that contradict each other.
     pub fn note(&mut self, problem: String) {
         if !self.problems.contains(&problem) {
             self.problems.push(problem);

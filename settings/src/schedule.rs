@@ -19,7 +19,7 @@ impl Schedule {
     /// Parses five fields, or six with seconds first. The expression matches some time to come.
     ///
     /// # Errors
-    /// What is accepted.
+    /// A description of the accepted values.
     pub fn parse(text: &str) -> Result<Self, String> {
         let accepted = || {
             "a cron expression that can match: five fields, or six with seconds first, such as \

@@ -13,7 +13,7 @@ pub const MAINTENANCE_TOKEN: Setting = Setting::secret(
 /// The address of an HTTP service, to whose path others are appended; slashes at its end are cut.
 ///
 /// # Errors
-/// What is accepted.
+/// A description of the accepted values.
 pub fn http_url(text: &str) -> Result<Url, String> {
     let accepted = || "an http or https address without user, query and fragment".to_owned();
     let url = Url::parse(text.trim_end_matches('/')).map_err(|_| accepted())?;
@@ -29,7 +29,7 @@ pub fn http_url(text: &str) -> Result<Url, String> {
 /// A token that fits into a header.
 ///
 /// # Errors
-/// What is accepted.
+/// A description of the accepted values.
 pub fn header_token(text: &str) -> Result<SecretString, String> {
     if text.bytes().all(|byte| byte.is_ascii_graphic()) {
         Ok(SecretString::from(text))
