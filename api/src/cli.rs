@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Arg, Command};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
 use crate::app::App;
 use crate::config::SETTINGS;
@@ -55,54 +55,51 @@ pub async fn refresh(app: &Arc<App>, topic: Option<&Topic>) -> anyhow::Result<()
     if let Some(topic) = topic {
         app.store.track(topic, Origin::Requested, None, app.clock.now()).await?;
     }
-    let joined = app.refresher.start(topic, Trigger::CommandLine).await?;
-    let bar = std::io::stderr().is_terminal().then(|| {
-        let style = ProgressStyle::with_template("{bar:40} {pos}/{len} requests {msg}");
-        ProgressBar::new(1).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-    });
-    let showing = async {
-        let mut shown = (-1, -1);
-        loop {
-            tokio::time::sleep(PROGRESS_INTERVAL).await;
-            let Ok(Some(refresh)) = app.store.refresh(joined.id).await else { continue };
-            let done = refresh.report.requests;
-            let expected = refresh.report.requests_expected.max(done);
-            match &bar {
-                Some(bar) => {
-                    bar.set_length(expected.unsigned_abs());
-                    bar.set_position(done.unsigned_abs());
-                }
-                None if shown != (done, expected) => {
-                    eprintln!("{done} of about {expected} requests done")
-                }
-                None => {}
-            }
-            shown = (done, expected);
-        }
+    let run = app.refresher.start(topic, Trigger::CommandLine).await?;
+    let result = tokio::select! {
+        result = app.refresher.refresh(topic, Trigger::CommandLine) => result?,
+        never = show_progress(app, run.id) => never,
     };
-    let ended = tokio::select! {
-        ended = app.refresher.refresh(topic, Trigger::CommandLine) => ended?,
-        never = showing => never,
-    };
-    if let Some(bar) = bar {
-        bar.finish_and_clear();
-    }
-    let refresh = ended.refresh;
-    for one in
-        if refresh.topics.is_empty() { std::slice::from_ref(&refresh) } else { &refresh.topics }
-    {
-        let reason = one
-            .report
-            .reason
-            .as_ref()
-            .map(|reason| format!("; not complete: {reason}"))
-            .unwrap_or_default();
-        println!("{}: {}{reason}", one.topic.as_deref().unwrap_or("all topics"), one.report);
+    let refresh = result.refresh;
+    let is_one = refresh.topics.is_empty();
+    for topic in if is_one { std::slice::from_ref(&refresh) } else { &refresh.topics } {
+        let name = topic.topic.as_deref().unwrap_or("all topics");
+        let reason = topic.report.reason.as_ref();
+        let reason = reason.map(|reason| format!("; not complete: {reason}"));
+        println!("{name}: {}{}", topic.report, reason.unwrap_or_default());
     }
     if refresh.outcome == Some(Outcome::Failed) {
         bail!("the refresh failed: {}", refresh.report.reason.as_deref().unwrap_or("see the log"));
     }
     Ok(())
+}
+
+/// Shows the progress of a refresh on standard error: as a bar on a terminal, else line by line.
+/// Never returns.
+async fn show_progress<T>(app: &App, id: i64) -> T {
+    let bar = std::io::stderr().is_terminal().then(|| {
+        let style = ProgressStyle::with_template("{bar:40} {pos}/{len} requests {msg}");
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+        ProgressBar::new(1).with_style(style).with_finish(ProgressFinish::AndClear)
+    });
+    let mut shown = None;
+    loop {
+        tokio::time::sleep(PROGRESS_INTERVAL).await;
+        let Ok(Some(refresh)) = app.store.refresh(id).await else { continue };
+        let done = refresh.report.requests;
+        let expected = refresh.report.requests_expected.max(done);
+        match &bar {
+            Some(bar) => {
+                bar.set_length(expected.unsigned_abs());
+                bar.set_position(done.unsigned_abs());
+            }
+            None if shown != Some((done, expected)) => {
+                eprintln!("{done} of about {expected} requests done");
+            }
+            None => {}
+        }
+        shown = Some((done, expected));
+    }
 }
 
 /// `api healthcheck`.

@@ -205,8 +205,6 @@ fn coverage(text: &str) -> Result<Coverage, String> {
     text.parse().map_err(|_| "top or complete".to_owned())
 }
 
-
-
 impl DatabaseUrl {
     /// Parses DATABASE_URL.
     ///
