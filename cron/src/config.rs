@@ -252,12 +252,12 @@ mod tests {
 
     #[test]
     fn the_readme_has_a_row_for_each() {
-        let readme = include_str!("../../README.md");
+        let readme = include_str!("../../docs/operations.md");
         for Setting { name, default, help } in SETTINGS {
             let default =
                 if default.is_empty() { "unset".to_owned() } else { format!("`{default}`") };
             let row = format!("| `{name}` | {default} | {help} |");
-            assert!(readme.contains(&row), "README.md lacks the row {row}");
+            assert!(readme.contains(&row), "docs/operations.md lacks the row {row}");
         }
     }
 }
