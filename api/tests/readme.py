@@ -20,9 +20,9 @@ import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-FILES = ["README.md", "docs/operations.md", "CONTRIBUTING.md"]
 # The project that `make stack-demo` starts. A stack over the real GitHub is another one.
 DEMO = "github-topic-mirror-demo"
+FILES = ["README.md", "docs/operations.md", "CONTRIBUTING.md"]
 BLOCK = re.compile(r"(?:<!-- beside: (?P<beside>[^\n]*) -->\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
 STEP = re.compile(r"^\$ (?P<command>.*)\n(?P<output>(?:(?!\$ ).*\n)*)", re.M)
 # What differs from one run to the next.
