@@ -113,13 +113,13 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_has_a_row_for_each_setting() {
-        let readme = include_str!("../../README.md");
+    fn operations_md_has_a_row_for_each_setting() {
+        let operations = include_str!("../../docs/operations.md");
         for Setting { name, default, secret, help } in SETTINGS {
             let default = default.map_or("unset".to_owned(), |default| format!("`{default}`"));
             let secret = if *secret { " (secret)" } else { "" };
             let row = format!("| `{name}` | {default} | {help}{secret} |");
-            assert!(readme.contains(&row), "README.md lacks the row {row}");
+            assert!(operations.contains(&row), "docs/operations.md lacks the row {row}");
         }
     }
 }
