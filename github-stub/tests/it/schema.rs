@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{SEARCH, get, serve};
 
-/// The directory of the schema and the recorded repositories. If it is not given, prints that `test`
+/// The directory of the schema and the recorded repositories. If there is none, prints that `test`
 /// was not run and returns `None`.
 fn real_data(test: &str) -> Option<PathBuf> {
     if let Some(directory) = std::env::var_os("REAL_DATA_DIR") {
