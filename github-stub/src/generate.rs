@@ -1,5 +1,5 @@
-//! A seeded generator of believable repositories: names, languages, a long tail of stars, ties,
-//! nulls.
+//! A seeded generator of repositories with realistic names, languages, nulls, and star counts that
+//! have ties and a long tail.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value, json};
@@ -58,8 +58,8 @@ const LICENSES: &[(&str, &str, &str)] = &[
     ("other", "Other", "NOASSERTION"),
 ];
 
-/// `count` repositories of `topic`; the same seed gives the same ones. `now` is the newest possible
-/// `updated_at`; ids begin above `id`.
+/// Generates `count` repositories of `topic`; equal arguments give equal repositories. `now` is the
+/// newest possible `updated_at`; ids begin above `id`.
 pub(crate) fn repositories(
     count: usize,
     seed: u64,
@@ -83,28 +83,20 @@ fn repository(
     now: DateTime<Utc>,
     random: &mut fastrand::Rng,
 ) -> Repository {
-    let pick = |list: &[&'static str], random: &mut fastrand::Rng| list[random.usize(..list.len())];
     let (first, second) = (pick(FIRST, random), pick(SECOND, random));
     let owner = format!("{}{}", pick(FIRST, random), random.u32(1..400));
     let name = format!("{first}-{second}-{index}");
-    // A Pareto tail: a few with tens of thousands of stars, most with a handful and many ties.
+    // A Pareto distribution: few repositories have tens of thousands of stars, most have under ten.
     let tail = 2.0 / random.f64().max(1e-5).powf(0.9);
     let stars = unsigned(tail).min(250_000).saturating_sub(2);
     let forks = stars / random.u64(3..12);
     let updated = now - TimeDelta::seconds(signed(random.f64().powi(3) * 3.0e8));
     let created = updated - TimeDelta::seconds(random.i64(86_400..250_000_000));
-    // Most are updated by a star after the last push.
+    // Stars update most repositories after their last push.
     let pushed =
         updated - TimeDelta::seconds(signed(random.f64().powi(2) * 2.0e7)).min(updated - created);
     let language = if random.u32(..10) == 0 { Value::Null } else { json!(pick(LANGUAGES, random)) };
-    let license = match random.usize(..LICENSES.len() + 1) {
-        0 => Value::Null,
-        choice => {
-            let (key, name, spdx) = LICENSES[choice - 1];
-            let url = (key != "other").then(|| format!("https://api.github.com/licenses/{key}"));
-            json!({"key": key, "name": name, "spdx_id": spdx, "url": url, "node_id": format!("L_{choice}")})
-        }
-    };
+    let license = license(random);
     let description = match random.u32(..12) {
         0 => Value::Null,
         1 => json!(format!("🚀 {first} {second} – \"quoted\", naïve & 日本語")),
@@ -133,6 +125,25 @@ fn repository(
     ];
     item.extend(fields.map(|(key, value)| (key.to_owned(), value)));
     Repository::new(item).expect("the generator fills id, full_name and the dates")
+}
+
+fn pick(list: &[&'static str], random: &mut fastrand::Rng) -> &'static str {
+    list[random.usize(..list.len())]
+}
+
+fn license(random: &mut fastrand::Rng) -> Value {
+    let choice = random.usize(..LICENSES.len() + 1);
+    if choice == 0 {
+        return Value::Null;
+    }
+    let (key, name, spdx) = LICENSES[choice - 1];
+    json!({
+        "key": key,
+        "name": name,
+        "spdx_id": spdx,
+        "url": (key != "other").then(|| format!("https://api.github.com/licenses/{key}")),
+        "node_id": format!("L_{choice}"),
+    })
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "values are seconds and stars, far below 2^53")]

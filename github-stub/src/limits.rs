@@ -1,30 +1,30 @@
-//! Rate-limit windows, one per bucket and caller, as GitHub's `x-ratelimit-*` headers tell of them.
+//! Rate-limit windows, one for each resource and caller, as GitHub's `x-ratelimit-*` headers report
+//! them.
 
 use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
-/// Requests a window, with a token and without one.
+/// The requests that a window allows.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
 pub struct Limit {
-    /// For callers with an Authorization header.
+    /// The limit of callers with an Authorization header.
     pub with_token: u32,
-    /// For everyone else.
     pub without_token: u32,
 }
 
-/// GitHub counts searches apart from everything else.
+/// The resources that GitHub limits separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Bucket {
-    /// `/search/repositories`, a window of one minute.
+pub enum Resource {
+    /// `/search/repositories`, with a window of one minute.
     Search,
-    /// Everything else, a window of one hour.
+    /// Every other route, with a window of one hour.
     Core,
 }
 
-impl Bucket {
-    /// As in `x-ratelimit-resource`.
+impl Resource {
+    /// The value of `x-ratelimit-resource`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -41,56 +41,56 @@ impl Bucket {
     }
 }
 
-/// What the headers say.
+/// A window as the headers report it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
-    /// Requests a window.
     pub limit: u32,
-    /// Requests since the window began.
     pub used: u32,
     /// The end of the window.
     pub reset: DateTime<Utc>,
 }
 
 impl Quota {
-    /// Requests left in the window.
     #[must_use]
     pub fn remaining(&self) -> u32 {
         self.limit.saturating_sub(self.used)
     }
 }
 
-/// The open windows.
+/// The windows of all callers, by resource and token.
 #[derive(Debug, Default)]
-pub struct Windows(HashMap<(Bucket, Option<String>), Quota>);
+pub struct Windows(HashMap<(Resource, Option<String>), Quota>);
 
 impl Windows {
-    /// The caller's window without counting a request: a new one where the last has ended.
+    /// The caller's window. Counts no request, but begins a new window if the last one has ended.
     pub fn peek(
         &mut self,
-        bucket: Bucket,
+        resource: Resource,
         token: Option<&str>,
         limit: Limit,
         now: DateTime<Utc>,
     ) -> &mut Quota {
         let limit = if token.is_some() { limit.with_token } else { limit.without_token };
-        let fresh = Quota { limit, used: 0, reset: now + bucket.window() };
-        let quota = self.0.entry((bucket, token.map(str::to_owned))).or_insert(fresh);
+        let fresh = Quota { limit, used: 0, reset: now + resource.window() };
+        let quota = self.0.entry((resource, token.map(str::to_owned))).or_insert(fresh);
         if quota.reset <= now || quota.limit != limit {
             *quota = fresh;
         }
         quota
     }
 
-    /// Counts a request; `Err` when there was none left.
+    /// Counts a request.
+    ///
+    /// # Errors
+    /// The window, if it has no requests left.
     pub fn take(
         &mut self,
-        bucket: Bucket,
+        resource: Resource,
         token: Option<&str>,
         limit: Limit,
         now: DateTime<Utc>,
     ) -> Result<Quota, Quota> {
-        let quota = self.peek(bucket, token, limit, now);
+        let quota = self.peek(resource, token, limit, now);
         if quota.remaining() == 0 {
             return Err(*quota);
         }
@@ -98,10 +98,10 @@ impl Windows {
         Ok(*quota)
     }
 
-    /// Takes back the request that `taken` counted: a 304 to a caller with a token is free. Returns
-    /// what the headers say.
-    pub fn give_back(&mut self, bucket: Bucket, token: Option<String>, taken: Quota) -> Quota {
-        if let Some(quota) = self.0.get_mut(&(bucket, token))
+    /// Uncounts the request that `taken` counted, since a 304 is free for a caller with a token.
+    /// Returns the window for the headers.
+    pub fn give_back(&mut self, resource: Resource, token: Option<String>, taken: Quota) -> Quota {
+        if let Some(quota) = self.0.get_mut(&(resource, token))
             && quota.reset == taken.reset
         {
             quota.used -= 1;

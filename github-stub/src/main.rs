@@ -1,4 +1,4 @@
-//! The stand-in as a program: `github-stub --generate 2000 --seed 7`.
+//! The stub as a program: `github-stub --generate 2000 --seed 7`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -8,31 +8,31 @@ use clap::Parser;
 use github_stub::World;
 use github_stub::limits::Limit;
 
-/// A GitHub stand-in: repository search with rate limits and faults, for tests, demos and load
+/// A stub of GitHub's API: repository search with rate limits and faults, for tests, demos and load
 /// tests.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
-    /// Where to listen; port 0 takes a free one.
+    /// The address to listen on; port 0 picks a free port.
     #[arg(long, default_value = "127.0.0.1:8090", value_name = "HOST:PORT")]
     listen_addr: SocketAddr,
-    /// Serve search items from this file, one JSON object a line, plain or gzip.
+    /// Serve the search items of this file: one JSON object a line, plain or gzip.
     #[arg(long, value_name = "FILE", conflicts_with = "generate")]
     data: Option<PathBuf>,
-    /// Give every record of --data this topic too (repeatable).
+    /// Add this topic to every repository of --data (repeatable).
     #[arg(long, value_name = "TOPIC", requires = "data")]
     add_topic: Vec<String>,
-    /// Serve so many generated repositories a topic.
+    /// Generate this many repositories for each topic.
     #[arg(long, value_name = "COUNT", default_value_t = 2_000)]
     generate: usize,
-    /// The generator's seed: the same one gives the same repositories.
+    /// The generator's seed; equal seeds give equal repositories.
     #[arg(long, default_value_t = 7)]
     seed: u64,
-    /// The topics to generate (repeatable).
+    /// A topic to generate repositories for (repeatable).
     #[arg(long, value_name = "TOPIC", default_value = "kubernetes")]
     topic: Vec<String>,
-    /// Limit searches as GitHub does: 30 a minute with a token, 10 without; other requests 5,000
-    /// and 60 an hour.
+    /// Limit requests as GitHub does: searches to 30 a minute with a token and 10 without, other
+    /// requests to 5,000 and 60 an hour.
     #[arg(long)]
     limits: bool,
 }

@@ -1,7 +1,7 @@
 //! The part of GitHub's search syntax that repository lists need.
 //!
-//! Source: GitHub's "Searching for repositories". Two ranges of the same kind are a union, as
-//! measured by third parties.
+//! Source: GitHub's "Searching for repositories". By measurements of third parties, two ranges of
+//! the same qualifier are a union.
 
 use std::cmp::Reverse;
 
@@ -9,10 +9,10 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use crate::repository::Repository;
 
-/// GitHub's limit for the words of a query, qualifiers not counted.
+/// GitHub's limit for the words of a query in characters; qualifiers do not count.
 const MAX_WORDS_LENGTH: usize = 256;
 
-/// A parsed `q`.
+/// A parsed `q` parameter.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Query {
     words: Vec<String>,
@@ -25,7 +25,7 @@ pub(crate) struct Query {
     fork: Fork,
 }
 
-/// Forks are left out unless asked for.
+/// The `fork` qualifier: without it, a search leaves forks out.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 enum Fork {
     #[default]
@@ -34,7 +34,7 @@ enum Fork {
     Only,
 }
 
-/// Both ends included; an open end is `None`.
+/// A range that includes both ends; an open end is `None`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Range<T> {
     from: Option<T>,
@@ -47,26 +47,26 @@ impl<T: PartialOrd + Copy> Range<T> {
     }
 }
 
-/// What a 422 says.
+/// The reason of a 422.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Invalid {
-    /// `q` is missing or blank.
+pub(crate) enum InvalidQuery {
+    /// `q` is absent or blank.
     Missing,
-    /// More than 256 characters of words.
+    /// The words have more than [`MAX_WORDS_LENGTH`] characters.
     TooLong,
-    /// A qualifier that this stand-in does not model, or a value it cannot read: a test would be
-    /// wrong without notice.
+    /// The stub does not model this qualifier or value; to ignore it would make a test pass on
+    /// wrong results.
     Unknown(String),
 }
 
 impl Query {
-    pub(crate) fn parse(q: &str) -> Result<Self, Invalid> {
+    pub(crate) fn parse(q: &str) -> Result<Self, InvalidQuery> {
         if q.trim().is_empty() {
-            return Err(Invalid::Missing);
+            return Err(InvalidQuery::Missing);
         }
         let mut query = Self::default();
         for term in q.split_whitespace() {
-            let unknown = || Invalid::Unknown(term.to_owned());
+            let unknown = || InvalidQuery::Unknown(term.to_owned());
             let Some((qualifier, value)) = term.split_once(':') else {
                 query.words.push(term.to_lowercase());
                 continue;
@@ -93,7 +93,7 @@ impl Query {
             }
         }
         if query.words.join(" ").chars().count() > MAX_WORDS_LENGTH {
-            return Err(Invalid::TooLong);
+            return Err(InvalidQuery::TooLong);
         }
         Ok(query)
     }
@@ -118,8 +118,8 @@ impl Query {
     }
 }
 
-/// Parses `a..b`, `>=a`, `>a`, `<=a`, `<a`, `a`, with `*` as an open end. `parse` is told which end
-/// it reads; `step` is the distance from a value to the next one.
+/// Parses `a..b`, `>=a`, `>a`, `<=a`, `<a`, `a`, with `*` as an open end. `parse` gets the end that
+/// it parses; `step` is the distance from a value to the next one.
 fn range<T, D>(text: &str, parse: impl Fn(&str, End) -> Option<T>, step: D) -> Option<Range<T>>
 where
     T: Copy + std::ops::Add<D, Output = T> + std::ops::Sub<D, Output = T>,
@@ -143,7 +143,7 @@ where
     }
 }
 
-/// Which end of a range a date without a time stands for: its first second or its last.
+/// An end of a range. A date without a time means its first second as `From`, its last as `To`.
 #[derive(Clone, Copy)]
 enum End {
     From,
@@ -164,7 +164,7 @@ fn dates(text: &str) -> Option<Range<DateTime<Utc>>> {
     range(text, parse, TimeDelta::seconds(1))
 }
 
-/// The orders of `sort`.
+/// The `sort` parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Sort {
     BestMatch,
@@ -174,7 +174,7 @@ pub(crate) enum Sort {
 }
 
 impl Sort {
-    /// An unknown `sort` is best match, as on GitHub.
+    /// Like GitHub, takes an unknown `sort` for best match.
     pub(crate) fn parse(text: Option<&str>) -> Self {
         match text {
             Some("stars") => Self::Stars,
@@ -185,7 +185,7 @@ impl Sort {
     }
 }
 
-/// How equal ranks and `sort=updated` come out.
+/// Options of [`sort`]; [`crate::Settings`] explains the last two.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Order {
     pub(crate) ascending: bool,
@@ -194,7 +194,7 @@ pub(crate) struct Order {
 }
 
 pub(crate) fn sort(repositories: &mut [&Repository], by: Sort, order: Order) {
-    // Ties: the lowest id first, or an order of its own where shuffling is asked for.
+    // Equal ranks: the lowest id first, or a pseudo-random order for each seed.
     let tie = |repository: &Repository| match order.shuffle {
         None => repository.id,
         Some(seed) => fastrand::Rng::with_seed(repository.id ^ seed).u64(..),
@@ -224,9 +224,11 @@ mod tests {
     }
 
     #[test]
-    fn reads_every_qualifier_the_mirror_needs() {
-        let query = Query::parse("topic:kubernetes stars:10..20 stars:>=99 created:2020-01-01..2020-01-02T03:04:05+00:00 archived:false fork:only language:Go is:public cli")
-            .expect("valid");
+    fn query_parses_every_qualifier_that_the_mirror_uses() {
+        let q = "topic:kubernetes stars:10..20 stars:>=99 \
+                 created:2020-01-01..2020-01-02T03:04:05+00:00 \
+                 archived:false fork:only language:Go is:public cli";
+        let query = Query::parse(q).expect("valid");
         assert_eq!(query.topics, ["kubernetes"]);
         assert_eq!(
             query.stars,
@@ -241,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn strict_ends_leave_their_value_out() {
+    fn range_excludes_the_value_of_a_strict_end() {
         assert_eq!(
             range("<5", |text, _| text.parse().ok(), 1),
             Some(Range { from: None, to: Some(4) })
@@ -257,10 +259,10 @@ mod tests {
     }
 
     #[test]
-    fn says_what_it_cannot_read() {
-        assert_eq!(Query::parse("  "), Err(Invalid::Missing));
-        assert_eq!(Query::parse(&"x".repeat(257)), Err(Invalid::TooLong));
-        assert_eq!(Query::parse("topics:>3"), Err(Invalid::Unknown("topics:>3".into())));
-        assert_eq!(Query::parse("stars:many"), Err(Invalid::Unknown("stars:many".into())));
+    fn query_returns_the_reason_when_it_does_not_parse() {
+        assert_eq!(Query::parse("  "), Err(InvalidQuery::Missing));
+        assert_eq!(Query::parse(&"x".repeat(257)), Err(InvalidQuery::TooLong));
+        assert_eq!(Query::parse("topics:>3"), Err(InvalidQuery::Unknown("topics:>3".into())));
+        assert_eq!(Query::parse("stars:many"), Err(InvalidQuery::Unknown("stars:many".into())));
     }
 }

@@ -1,4 +1,4 @@
-//! What the stand-in knows: the repositories, what is to go wrong, and what was asked.
+//! The state of the stub: repositories, settings, faults to inject, and counters of the requests.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{BufRead, BufReader, Read};
@@ -10,86 +10,84 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::faults::{Fault, FaultKind, strike};
-use crate::limits::{Bucket, Limit, Windows};
+use crate::faults::{Fault, FaultKind, next_fault};
+use crate::limits::{Limit, Resource, Windows};
 use crate::query::{Order, Query, Sort, sort};
 use crate::repository::{Repository, rfc3339};
 
-/// Seconds to wait after a secondary limit that names no time.
+/// The seconds to wait after a secondary limit without `retry-after`.
 /// Source: GitHub's "Rate limits for the REST API".
-const UNNAMED_WAIT: i64 = 60;
+const DEFAULT_WAIT: i64 = 60;
 
-/// The model behind the routes.
+/// The model that the routes serve.
 #[derive(Default)]
 pub struct World {
-    /// Lasting behaviour.
     pub settings: Settings,
-    /// Faults to come, in order.
+    /// The faults to inject; the first that applies to a request wins.
     pub faults: Vec<Fault>,
-    /// What was asked.
     pub counters: Counters,
     pub(crate) windows: Windows,
-    /// Until when refusals have said to wait: a primary limit for its own bucket, a secondary one
-    /// for everything.
-    waits: HashMap<Option<Bucket>, DateTime<Utc>>,
-    /// Searches that are not answered yet.
-    pub(crate) searching: u64,
-    /// The stand-in was dropped: no request is answered any more.
+    /// The end of the wait that refusals asked for: a primary limit's under its resource, a
+    /// secondary limit's, which holds for every request, under `None`.
+    waits: HashMap<Option<Resource>, DateTime<Utc>>,
+    /// The number of searches that have no answer yet.
+    pub(crate) open_searches: u64,
+    /// The stub was dropped and answers no further request.
     pub(crate) stopped: bool,
     repositories: BTreeMap<u64, Arc<Repository>>,
     by_path: HashMap<String, u64>,
-    /// Answers to searches, until the world or its settings change: pages of one query need not
-    /// sort 35,000 rows each.
+    /// A cache of search results, without which each page of a query would sort 35,000 rows. A
+    /// change of the world or of its settings clears it.
     results: HashMap<(String, Sort, bool), Arc<Vec<u64>>>,
-    results_under: Settings,
+    /// The settings that `results` were made under.
+    results_settings: Settings,
 }
 
-/// Lasting behaviour, also settable over `POST /_stub/settings`.
+/// Behaviour that lasts until it is set anew, here or by `POST /_stub/settings`.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Searches a minute; no limit and no headers when unset.
+    /// Searches a minute; if unset, no limit and no rate-limit headers.
     pub search_limit: Option<Limit>,
-    /// Other requests an hour; no limit and no headers when unset.
+    /// Other requests an hour; if unset, no limit and no rate-limit headers.
     pub core_limit: Option<Limit>,
-    /// Accepted tokens; any when unset.
+    /// The tokens that are accepted; if unset, any token is.
     pub tokens: Option<BTreeSet<String>>,
-    /// Ids that searches silently leave out, `incomplete_results: false`.
+    /// The ids that searches leave out although `incomplete_results` is false.
     pub drop: BTreeSet<u64>,
-    /// Equal ranks come in an order of this seed instead of lowest id first.
+    /// If set, equal ranks are in a pseudo-random order of this seed instead of by lowest id.
     pub shuffle: Option<u64>,
-    /// `sort=updated` goes by `pushed_at` instead of `updated_at`.
+    /// `sort=updated` sorts by `pushed_at` instead of `updated_at`.
     pub updated_by_push: bool,
-    /// Searches carry an ETag and answer 304.
+    /// Searches have an ETag and can return 304.
     pub search_etag: bool,
-    /// Every answer waits this long, in milliseconds.
+    /// The delay of every answer in milliseconds.
     pub latency_millis: u64,
 }
 
-/// What was asked, also readable over `GET /_stub/counters`.
+/// Counts of the requests, which `GET /_stub/counters` returns too.
 #[derive(Clone, Debug, Default, Serialize, PartialEq)]
 pub struct Counters {
-    /// Searches answered, refusals included.
+    /// Searches, refused ones included.
     pub searches: u64,
-    /// Other requests of GitHub's API answered.
+    /// Other requests to GitHub's routes, refused ones included.
     pub core: u64,
-    /// Requests that came though the window had none left.
+    /// Requests over the limit of their window.
     pub over_limit: u64,
-    /// Requests that came before the time until which a refusal had said to wait.
+    /// Requests that arrived before the end of the wait that a refusal had asked for.
     pub impatient: u64,
-    /// Searches that came while another one was not answered yet.
+    /// Searches that arrived while another one had no answer yet.
     pub overlapping: u64,
-    /// How often each kind of fault struck.
+    /// Faults injected, by [`FaultKind::name`].
     pub faults: BTreeMap<String, u64>,
-    /// Method, path and query of every request, in order, with its time.
+    /// The time, and the method, path and query, of every request in order.
     pub requests: Vec<(DateTime<Utc>, String)>,
-    /// Requests that no well-behaved client of search sends: unknown paths, no User-Agent, beyond
-    /// the cap.
+    /// Requests that are a client's bug: unknown paths and queries, no User-Agent, pages beyond the
+    /// cap.
     pub unexpected: Vec<String>,
 }
 
 impl World {
-    /// A world of these repositories.
     #[must_use]
     pub fn new(repositories: Vec<Repository>) -> Self {
         let mut world = Self::default();
@@ -99,7 +97,7 @@ impl World {
         world
     }
 
-    /// `count` generated repositories of `topic`; the same seed gives the same ones.
+    /// A world of `count` generated repositories of `topic`; equal seeds give equal worlds.
     #[must_use]
     pub fn generate(count: usize, seed: u64, topic: &str) -> Self {
         let mut world = Self::default();
@@ -107,7 +105,7 @@ impl World {
         world
     }
 
-    /// Adds generated repositories of another topic; their ids follow those that are there.
+    /// Adds generated repositories of a topic, with ids above the present ones.
     pub fn add_generated(&mut self, count: usize, seed: u64, topic: &str) {
         let newest = DateTime::from_timestamp(1_790_000_000, 0).expect("a date in 2026");
         let after = self.repositories.last_key_value().map_or(1_000_000, |(id, _)| *id);
@@ -116,11 +114,11 @@ impl World {
         }
     }
 
-    /// Reads search items, one JSON object a line, plain or gzip. `topics` are given to every
-    /// record.
+    /// Reads search items from a file, one JSON object a line, plain or gzip, and adds `topics` to
+    /// each.
     ///
     /// # Errors
-    /// When the file cannot be read, or a line is no repository: the message names the line.
+    /// If the file cannot be read, or a line is no repository; the message names the line.
     pub fn read(path: &Path, topics: &[String]) -> anyhow::Result<Self> {
         let named = || format!("{}", path.display());
         let mut file = BufReader::new(std::fs::File::open(path).with_context(named)?);
@@ -147,28 +145,27 @@ impl World {
         Ok(world)
     }
 
-    /// Adds a repository, or replaces the one of that id.
+    /// Adds a repository, or replaces the one with its id.
     pub fn insert(&mut self, repository: Repository) {
         self.remove(repository.id);
         self.by_path.insert(repository.path.clone(), repository.id);
         self.repositories.insert(repository.id, Arc::new(repository));
     }
 
-    /// Deletes a repository, as its owner would.
     pub fn remove(&mut self, id: u64) -> Option<Arc<Repository>> {
         self.results.clear();
         let gone = self.repositories.remove(&id)?;
-        // A name may since belong to another id.
+        // The name may belong to another id by now.
         if self.by_path.get(&gone.path) == Some(&id) {
             self.by_path.remove(&gone.path);
         }
         Some(gone)
     }
 
-    /// Changes fields of a repository; false when there is none of that id.
+    /// Sets fields of a repository; returns false if there is none with that id.
     ///
     /// # Errors
-    /// When the result is no repository any more.
+    /// The reason, if the result would be no valid repository.
     pub fn edit(&mut self, id: u64, fields: Map<String, Value>) -> Result<bool, String> {
         let Some(repository) = self.repositories.get(&id) else { return Ok(false) };
         let mut item = repository.item.clone();
@@ -180,7 +177,7 @@ impl World {
     /// Sets the star count and, as GitHub does with every star, `updated_at`.
     ///
     /// # Panics
-    /// When there is no repository of that id.
+    /// If there is no repository with that id.
     pub fn star(&mut self, id: u64, stars: i64, at: DateTime<Utc>) {
         let fields =
             [("stargazers_count", Value::from(stars)), ("updated_at", Value::from(rfc3339(at)))];
@@ -189,25 +186,24 @@ impl World {
         assert_eq!(edited, Ok(true), "there is a repository {id}");
     }
 
-    /// Every repository, by id.
+    /// Every repository, in order of ids.
     pub fn repositories(&self) -> impl Iterator<Item = &Repository> {
         self.repositories.values().map(|repository| &**repository)
     }
 
-    /// The repository of that id.
     #[must_use]
     pub fn repository(&self, id: u64) -> Option<&Repository> {
         self.repositories.get(&id).map(|repository| &**repository)
     }
 
-    /// The repository of that `owner/name`.
+    /// The repository of this `owner/name`, in any case.
     #[must_use]
     pub fn repository_at(&self, path: &str) -> Option<&Repository> {
         self.repository(*self.by_path.get(&path.to_lowercase())?)
     }
 
-    /// The ids of a topic in the order of `sort` (`best-match`, `stars`, `forks`, `updated`),
-    /// lowest id first where equal: what a mirror should show.
+    /// The ids of a topic as a mirror should show them: in the order of the sort `by`
+    /// (`best-match`, `stars`, `forks`, `updated`), equal ranks by the lowest id.
     #[must_use]
     pub fn ranked(&self, topic: &str, by: &str) -> Vec<u64> {
         let query = Query::parse(&format!("topic:{topic}")).expect("a topic is a valid query");
@@ -221,7 +217,7 @@ impl World {
         found.iter().map(|repository| repository.id).collect()
     }
 
-    /// The ids that a search finds, all pages together.
+    /// The ids of a search's results, all pages together.
     pub(crate) fn search(
         &mut self,
         q: &str,
@@ -229,9 +225,9 @@ impl World {
         by: Sort,
         ascending: bool,
     ) -> Arc<Vec<u64>> {
-        if self.results_under != self.settings {
+        if self.results_settings != self.settings {
             self.results.clear();
-            self.results_under = self.settings.clone();
+            self.results_settings = self.settings.clone();
         }
         let key = (q.to_owned(), by, ascending);
         if let Some(found) = self.results.get(&key) {
@@ -252,33 +248,34 @@ impl World {
         found
     }
 
-    /// The fault that strikes this request, counted.
-    pub(crate) fn strike(
+    /// Takes the fault that applies to this request, counts it, and records the wait that it asks
+    /// for.
+    pub(crate) fn next_fault(
         &mut self,
         path: &str,
         search: Option<(Sort, usize)>,
-        bucket: Bucket,
+        resource: Resource,
         now: DateTime<Utc>,
     ) -> Option<FaultKind> {
-        let struck = strike(&mut self.faults, path, search)?;
-        *self.counters.faults.entry(struck.name().to_owned()).or_default() += 1;
-        let wait = match struck {
-            FaultKind::PrimaryLimit { reset_in, .. } => Some((Some(bucket), reset_in)),
+        let fault = next_fault(&mut self.faults, path, search)?;
+        *self.counters.faults.entry(fault.name().to_owned()).or_default() += 1;
+        let wait = match fault {
+            FaultKind::PrimaryLimit { reset_in, .. } => Some((Some(resource), reset_in)),
             FaultKind::SecondaryLimit { retry_after, .. } => {
-                Some((None, retry_after.map_or(UNNAMED_WAIT, i64::from)))
+                Some((None, retry_after.map_or(DEFAULT_WAIT, i64::from)))
             }
             _ => None,
         };
-        if let Some((whose, seconds)) = wait {
-            self.waits.insert(whose, now + TimeDelta::seconds(seconds));
+        if let Some((limited, seconds)) = wait {
+            self.waits.insert(limited, now + TimeDelta::seconds(seconds));
         }
-        Some(struck)
+        Some(fault)
     }
 
-    /// Counts a request that comes while it should wait.
-    pub(crate) fn note_impatience(&mut self, bucket: Bucket, now: DateTime<Utc>) {
-        let waits = [None, Some(bucket)]
-            .map(|whose| self.waits.get(&whose).is_some_and(|until| now < *until));
+    /// Counts the request if a refusal asked to wait longer.
+    pub(crate) fn count_if_impatient(&mut self, resource: Resource, now: DateTime<Utc>) {
+        let waits = [None, Some(resource)]
+            .map(|limited| self.waits.get(&limited).is_some_and(|until| now < *until));
         self.counters.impatient += u64::from(waits.contains(&true));
     }
 }

@@ -1,4 +1,4 @@
-"""One measurement: wrk for some seconds, and the CPU that it cost everybody."""
+"""A measurement: load by wrk or ab for some seconds, and the CPU that all processes used."""
 
 import os
 import re
@@ -13,7 +13,8 @@ from processes import machine_busy, program
 
 @dataclass
 class Case:
-    """What is asked for, how, and what must come."""
+    """A request to measure and the expected status."""
+
     name: str
     url: str
     headers: dict = field(default_factory=dict)
@@ -30,9 +31,11 @@ class Run:
     failed: int
     p50: float
     p99: float
+    # CPU seconds of each process by its name, and of the load generator as `load`.
     cpu: dict
+    # The share of the machine's CPU that other processes used.
     others: float
-    # Of the larger replica, half-way.
+    # Megabytes of the larger replica in the middle of the run.
     memory: float
 
     @property
@@ -51,7 +54,9 @@ class Run:
 def measure(processes, case, seconds):
     load = ab if case.method == "HEAD" else wrk
     busy, before = machine_busy(), processes.cpu()
-    process = subprocess.Popen(load(case, seconds), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        load(case, seconds), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
     time.sleep(seconds / 2)
     memory = max(processes.memory(name) for name in processes.running if name.startswith("api-"))
     output = process.stdout.read()
@@ -60,21 +65,23 @@ def measure(processes, case, seconds):
     processes.check()
     after, busy = processes.cpu(), machine_busy() - busy
     if process.returncode != 0:
-        raise SystemExit(f"bench: {case.name}: {process.args} ended with {process.returncode}:\n{output}")
+        raise SystemExit(
+            f"bench: {case.name}: {process.args} ended with {process.returncode}:\n{output}"
+        )
     cpu = {name: after[name] - before.get(name, 0.0) for name in after}
     cpu["load"] = usage.ru_utime + usage.ru_stime
     read = read_ab if case.method == "HEAD" else read_wrk
-    requests, took, failed, p50, p99 = read(output)
-    # What nobody here used, as a share of the whole machine.
-    others = max(0.0, busy - sum(cpu.values())) / (took * os.cpu_count())
-    return Run(requests, took, failed, p50, p99, cpu, others, memory)
+    requests, duration, failed, p50, p99 = read(output)
+    others = max(0.0, busy - sum(cpu.values())) / (duration * os.cpu_count())
+    return Run(requests, duration, failed, p50, p99, cpu, others, memory)
 
 
 def wrk(case, seconds):
     headers = [part for name, value in case.headers.items() for part in ("-H", f"{name}: {value}")]
     threads = min(2, case.connections)
     script = ["-s", case.script] if case.script else []
-    return [program("wrk"), f"-t{threads}", f"-c{case.connections}", f"-d{seconds}s", "--latency", *headers, *script, case.url]
+    options = [f"-t{threads}", f"-c{case.connections}", f"-d{seconds}s", "--latency"]
+    return [program("wrk"), *options, *headers, *script, case.url]
 
 
 UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4}
@@ -84,7 +91,7 @@ def read_wrk(output):
     def number(pattern, default=None):
         found = re.search(pattern, output)
         if not found and default is None:
-            raise SystemExit(f"bench: wrk said something new:\n{output}")
+            raise SystemExit(f"bench: wrk's output is of an unknown form:\n{output}")
         return found.groups() if found else default
 
     def latency(percent):
@@ -98,9 +105,10 @@ def read_wrk(output):
 
 
 def ab(case, seconds):
-    """wrk waits for the body that an answer to HEAD does not have."""
+    """The command for HEAD: wrk would wait for the body, which an answer to HEAD lacks."""
     headers = [part for name, value in case.headers.items() for part in ("-H", f"{name}: {value}")]
-    return [program("ab"), "-q", "-k", "-i", f"-c{case.connections}", f"-t{seconds}", "-n10000000", *headers, case.url]
+    options = ["-q", "-k", "-i", f"-c{case.connections}", f"-t{seconds}", "-n10000000"]
+    return [program("ab"), *options, *headers, case.url]
 
 
 def read_ab(output):
@@ -108,10 +116,18 @@ def read_ab(output):
         found = re.search(pattern, output)
         return float(found.group(1)) if found else 0.0
 
-    # An answer of another length is none that failed: request ids differ.
-    failed = sum(number(pattern) for pattern in [r"Receive: (\d+)", r"Exceptions: (\d+)", r"Non-2xx responses: +(\d+)"])
-    return (int(number(r"Complete requests: +(\d+)")), number(r"Time taken for tests: +([\d.]+)"), int(failed),
-            number(r" 50%\s+(\d+)"), number(r" 99%\s+(\d+)"))
+    # ab's count of lengths is left out: a request id changes the length, which is no failure.
+    failed = sum(
+        number(pattern)
+        for pattern in [r"Receive: (\d+)", r"Exceptions: (\d+)", r"Non-2xx responses: +(\d+)"]
+    )
+    return (
+        int(number(r"Complete requests: +(\d+)")),
+        number(r"Time taken for tests: +([\d.]+)"),
+        int(failed),
+        number(r" 50%\s+(\d+)"),
+        number(r" 99%\s+(\d+)"),
+    )
 
 
 def median(runs, value):
@@ -119,8 +135,10 @@ def median(runs, value):
 
 
 def script(folder, name, paths):
-    """A wrk script that asks for these paths in turn."""
+    """Writes a wrk script that requests these paths in turn."""
     file = Path(folder, f"{name}.lua")
-    file.write_text("local paths = {" + ",".join(f'"{path}"' for path in paths) + "}\nlocal at = 0\n"
-                    "request = function() at = at % #paths + 1; return wrk.format('GET', paths[at]) end\n")
+    file.write_text(
+        "local paths = {" + ",".join(f'"{path}"' for path in paths) + "}\nlocal at = 0\n"
+        "request = function() at = at % #paths + 1; return wrk.format('GET', paths[at]) end\n"
+    )
     return file

@@ -1,4 +1,4 @@
-"""Processes of the benchmark's own, and what they take: CPU and memory by /proc."""
+"""The processes of the benchmark, and their CPU and memory by /proc."""
 
 import os
 import shutil
@@ -16,8 +16,10 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Processes:
-    """What was started, by name. Each name counts with all its descendants. Within `with`; at its end all are stopped.
-    `folder` is in memory, `disk` is not."""
+    """The started processes by name. A `with` block stops them at its end.
+
+    The figures of a process include those of its descendants. `folder` is in memory, `disk` is not.
+    """
 
     def __init__(self, folder, disk):
         self.folder, self.disk, self.running = Path(folder), Path(disk), {}
@@ -34,10 +36,15 @@ class Processes:
             command = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", *command]
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder)} | environment
         log = open(self.folder / f"{name}.log", "a")
-        # /dev/stdout, where the access log goes, is nowhere: it is written, but not kept.
+        # nginx writes its access log to /dev/stdout, as in the container; the log is discarded.
         self.running[name] = subprocess.Popen(
-            [str(part) for part in command], cwd=self.folder, env=environment, stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=log)
+            [str(part) for part in command],
+            cwd=self.folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+        )
         return self.running[name]
 
     def stop(self, name):
@@ -56,7 +63,7 @@ class Processes:
                 raise SystemExit(f"bench: {name} ended with {process.returncode}:\n{log}")
 
     def cpu(self):
-        """CPU seconds of each name up to now, its descendants' included, also of those that have ended."""
+        """CPU seconds of each name until now, including its descendants, even ended ones."""
         parents, used = {}, {}
         for entry in os.scandir("/proc"):
             if entry.name.isdigit():
@@ -77,7 +84,7 @@ class Processes:
         return total
 
     def memory(self, name):
-        """Resident megabytes now."""
+        """Resident megabytes of a process, without its descendants."""
         pages = int(Path(f"/proc/{self.running[name].pid}/statm").read_text().split()[1])
         return pages * PAGE / 1e6
 
@@ -88,7 +95,7 @@ def progress(text):
 
 
 def machine_busy():
-    """CPU seconds that the machine was not idle, since it started."""
+    """CPU seconds that the machine was busy since its start."""
     fields = list(map(int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]))
     idle = fields[3] + fields[4]
     return (sum(fields) - idle) / TICKS
@@ -101,7 +108,7 @@ def free_port():
 
 
 def fetch(url, method="GET", headers=None, timeout=600):
-    """Status, headers and body of any answer."""
+    """Sends a request. Returns the status, the headers and the body of the answer."""
     request = urllib.request.Request(url, method=method, headers=headers or {})
     try:
         with urllib.request.urlopen(request, timeout=timeout) as answer:
@@ -110,8 +117,8 @@ def fetch(url, method="GET", headers=None, timeout=600):
         return answer.code, answer.headers, answer.read()
 
 
-def wait_for(holds, what, processes, seconds=30):
-    until = time.monotonic() + seconds
+def wait_for(holds, condition, processes, seconds=30):
+    deadline = time.monotonic() + seconds
     while True:
         processes.check()
         try:
@@ -119,13 +126,18 @@ def wait_for(holds, what, processes, seconds=30):
                 return
         except OSError:
             pass
-        if time.monotonic() > until:
-            raise SystemExit(f"bench: {what}: not within {seconds} s; the logs are in {processes.folder}")
+        if time.monotonic() > deadline:
+            raise SystemExit(
+                f"bench: timed out after {seconds} s, waiting until {condition}; "
+                f"the logs are in {processes.folder}"
+            )
         time.sleep(0.02)
 
 
 def program(name, *folders):
-    found = shutil.which(name, path=os.pathsep.join([os.environ["PATH"], "/usr/sbin", *map(str, folders)]))
+    found = shutil.which(
+        name, path=os.pathsep.join([os.environ["PATH"], "/usr/sbin", *map(str, folders)])
+    )
     if not found:
-        raise SystemExit(f"bench: there is no {name}; as root `make bench` installs what it needs")
+        raise SystemExit(f"bench: {name} is not installed; `make bench` as root installs it")
     return found

@@ -1,5 +1,8 @@
-"""The stack as plain processes: the container's nginx, two replicas, Redis, PostgreSQL; beside it nginx without its cache,
-the same bytes as files, and Varnish."""
+"""The stack as plain processes: the container's nginx, two replicas, Redis and PostgreSQL.
+
+To compare with, it also has nginx without its cache, nginx with the same bytes as files, and
+Varnish.
+"""
 
 import gzip
 import os
@@ -9,11 +12,12 @@ import time
 from pathlib import Path
 
 from processes import fetch, free_port, program, wait_for
+from rankings import list_path
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILT = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "dist"
 
-# The same bytes as files, served with everything that nginx.conf sets for all servers.
+# A server of files inside nginx.conf, so that the settings there for all servers hold for it.
 FILES = """
     server {{
         listen 127.0.0.1:{port};
@@ -42,117 +46,183 @@ sub vcl_init {{ new both = directors.round_robin(); both.add_backend(a); both.ad
 sub vcl_recv {{ set req.backend_hint = both.backend(); }}
 """
 
+REPLICAS = ["api-a", "api-b"]
+SERVERS = "stub redis postgres metrics-a metrics-b nginx uncached files varnish".split()
+
 
 class Stack:
     def __init__(self, processes, topics=("kubernetes",), repositories=2000, coverage="top"):
         self.processes, self.folder, self.topics = processes, processes.folder, topics
         self.repositories, self.coverage = repositories, coverage
-        names = ["stub", "redis", "postgres", "api-a", "api-b", "metrics-a", "metrics-b", "nginx", "uncached", "files", "varnish"]
-        self.ports = {name: free_port() for name in names}
+        self.ports = {name: free_port() for name in [*REPLICAS, *SERVERS]}
+
+    def address(self, name):
+        return f"127.0.0.1:{self.ports[name]}"
 
     def url(self, name, path=""):
-        return f"http://127.0.0.1:{self.ports[name]}{path}"
+        return f"http://{self.address(name)}{path}"
+
+    def wait_for(self, holds, condition):
+        wait_for(holds, condition, self.processes)
 
     def start(self):
-        """GitHub's stand-in, database, cache and replicas, with the lists there."""
-        processes, ports = self.processes, self.ports
-        topics = [part for topic in self.topics for part in ("--topic", topic)]
-        processes.start("github-stub", [BUILT / "github-stub", "--listen-addr", f"127.0.0.1:{ports['stub']}",
-                                        "--generate", self.repositories, *topics])
+        """Starts all but the proxies and refreshes the topics. Returns the refresh's seconds."""
+        self.start_stub()
         self.start_redis()
         self.start_postgres()
         for replica in "ab":
             self.start_replica(replica)
-        for replica in "ab":
-            wait_for(lambda: fetch(self.url(f"api-{replica}", "/health"))[0] == 200, "a replica answers", processes)
-        wait_for(lambda: fetch(self.url("api-a", "/bootstrap_db"), "POST")[0] == 200, "the schema is made", processes)
+        for replica in REPLICAS:
+            self.wait_for(
+                lambda: fetch(self.url(replica, "/health"))[0] == 200, f"{replica} answers"
+            )
+        self.wait_for(
+            lambda: fetch(self.url("api-a", "/bootstrap_db"), "POST")[0] == 200,
+            "the schema exists",
+        )
         return self.refresh()
 
-    def settle(self):
-        """What PostgreSQL does of itself within a minute."""
-        subprocess.run([program("psql"), "-q", "-c", "VACUUM ANALYZE", self.database_url], check=True)
+    def vacuum(self):
+        """Runs the vacuum that PostgreSQL itself would run within a minute."""
+        command = [program("psql"), "-q", "-c", "VACUUM ANALYZE", self.database_url]
+        subprocess.run(command, check=True)
 
     def refresh(self):
-        """Seconds."""
+        """Refreshes the topics. Returns the seconds that it took."""
         began = time.monotonic()
         status, _, body = fetch(self.url("api-a", "/update_cache"), "POST")
         assert status == 200 and b'"complete":true' in body, body[:500]
         return time.monotonic() - began
 
+    def start_stub(self):
+        topics = [part for topic in self.topics for part in ("--topic", topic)]
+        generate = ["--generate", self.repositories, *topics]
+        command = [BUILT / "github-stub", "--listen-addr", self.address("stub"), *generate]
+        self.processes.start("github-stub", command)
+
     def start_redis(self):
-        self.processes.start("redis", [
-            program("redis-server"), "--port", self.ports["redis"], "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
-            "--maxmemory", "128mb", "--maxmemory-policy", "allkeys-lru"])
+        options = (
+            "--bind 127.0.0.1 --appendonly no --maxmemory 128mb --maxmemory-policy allkeys-lru"
+        )
+        command = [program("redis-server"), "--port", self.ports["redis"], "--save", ""]
+        self.processes.start("redis", [*command, *options.split()])
 
     def start_postgres(self):
-        bins = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name), reverse=True)
+        versions = Path("/usr/lib/postgresql").glob("*/bin")
+        bins = sorted(versions, key=lambda path: float(path.parent.name), reverse=True)
         data = self.processes.disk / "postgres"
         data.mkdir()
         as_user = []
         if os.geteuid() == 0:
             subprocess.run(["chown", "postgres", data], check=True)
             as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
-        subprocess.run([*as_user, program("initdb", *bins), "-D", data, "--username=mirror", "--auth=trust", "--encoding=UTF8"],
-                       check=True, stdout=subprocess.DEVNULL, cwd="/")
-        self.processes.start("postgres", [program("postgres", *bins), "-D", data, "-p", self.ports["postgres"],
-                                          "-h", "127.0.0.1", "-c", "unix_socket_directories="], user="postgres")
+        options = ["--username=mirror", "--auth=trust", "--encoding=UTF8"]
+        subprocess.run(
+            [*as_user, program("initdb", *bins), "-D", data, *options],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            cwd="/",
+        )
+        options = [
+            "-p",
+            self.ports["postgres"],
+            "-h",
+            "127.0.0.1",
+            "-c",
+            "unix_socket_directories=",
+        ]
+        command = [program("postgres", *bins), "-D", data, *options]
+        self.processes.start("postgres", command, user="postgres")
 
     @property
     def database_url(self):
-        return f"postgres://mirror@127.0.0.1:{self.ports['postgres']}/mirror"
+        return f"postgres://mirror@{self.address('postgres')}/mirror"
 
     @property
     def redis_url(self):
-        return f"redis://127.0.0.1:{self.ports['redis']}/0"
+        return f"redis://{self.address('redis')}/0"
 
     def start_replica(self, replica):
         return self.processes.start(
-            f"api-{replica}", [BUILT / "api"], LISTEN_ADDR=f"127.0.0.1:{self.ports[f'api-{replica}']}",
-            METRICS_ADDR=f"127.0.0.1:{self.ports[f'metrics-{replica}']}", DATABASE_URL=self.database_url,
-            REDIS_URL=self.redis_url, GITHUB_API_URL=self.url("stub"), TOPICS=",".join(self.topics), COVERAGE=self.coverage,
-            SCHEDULER="external", LOG_FORMAT="json",
-            # As in api/Dockerfile.
-            MALLOC_MMAP_THRESHOLD_="131072", MALLOC_TRIM_THRESHOLD_="131072")
+            f"api-{replica}",
+            [BUILT / "api"],
+            LISTEN_ADDR=self.address(f"api-{replica}"),
+            METRICS_ADDR=self.address(f"metrics-{replica}"),
+            DATABASE_URL=self.database_url,
+            REDIS_URL=self.redis_url,
+            GITHUB_API_URL=self.url("stub"),
+            TOPICS=",".join(self.topics),
+            COVERAGE=self.coverage,
+            SCHEDULER="external",
+            LOG_FORMAT="json",
+            # These are as in api/Dockerfile.
+            MALLOC_MMAP_THRESHOLD_="131072",
+            MALLOC_TRIM_THRESHOLD_="131072",
+        )
 
     def start_proxies(self, varnish):
-        """nginx with and without its cache, and Varnish; the files are those that the service serves."""
-        ports, files = self.ports, self.folder / "files"
-        (files / "gzip").mkdir(parents=True)
-        _, _, body = fetch(self.url("api-a", "/api/kubernetes"))
-        compressed = {encoding: fetch(self.url("api-a", "/api/kubernetes"), headers={"Accept-Encoding": encoding})[2]
-                      for encoding in ["gzip", "br"]}
-        assert gzip.decompress(compressed["gzip"]) == body
-        (files / "list").write_bytes(body)
-        (files / "list.br").write_bytes(compressed["br"])
-        (files / "gzip" / "list").write_bytes(body)
-        (files / "gzip" / "list.gz").write_bytes(compressed["gzip"])
-        (files / "test").write_bytes(b"Oh, Hello World")
-        plain = (ROOT / "nginx/nginx.conf").read_text()
-        with_files = plain.rstrip().removesuffix("}") + FILES.format(port=ports["files"], root=files)
-        self.start_nginx("nginx", with_files)
-        self.start_nginx("uncached", plain.replace("proxy_cache lists;", "proxy_cache off;"))
+        """Starts nginx with its cache and the files, nginx without its cache, and Varnish."""
+        files = self.folder / "files"
+        self.write_files(files)
+        configuration = (ROOT / "nginx/nginx.conf").read_text()
+        file_server = FILES.format(port=self.ports["files"], root=files)
+        self.start_nginx("nginx", configuration.rstrip().removesuffix("}") + file_server)
+        self.start_nginx(
+            "uncached", configuration.replace("proxy_cache lists;", "proxy_cache off;")
+        )
         if varnish:
-            vcl = self.folder / "varnish.vcl"
-            vcl.write_text(VARNISH.format(ports["api-a"], ports["api-b"]))
-            self.processes.start("varnish", [program("varnishd"), "-F", "-f", vcl, "-a", f"127.0.0.1:{ports['varnish']}",
-                                             "-n", self.folder / "varnish", "-s", "malloc,64m"])
+            self.start_varnish()
         for name in ["nginx", "uncached"] + ["varnish"] * varnish:
-            wait_for(lambda: fetch(self.url(name, "/health"))[0] == 200, f"{name} answers", self.processes)
+            self.wait_for(lambda: fetch(self.url(name, "/health"))[0] == 200, f"{name} answers")
+
+    def write_files(self, files):
+        """Writes the best-match list as the replica returns it, in each encoding."""
+        url = self.url("api-a", list_path("api", "best match", "kubernetes"))
+        bodies = {
+            encoding: fetch(url, headers={"Accept-Encoding": encoding})[2]
+            for encoding in ["identity", "gzip", "br"]
+        }
+        assert gzip.decompress(bodies["gzip"]) == bodies["identity"]
+        (files / "gzip").mkdir(parents=True)
+        (files / "list").write_bytes(bodies["identity"])
+        (files / "list.br").write_bytes(bodies["br"])
+        (files / "gzip" / "list").write_bytes(bodies["identity"])
+        (files / "gzip" / "list.gz").write_bytes(bodies["gzip"])
+        (files / "test").write_bytes(b"Oh, Hello World")
+
+    def start_varnish(self):
+        vcl = self.folder / "varnish.vcl"
+        vcl.write_text(VARNISH.format(*(self.ports[replica] for replica in REPLICAS)))
+        options = ["-a", self.address("varnish"), "-n", self.folder / "varnish", "-s", "malloc,64m"]
+        self.processes.start("varnish", [program("varnishd"), "-F", "-f", vcl, *options])
 
     def start_nginx(self, name, configuration):
-        # In memory, as in the container.
+        # nginx's files are in memory, as in the container.
         folder = Path(self.folder, name)
         folder.mkdir()
         folder.chmod(0o755)
         limits = (ROOT / "nginx/limits.conf.template").read_text()
-        limits = limits.replace("${TOPICS}", ",".join(self.topics[:100])).replace("${RATE_LIMIT}", "1000000")
+        limits = limits.replace("${TOPICS}", ",".join(self.topics[:100]))
+        limits = limits.replace("${RATE_LIMIT}", "1000000")
         (folder / "limits.conf").write_text(limits)
         upstream = (ROOT / "nginx/upstream.conf").read_text()
-        # Debian's older nginx neither knows `resolve` nor needs it for addresses.
-        for replica in ["api-a", "api-b"]:
-            upstream = upstream.replace(f"{replica}:5000 resolve", f"127.0.0.1:{self.ports[replica]}")
+        # The nginx of Debian 12 does not support `resolve`, which addresses do not need.
+        for replica in REPLICAS:
+            upstream = upstream.replace(f"{replica}:5000 resolve", self.address(replica))
         upstream = re.sub(r"^resolver.*\n", "", upstream, flags=re.MULTILINE)
         (folder / "upstream.conf").write_text(upstream)
-        (folder / "nginx.conf").write_text(configuration.replace("listen 8081;", f"listen 127.0.0.1:{self.ports[name]};"))
-        self.processes.start(name, [program("nginx"), "-p", f"{folder}/", "-c", folder / "nginx.conf", "-e", "stderr",
-                                    "-g", "daemon off;" + " user root;" * (os.geteuid() == 0)])
+        (folder / "nginx.conf").write_text(
+            configuration.replace("listen 8081;", f"listen {self.address(name)};")
+        )
+        directives = "daemon off;" + " user root;" * (os.geteuid() == 0)
+        options = [
+            "-p",
+            f"{folder}/",
+            "-c",
+            folder / "nginx.conf",
+            "-e",
+            "stderr",
+            "-g",
+            directives,
+        ]
+        self.processes.start(name, [program("nginx"), *options])

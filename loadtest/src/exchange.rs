@@ -1,4 +1,4 @@
-//! One request and its answer, read to the last byte.
+//! A request and its answer, with the body read to its end.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,7 +11,6 @@ use goose::prelude::{GooseUser, TransactionError};
 use reqwest::header::{CONTENT_ENCODING, HeaderMap, HeaderName};
 use reqwest::{Method, RequestBuilder, StatusCode};
 
-/// An answer, read whole.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
@@ -23,11 +22,14 @@ impl Answer {
         self.headers.get(name)?.to_str().ok()
     }
 
-    /// The body, which must have come in this encoding.
+    /// The decompressed body.
+    ///
+    /// # Errors
+    /// If the body has another encoding, or is not valid in it.
     pub(crate) fn body(&self, encoding: &str) -> Result<Cow<'_, [u8]>, String> {
         let actual = self.header(&CONTENT_ENCODING).unwrap_or("identity");
         if actual != encoding {
-            return Err(format!("it came as {actual}, not as {encoding}"));
+            return Err(format!("its encoding is {actual}, not {encoding}"));
         }
         if encoding == "identity" {
             return Ok(Cow::Borrowed(&self.body));
@@ -35,7 +37,7 @@ impl Answer {
         let mut plain = Vec::new();
         GzDecoder::new(&*self.body)
             .read_to_end(&mut plain)
-            .map_err(|error| format!("{encoding} is broken: {error}"))?;
+            .map_err(|error| format!("its body is not valid {encoding}: {error}"))?;
         Ok(Cow::Owned(plain))
     }
 
@@ -44,12 +46,12 @@ impl Answer {
     }
 }
 
-/// How often a proxy said 429, by goose's name of the row. That is no fault of the service and no
-/// list either, and goose, which counts every answer as the one or the other, does not hear of it.
+/// Counts the 429s of a proxy by the rows of goose's report. A 429 is neither a success nor a
+/// failure of the service, and goose has no third kind, so goose does not count it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Limited(Arc<Mutex<BTreeMap<String, usize>>>);
+pub(crate) struct LimitedCounts(Arc<Mutex<BTreeMap<String, usize>>>);
 
-impl Limited {
+impl LimitedCounts {
     fn count(&self, row: String) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(row).or_default() += 1;
     }
@@ -59,12 +61,13 @@ impl Limited {
     }
 }
 
-/// Sends a request, takes the time to the last byte, which goose's own clock would leave out, has
-/// the answer checked, and counts it under `row`. `None` when the answer was wrong or none came, or
-/// a 429 where that is allowed: with `limited`.
+/// Sends a request, checks the answer, and counts it under `row` with the time to its last byte;
+/// goose itself measures the time to the headers. With `limited`, a 429 is counted there instead.
+///
+/// Returns `None` if the request failed, the answer was wrong, or the 429 was allowed.
 pub(crate) async fn exchange(
     user: &mut GooseUser,
-    limited: Option<&Limited>,
+    limited: Option<&LimitedCounts>,
     method: Method,
     row: &str,
     path: &str,
@@ -81,8 +84,8 @@ pub(crate) async fn exchange(
         request = request.header(name, *value);
     }
     let started = Instant::now();
-    let answer = whole(request).await;
-    let took = started.elapsed();
+    let answer = send(request).await;
+    let duration = started.elapsed();
     let status = answer.as_ref().ok().map(|answer| answer.status);
     if let (Some(StatusCode::TOO_MANY_REQUESTS), Some(limited)) = (status, limited) {
         limited.count(format!("{method} {row}"));
@@ -91,12 +94,19 @@ pub(crate) async fn exchange(
     let answer = answer.and_then(|answer| check(&answer).map(|()| answer));
     let error = answer.as_ref().err().map(String::as_str);
     let status = status.map(|status| status.as_u16());
-    user.record_custom_request_duration(method.as_str(), row, took, error.is_none(), status, error)
-        .await?;
+    user.record_custom_request_duration(
+        method.as_str(),
+        row,
+        duration,
+        error.is_none(),
+        status,
+        error,
+    )
+    .await?;
     Ok(answer.ok())
 }
 
-async fn whole(request: RequestBuilder) -> Result<Answer, String> {
+async fn send(request: RequestBuilder) -> Result<Answer, String> {
     let one_line =
         |error: reqwest::Error| format!("{:#}", anyhow::Error::from(error.without_url()));
     let answer = request.send().await.map_err(one_line)?;

@@ -1,7 +1,8 @@
-//! The program: who is asked, the three scenarios, the run, the verdict.
+//! The load test: the target, the scenarios, the run and the verdict.
 
 mod check;
 mod exchange;
+mod rankings;
 mod scenarios;
 mod verdict;
 
@@ -13,19 +14,19 @@ use goose::config::GooseConfiguration;
 use goose::prelude::{GooseAttack, GooseDefault, GooseDefaultType, GooseScheduler};
 use serde::Deserialize;
 
-use crate::check::MOST;
-use crate::exchange::Limited;
+use crate::check::MAX_ITEMS;
+use crate::exchange::LimitedCounts;
 use crate::scenarios::Target;
 
-/// Where `make demo` and the stack listen.
+/// The address of `make demo` and of the stack.
 const HOST: &str = "http://127.0.0.1:8081";
 const TOPIC: &str = "kubernetes";
 
-/// Users, of whom most wait as people do; and for how long.
 const USERS: usize = 30;
+/// Seconds.
 const RUN_TIME: usize = 60;
 
-/// What holds on two busy cores with everything on them. A wrong answer is one too many.
+/// These hold on two cores that run the whole stack and the load test. No answer may be wrong.
 const THRESHOLDS: [&str; 2] = ["p95<500ms", "error-rate<=0%"];
 
 #[tokio::main]
@@ -40,7 +41,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// Whether it passed.
+/// Returns whether the run passed.
 async fn run() -> anyhow::Result<bool> {
     let mut config = GooseConfiguration::parse_args_default_or_exit();
     let host =
@@ -52,8 +53,8 @@ async fn run() -> anyhow::Result<bool> {
     let mut attack = Box::new(
         GooseAttack::initialize_with_config(config)?.set_scheduler(GooseScheduler::Random),
     );
-    // Its defaults but for these: no controller that listens, answers whose encoding we check
-    // ourselves, every answer counted and every failure seen to the end.
+    // goose runs without its telnet controller; the scenarios choose and check encodings; the
+    // metrics cover the whole run, and a failed threshold does not end it; we print the report.
     for (setting, value) in [
         (GooseDefault::NoTelnet, true),
         (GooseDefault::NoGzip, true),
@@ -80,7 +81,7 @@ async fn run() -> anyhow::Result<bool> {
         Err(GooseError::ThresholdsFailed { metrics, .. }) => (*metrics.0, false),
         Err(error) => return Err(error.into()),
     };
-    let (passed, text) = verdict::of(&metrics, &target.limited.rows(), thresholds_hold);
+    let (passed, text) = verdict::verdict(&metrics, &target.limited.rows(), thresholds_hold);
     println!("{text}");
     Ok(passed)
 }
@@ -90,7 +91,7 @@ fn setting(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-/// Asks how long the topic's lists are.
+/// Requests the topic's status for the length of its lists.
 async fn target(host: &str, topic: String) -> anyhow::Result<Target> {
     #[derive(Deserialize)]
     struct Status {
@@ -101,14 +102,14 @@ async fn target(host: &str, topic: String) -> anyhow::Result<Target> {
         .await
         .with_context(|| format!("{host} does not answer; set LOAD_HOST"))?;
     if !answer.status().is_success() {
-        bail!("{url} answered {}; set TOPIC to one that /topics shows", answer.status());
+        bail!("{url} returned {}; set TOPIC to a topic of /topics", answer.status());
     }
     let Status { stored } = answer
         .json()
         .await
-        .with_context(|| format!("{url} did not answer as this service does"))?;
+        .with_context(|| format!("the answer of {url} is not that of the mirror"))?;
     if stored == 0 {
-        bail!("{topic} has no lists yet; {host}/update_cache fetches them");
+        bail!("{topic} has no lists yet; fetch them by {host}/update_cache");
     }
-    Ok(Target { topic, size: stored.min(MOST), limited: Limited::default() })
+    Ok(Target { topic, size: stored.min(MAX_ITEMS), limited: LimitedCounts::default() })
 }

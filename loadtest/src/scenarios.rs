@@ -1,5 +1,6 @@
-//! Who asks for what, and what must be answered.
+//! The scenarios: their requests, and the checks of the answers.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,50 +9,44 @@ use goose::prelude::{GooseUser, Scenario, Transaction, TransactionFunction, Tran
 use reqwest::header::{ACCEPT_ENCODING, ETAG, IF_NONE_MATCH, RETRY_AFTER};
 use reqwest::{Method, StatusCode};
 
-use crate::check::{self, Ranking};
-use crate::exchange::{Answer, Limited, exchange};
+use crate::check;
+use crate::exchange::{Answer, LimitedCounts, exchange};
+use crate::rankings::{RANKINGS, Ranking};
 
-/// The topic that is read, how long its lists are, and how often a proxy refused one.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) topic: String,
+    /// The number of items in each of the topic's lists.
     pub(crate) size: usize,
-    pub(crate) limited: Limited,
+    pub(crate) limited: LimitedCounts,
 }
 
-/// Topics that nobody has: always the same, since each new one costs the service a search.
-const UNKNOWN: [&str; 2] = ["loadtest-unknown-1", "loadtest-unknown-2"];
+/// Topics without repositories. They are always the same, since each new one costs the service a
+/// search.
+const UNKNOWN_TOPICS: [&str; 2] = ["loadtest-unknown-1", "loadtest-unknown-2"];
 
-/// The route's prefix, its order, and how much more often than `/test` it is asked for.
-const LISTS: [(&str, Ranking, usize); 6] = [
-    ("/api/popularity", Ranking::Popularity, 2),
-    ("/api", Ranking::BestMatch, 3),
-    ("/api/activity", Ranking::Activity, 4),
-    ("/db/popularity", Ranking::Popularity, 5),
-    ("/db", Ranking::BestMatch, 6),
-    ("/db/activity", Ranking::Activity, 7),
-];
+/// The shortest and the longest pause of people between two requests.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(9));
 
-/// How long people look at a page.
-const WAITS: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(9));
-
-/// The three, weighted by users: people, programs without a pause, and clients of all sorts.
+/// People, programs without pauses, and clients with other kinds of requests. A scenario's weight
+/// is its share of the users.
 pub(crate) fn all(target: &Target) -> Result<[Scenario; 3], GooseError> {
     Ok([
-        reads("people", target)?.set_wait_time(WAITS.0, WAITS.1)?.set_weight(20)?,
+        reads("people", target)?.set_wait_time(PAUSES.0, PAUSES.1)?.set_weight(20)?,
         reads("programs", target)?.set_weight(6)?,
         clients(target)?.set_weight(4)?,
     ])
 }
 
-/// `/test` and the six lists.
+/// `/test` and every list.
 fn reads(name: &str, target: &Target) -> Result<Scenario, GooseError> {
     let mut scenario = Scenario::new(name)
-        .register_transaction(Transaction::new(Arc::new(|user| Box::pin(hello(user)))));
-    for (prefix, ranking, weight) in LISTS {
-        let encoding = if prefix.starts_with("/db") { "identity" } else { "gzip" };
+        .register_transaction(Transaction::new(Arc::new(|user| Box::pin(read_test(user)))));
+    let api = RANKINGS.iter().map(|ranking| ("/api", ranking, "gzip", ranking.api_weight));
+    let db = RANKINGS.iter().map(|ranking| ("/db", ranking, "identity", ranking.db_weight));
+    for (root, ranking, encoding, weight) in api.chain(db) {
         let read = transaction(target, move |user, target| {
-            Box::pin(list(user, target, prefix, ranking, encoding))
+            Box::pin(read_list(user, target, root, ranking, encoding))
         });
         scenario = scenario.register_transaction(read.set_weight(weight)?);
     }
@@ -60,61 +55,65 @@ fn reads(name: &str, target: &Target) -> Result<Scenario, GooseError> {
 
 /// Conditional requests, both encodings, HEAD, unknown topics.
 fn clients(target: &Target) -> Result<Scenario, GooseError> {
-    let (popularity, activity) =
-        (("/api/popularity", Ranking::Popularity), ("/api/activity", Ranking::Activity));
+    let [popularity, best_match, activity, ..] = &RANKINGS;
     Ok(Scenario::new("clients")
         .register_transaction(
-            transaction(target, |user, target| Box::pin(conditional(user, target)))
-                .set_weight(6)?,
+            transaction(target, |user, target| {
+                Box::pin(read_conditionally(user, target, popularity))
+            })
+            .set_weight(6)?,
         )
         .register_transaction(transaction(target, move |user, target| {
-            Box::pin(list(user, target, popularity.0, popularity.1, "gzip"))
+            Box::pin(read_list(user, target, "/api", popularity, "gzip"))
         }))
         .register_transaction(transaction(target, move |user, target| {
-            Box::pin(list(user, target, activity.0, activity.1, "identity"))
+            Box::pin(read_list(user, target, "/api", activity, "identity"))
         }))
         .register_transaction(
-            transaction(target, |user, target| Box::pin(head(user, target))).set_weight(2)?,
+            transaction(target, |user, target| Box::pin(head(user, target, best_match)))
+                .set_weight(2)?,
         )
-        .register_transaction(transaction(target, |user, target| Box::pin(unknown(user, target)))))
+        .register_transaction(transaction(target, |user, target| {
+            Box::pin(read_unknown_topic(user, target, best_match))
+        })))
 }
 
-type Doing<'r> = std::pin::Pin<Box<dyn Future<Output = TransactionResult> + Send + 'r>>;
+type BoxFuture<'r> = Pin<Box<dyn Future<Output = TransactionResult> + Send + 'r>>;
 
 fn transaction(
     target: &Target,
-    doing: impl for<'r> Fn(&'r mut GooseUser, Target) -> Doing<'r> + Send + Sync + 'static,
+    run: impl for<'r> Fn(&'r mut GooseUser, Target) -> BoxFuture<'r> + Send + Sync + 'static,
 ) -> Transaction {
     let target = target.clone();
-    let function: TransactionFunction = Arc::new(move |user| doing(user, target.clone()));
+    let function: TransactionFunction = Arc::new(move |user| run(user, target.clone()));
     Transaction::new(function)
 }
 
-async fn hello(user: &mut GooseUser) -> TransactionResult {
+async fn read_test(user: &mut GooseUser) -> TransactionResult {
     let check = |answer: &Answer| {
         ok(answer)?;
         if *answer.body("identity")? == *b"Oh, Hello World" {
             Ok(())
         } else {
-            Err("another text".to_owned())
+            Err("its text is not that of /test".to_owned())
         }
     };
     exchange(user, None, Method::GET, "/test", "/test", &[], check).await?;
     Ok(())
 }
 
-async fn list(
+async fn read_list(
     user: &mut GooseUser,
     target: Target,
-    prefix: &str,
-    ranking: Ranking,
+    root: &str,
+    ranking: &Ranking,
     encoding: &str,
 ) -> TransactionResult {
     let check = |answer: &Answer| {
         ok(answer)?;
         check::list(ranking, target.size, &answer.body(encoding)?)
     };
-    let (row, path) = (format!("{prefix}/{{topic}}"), format!("{prefix}/{}", target.topic));
+    let (row, path) = (ranking.path(root, "{topic}"), ranking.path(root, &target.topic));
     exchange(
         user,
         Some(&target.limited),
@@ -128,75 +127,74 @@ async fn list(
     Ok(())
 }
 
-/// The tag of the list that this user has.
+/// The ETag of the list that this user received last.
 #[derive(Clone)]
-struct Copy(String);
+struct LastETag(String);
 
-async fn conditional(user: &mut GooseUser, target: Target) -> TransactionResult {
-    let copy = user.get_session_data::<Copy>().cloned();
+async fn read_conditionally(
+    user: &mut GooseUser,
+    target: Target,
+    ranking: &Ranking,
+) -> TransactionResult {
+    let last = user.get_session_data::<LastETag>().map(|last| last.0.clone());
+    let last = last.as_deref();
     let mut headers = vec![(ACCEPT_ENCODING, "gzip")];
-    headers.extend(copy.as_ref().map(|copy| (IF_NONE_MATCH, copy.0.as_str())));
+    headers.extend(last.map(|etag| (IF_NONE_MATCH, etag)));
     let check = |answer: &Answer| {
-        let known =
-            copy.is_some() && answer.header(&ETAG) == copy.as_ref().map(|copy| copy.0.as_str());
+        let unchanged = last.is_some() && answer.header(&ETAG) == last;
         match answer.status {
-            StatusCode::NOT_MODIFIED if known && answer.is_empty() => Ok(()),
-            StatusCode::OK if !known => {
-                check::list(Ranking::Popularity, target.size, &answer.body("gzip")?)
+            StatusCode::NOT_MODIFIED if unchanged && answer.is_empty() => Ok(()),
+            StatusCode::OK if !unchanged => {
+                check::list(ranking, target.size, &answer.body("gzip")?)
             }
             status => Err(format!(
-                "{status} though the ETag sent is {}the list's",
-                if known { "" } else { "not " }
+                "{status} though the ETag in If-None-Match is {}the list's",
+                if unchanged { "" } else { "not " }
             )),
         }
     };
-    let row = if copy.is_some() {
-        "/api/popularity/{topic} (If-None-Match)"
-    } else {
-        "/api/popularity/{topic}"
-    };
-    let path = format!("/api/popularity/{}", target.topic);
+    let mut row = ranking.path("/api", "{topic}");
+    if last.is_some() {
+        row += " (If-None-Match)";
+    }
+    let path = ranking.path("/api", &target.topic);
     let answer =
-        exchange(user, Some(&target.limited), Method::GET, row, &path, &headers, check).await?;
+        exchange(user, Some(&target.limited), Method::GET, &row, &path, &headers, check).await?;
     if let Some(etag) = answer.as_ref().and_then(|answer| answer.header(&ETAG)) {
-        user.set_session_data(Copy(etag.to_owned()));
+        user.set_session_data(LastETag(etag.to_owned()));
     }
     Ok(())
 }
 
-async fn head(user: &mut GooseUser, target: Target) -> TransactionResult {
+async fn head(user: &mut GooseUser, target: Target, ranking: &Ranking) -> TransactionResult {
     let check = |answer: &Answer| {
         ok(answer)?;
         if answer.is_empty() && answer.header(&ETAG).is_some() {
             Ok(())
         } else {
-            Err("a body, or no ETag".to_owned())
+            Err("it has a body or no ETag".to_owned())
         }
     };
-    let path = format!("/api/{}", target.topic);
-    exchange(user, Some(&target.limited), Method::HEAD, "/api/{topic}", &path, &[], check).await?;
+    let (row, path) = (ranking.path("/api", "{topic}"), ranking.path("/api", &target.topic));
+    exchange(user, Some(&target.limited), Method::HEAD, &row, &path, &[], check).await?;
     Ok(())
 }
 
-/// A service may fetch it, be busy with that, refuse it, or know that there is nothing.
-async fn unknown(user: &mut GooseUser, target: Target) -> TransactionResult {
+/// The service may return a list, 503 while it fetches one or refuses to, or 404.
+async fn read_unknown_topic(
+    user: &mut GooseUser,
+    target: Target,
+    ranking: &Ranking,
+) -> TransactionResult {
     let check = |answer: &Answer| match answer.status {
         StatusCode::OK if answer.body("identity")?.starts_with(b"[") => Ok(()),
         StatusCode::SERVICE_UNAVAILABLE if answer.header(&RETRY_AFTER).is_some() => Ok(()),
         StatusCode::NOT_FOUND => Ok(()),
         status => Err(format!("{status} for an unknown topic")),
     };
-    let topic = UNKNOWN[fastrand::usize(..UNKNOWN.len())];
-    exchange(
-        user,
-        Some(&target.limited),
-        Method::GET,
-        "/api/{unknown}",
-        &format!("/api/{topic}"),
-        &[],
-        check,
-    )
-    .await?;
+    let topic = UNKNOWN_TOPICS[fastrand::usize(..UNKNOWN_TOPICS.len())];
+    let (row, path) = (ranking.path("/api", "{unknown}"), ranking.path("/api", topic));
+    exchange(user, Some(&target.limited), Method::GET, &row, &path, &[], check).await?;
     Ok(())
 }
 

@@ -1,16 +1,19 @@
-//! What came of a run, in a line.
+//! The verdict on a run and its report.
 
 use std::collections::BTreeMap;
 
 use goose::metrics::GooseMetrics;
 
-/// How many kinds of errors are shown below.
+/// The kinds of errors that the report shows.
 const ERRORS_SHOWN: usize = 5;
 
-/// Whether a run passed: every threshold held, and of no row did a proxy refuse everything. And in
-/// words: `PASS` or `FAIL`, how much was asked, what each threshold saw; the most frequent errors
-/// in lines below, what a proxy refused in one above.
-pub(crate) fn of(
+/// Returns whether the run passed, and the report. A run passes if every threshold holds and no row
+/// has 429s alone.
+///
+/// The report's main line has `PASS` or `FAIL`, the requests, and the value of each threshold. A
+/// line before it has the 429s; lines after it have the rows with 429s alone and the most frequent
+/// errors.
+pub(crate) fn verdict(
     metrics: &GooseMetrics,
     limited: &BTreeMap<String, usize>,
     thresholds_hold: bool,

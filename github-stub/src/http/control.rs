@@ -1,4 +1,4 @@
-//! The control routes, for tests and demos that are another process.
+//! The control routes, for tests and demos in another process.
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -6,11 +6,11 @@ use axum::routing::{get, patch};
 use axum::{Json, Router};
 use serde_json::{Map, Value};
 
-use super::Stand;
+use super::AppState;
 use crate::faults::Fault;
 use crate::world::{Counters, Settings};
 
-pub(super) fn router() -> Router<Stand> {
+pub(super) fn router() -> Router<AppState> {
     Router::new()
         .route("/settings", get(settings).post(set_settings))
         .route("/faults", get(faults).post(add_faults).delete(clear_faults))
@@ -19,53 +19,53 @@ pub(super) fn router() -> Router<Stand> {
         .route("/repositories/{id}", patch(edit).delete(remove))
 }
 
-async fn settings(State(stand): State<Stand>) -> Json<Settings> {
-    Json(stand.world().settings.clone())
+async fn settings(State(state): State<AppState>) -> Json<Settings> {
+    Json(state.world().settings.clone())
 }
 
-async fn set_settings(State(stand): State<Stand>, Json(settings): Json<Settings>) {
-    stand.world().settings = settings;
+async fn set_settings(State(state): State<AppState>, Json(settings): Json<Settings>) {
+    state.world().settings = settings;
 }
 
-async fn faults(State(stand): State<Stand>) -> Json<Vec<Fault>> {
-    Json(stand.world().faults.clone())
+async fn faults(State(state): State<AppState>) -> Json<Vec<Fault>> {
+    Json(state.world().faults.clone())
 }
 
-async fn add_faults(State(stand): State<Stand>, Json(faults): Json<Vec<Fault>>) {
-    stand.world().faults.extend(faults);
+async fn add_faults(State(state): State<AppState>, Json(faults): Json<Vec<Fault>>) {
+    state.world().faults.extend(faults);
 }
 
-async fn clear_faults(State(stand): State<Stand>) {
-    stand.world().faults.clear();
+async fn clear_faults(State(state): State<AppState>) {
+    state.world().faults.clear();
 }
 
-async fn counters(State(stand): State<Stand>) -> Json<Counters> {
-    Json(stand.world().counters.clone())
+async fn counters(State(state): State<AppState>) -> Json<Counters> {
+    Json(state.world().counters.clone())
 }
 
-async fn clear_counters(State(stand): State<Stand>) {
-    stand.world().counters = Counters::default();
+async fn clear_counters(State(state): State<AppState>) {
+    state.world().counters = Counters::default();
 }
 
 async fn ranked(
-    State(stand): State<Stand>,
+    State(state): State<AppState>,
     Path((topic, sort)): Path<(String, String)>,
 ) -> Json<Vec<u64>> {
-    Json(stand.world().ranked(&topic, &sort))
+    Json(state.world().ranked(&topic, &sort))
 }
 
 async fn edit(
-    State(stand): State<Stand>,
+    State(state): State<AppState>,
     Path(id): Path<u64>,
     Json(fields): Json<Map<String, Value>>,
 ) -> Result<(), (StatusCode, String)> {
-    match stand.world().edit(id, fields) {
+    match state.world().edit(id, fields) {
         Ok(true) => Ok(()),
         Ok(false) => Err((StatusCode::NOT_FOUND, format!("no repository {id}"))),
         Err(reason) => Err((StatusCode::UNPROCESSABLE_ENTITY, reason)),
     }
 }
 
-async fn remove(State(stand): State<Stand>, Path(id): Path<u64>) -> StatusCode {
-    if stand.world().remove(id).is_some() { StatusCode::OK } else { StatusCode::NOT_FOUND }
+async fn remove(State(state): State<AppState>, Path(id): Path<u64>) -> StatusCode {
+    if state.world().remove(id).is_some() { StatusCode::OK } else { StatusCode::NOT_FOUND }
 }

@@ -8,18 +8,19 @@ use axum::response::Response;
 use serde_json::json;
 use url::form_urlencoded;
 
-use super::{Stand, Struck, conditional, json_answer, message, text_answer};
+use super::AppState;
+use super::answers::{conditional, json_answer, message, text_answer};
+use super::inject::InjectedFault;
 use crate::faults::FaultKind;
-use crate::query::{Invalid, Query, Sort};
+use crate::query::{InvalidQuery, Query, Sort};
 use crate::world::World;
 
-/// Pages that would begin at this offset or later are refused, and `Link` names none of them,
-/// however many there are.
+/// The offset from which GitHub refuses pages. `Link` names no page beyond it.
 const CAP: usize = 1_000;
 const SEARCH_DOCS: &str = "https://docs.github.com/v3/search/";
 
-/// The sort and page of a search, for faults to aim at.
-pub(super) fn asked(request: &Request) -> Option<(Sort, usize)> {
+/// The sort and page of a search, by which faults select requests.
+pub(super) fn sort_and_page(request: &Request) -> Option<(Sort, usize)> {
     if request.uri().path() != "/search/repositories" {
         return None;
     }
@@ -33,7 +34,7 @@ pub(super) fn asked(request: &Request) -> Option<(Sort, usize)> {
     Some((Sort::parse(find("sort").as_deref()), page))
 }
 
-/// Which part of the results an answer shows.
+/// The part of the results that an answer shows.
 struct Window {
     page: usize,
     per_page: usize,
@@ -44,16 +45,16 @@ impl Window {
         (self.page - 1).saturating_mul(self.per_page)
     }
 
-    /// The number of the last page that can be asked for.
+    /// The number of the last page within the cap.
     fn last(&self, total: usize) -> usize {
         total.min(CAP).div_ceil(self.per_page).max(1)
     }
 }
 
 pub(super) async fn repositories(
-    State(stand): State<Stand>,
+    State(state): State<AppState>,
     Parameters(parameters): Parameters<HashMap<String, String>>,
-    Extension(Struck(struck)): Extension<Struck>,
+    Extension(InjectedFault(fault)): Extension<InjectedFault>,
     headers: HeaderMap,
 ) -> Response {
     let number = |name: &str| parameters.get(name).and_then(|value| value.parse::<usize>().ok());
@@ -62,7 +63,7 @@ pub(super) async fn repositories(
         per_page: number("per_page").unwrap_or(30).clamp(1, 100),
     };
     let q = parameters.get("q").map(String::as_str).unwrap_or_default();
-    let mut world = stand.world();
+    let mut world = state.world();
     let query = match Query::parse(q) {
         Ok(query) => query,
         Err(invalid) => {
@@ -81,14 +82,14 @@ pub(super) async fn repositories(
     let ascending = parameters.get("order").is_some_and(|order| order == "asc");
     let found =
         world.search(q, &query, Sort::parse(parameters.get("sort").map(String::as_str)), ascending);
-    let (text, total) = page(&world, &found, &window, struck.as_ref());
+    let (text, total) = page(&world, &found, &window, fault.as_ref());
     let etag = world.settings.search_etag;
     drop(world);
 
     let mut response =
         if etag { conditional(text, &headers) } else { text_answer(StatusCode::OK, text) };
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1");
-    let origin = match &struck {
+    let origin = match &fault {
         Some(FaultKind::ForeignLink { origin }) => origin.clone(),
         _ => format!("http://{host}"),
     };
@@ -101,22 +102,22 @@ pub(super) async fn repositories(
     response
 }
 
-/// The body of a page, spoiled by `struck`, and the total that `Link` goes by.
+/// The body of a page with `fault` injected, and the total that `Link` is made from.
 fn page(
     world: &World,
     found: &[u64],
     window: &Window,
-    struck: Option<&FaultKind>,
+    fault: Option<&FaultKind>,
 ) -> (String, usize) {
     let mut start = window.start().min(found.len());
-    match struck {
+    match fault {
         Some(FaultKind::Repeat { count }) => start = start.saturating_sub(*count),
         Some(FaultKind::Hole { count }) => start = (start + count).min(found.len()),
         _ => {}
     }
     let mut ids = &found[start..found.len().min(start + window.per_page)];
     let (mut total, mut incomplete) = (found.len(), false);
-    match struck {
+    match fault {
         Some(FaultKind::Incomplete { keep }) => {
             (ids, incomplete) = (&ids[..ids.len().min(*keep)], true)
         }
@@ -129,7 +130,7 @@ fn page(
         }
         _ => {}
     }
-    let bad = match struck {
+    let bad = match fault {
         Some(FaultKind::BadItems { count }) => *count,
         _ => 0,
     };
@@ -152,7 +153,7 @@ fn page(
     (text, total)
 }
 
-/// `prev, next, last, first` where they exist; none at all when everything fits on one page.
+/// The relations `prev, next, last, first` that exist; `None` if one page holds all results.
 fn link(
     origin: &str,
     parameters: &HashMap<String, String>,
@@ -184,16 +185,21 @@ fn link(
     (!links.is_empty()).then(|| links.join(", "))
 }
 
-fn refused(invalid: &Invalid) -> Response {
+fn refused(invalid: &InvalidQuery) -> Response {
     let error = match invalid {
-        Invalid::Missing => json!({"resource": "Search", "field": "q", "code": "missing"}),
-        Invalid::TooLong => json!({
-            "message": "The search is longer than 256 characters.", "resource": "Search", "field": "q", "code": "invalid",
+        InvalidQuery::Missing => json!({"resource": "Search", "field": "q", "code": "missing"}),
+        InvalidQuery::TooLong => json!({
+            "message": "The search is longer than 256 characters.",
+            "resource": "Search", "field": "q", "code": "invalid",
         }),
-        Invalid::Unknown(term) => json!({
-            "message": format!("This stand-in does not know `{term}`."), "resource": "Search", "field": "q", "code": "invalid",
+        InvalidQuery::Unknown(term) => json!({
+            "message": format!("The stub does not model `{term}`."),
+            "resource": "Search", "field": "q", "code": "invalid",
         }),
     };
-    let body = json!({"message": "Validation Failed", "errors": [error], "documentation_url": SEARCH_DOCS, "status": "422"});
+    let body = json!({
+        "message": "Validation Failed", "errors": [error],
+        "documentation_url": SEARCH_DOCS, "status": "422",
+    });
     json_answer(StatusCode::UNPROCESSABLE_ENTITY, &body)
 }

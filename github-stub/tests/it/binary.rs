@@ -1,4 +1,4 @@
-//! The program: it tells its address in one line, then answers.
+//! The program: it prints its address in one line and serves.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::{SEARCH, client, send};
 
-/// A running program, killed with the test.
+/// A running program; the drop kills it.
 struct Program {
     child: Child,
     line: String,
@@ -37,7 +37,7 @@ impl Drop for Program {
 }
 
 #[tokio::test]
-async fn the_program_serves_what_it_generates() {
+async fn program_serves_generated_repositories() {
     let program = Program::start(&["--generate", "50", "--limits"]);
     assert!(
         program.line.starts_with("github-stub: 50 repositories on http://127.0.0.1:"),
@@ -50,7 +50,7 @@ async fn the_program_serves_what_it_generates() {
 }
 
 #[tokio::test]
-async fn the_program_serves_a_file_under_added_topics() {
+async fn program_serves_a_data_file_with_added_topics() {
     let mut file = tempfile::NamedTempFile::new().expect("a file");
     writeln!(
         file,

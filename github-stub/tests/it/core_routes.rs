@@ -1,4 +1,4 @@
-//! `/repositories/{id}` and `/repos/{owner}/{repo}`: one repository, with ETag and 304.
+//! `/repositories/{id}` and `/repos/{owner}/{name}`: a single repository, with ETag and 304.
 
 use github_stub::World;
 use serde_json::{Map, json};
@@ -10,7 +10,7 @@ fn world() -> World {
 }
 
 #[tokio::test]
-async fn a_repository_is_found_by_id_and_by_any_spelling_of_its_name() {
+async fn repository_is_found_by_id_and_by_name_in_any_case() {
     let stub = serve(world()).await;
     let by_id = get(&stub, "/repositories/42").await;
     assert_eq!((by_id.status, &by_id.json()["full_name"]), (200, &json!("owner/Name-42")));
@@ -29,7 +29,7 @@ async fn a_repository_is_found_by_id_and_by_any_spelling_of_its_name() {
 }
 
 #[tokio::test]
-async fn an_unchanged_repository_is_304_until_it_changes() {
+async fn repository_returns_304_until_it_changes() {
     let stub = serve(world()).await;
     let first = get(&stub, "/repositories/42").await;
     assert_eq!(first.header("last-modified"), Some("Mon, 01 Jan 2024 00:00:00 GMT"));
@@ -45,7 +45,7 @@ async fn an_unchanged_repository_is_304_until_it_changes() {
 }
 
 #[tokio::test]
-async fn an_etag_is_lost_with_another_token() {
+async fn etag_differs_when_the_token_differs() {
     let stub = serve(world()).await;
     let anonymous = get(&stub, "/repositories/42").await;
     let own = get_with(&stub, "/repositories/42", "authorization", "Bearer t").await;
@@ -54,7 +54,7 @@ async fn an_etag_is_lost_with_another_token() {
 }
 
 #[tokio::test]
-async fn a_renamed_repository_keeps_its_id_and_frees_its_name() {
+async fn renamed_repository_keeps_its_id_and_frees_its_name() {
     let stub = serve(world()).await;
     let renamed = Map::from_iter([("full_name".to_owned(), json!("owner/new"))]);
     assert_eq!(stub.world().edit(42, renamed.clone()), Ok(true));
@@ -64,7 +64,7 @@ async fn a_renamed_repository_keeps_its_id_and_frees_its_name() {
 }
 
 #[tokio::test]
-async fn the_control_routes_edit_and_delete() {
+async fn control_routes_edit_and_delete_a_repository() {
     let stub = serve(world()).await;
     let path = format!("{}/_stub/repositories/42", stub.url());
     assert_eq!(

@@ -1,5 +1,5 @@
-//! Every kind of fault, set from the library and over the control route, and which requests it
-//! strikes.
+//! Every kind of fault, injected by the library and by the control route, and the requests that it
+//! applies to.
 
 use std::time::Duration;
 
@@ -38,7 +38,7 @@ fn every_kind() -> Vec<FaultKind> {
     ]
 }
 
-/// Asserts that the second page of 50, asked for twenty at a time, shows the fault.
+/// Asserts that page 2 of 50 repositories, 20 a page, shows the fault.
 fn check(kind: &FaultKind, answer: reqwest::Result<Answer>, ranked: &[u64]) {
     let failed = answer.as_ref().err().map(|error| error.is_body() || error.is_decode());
     match kind {
@@ -121,7 +121,7 @@ fn check(kind: &FaultKind, answer: reqwest::Result<Answer>, ranked: &[u64]) {
         FaultKind::Empty => page(&[], 0, false),
         FaultKind::Drift { .. } => {
             page(&ranked[20..40], 38, false);
-            assert_eq!(answer.links(), "prev=1 first=1", "the pages are of the total that is told");
+            assert_eq!(answer.links(), "prev=1 first=1", "`Link` follows the reported total");
         }
         FaultKind::Repeat { count } => page(&ranked[20 - count..40 - count], 50, false),
         FaultKind::Hole { count } => page(&ranked[20 + count..40 + count], 50, false),
@@ -152,7 +152,7 @@ async fn post(stub: &Stub, faults: &Value) -> Answer {
 }
 
 #[tokio::test]
-async fn every_kind_shows_once_from_the_library_and_over_the_control_route() {
+async fn fault_shows_once_when_injected_by_library_or_control_route() {
     let stub = serve_generated(50).await;
     let ranked = stub.world().ranked("kubernetes", "stars");
     for kind in every_kind() {
@@ -168,10 +168,10 @@ async fn every_kind_shows_once_from_the_library_and_over_the_control_route() {
             assert_eq!(
                 get(&stub, &PAGE.replace("&page=2", "")).await.ids(),
                 ranked[..20],
-                "{kind:?} waits for its page"
+                "{kind:?} applies to page 2 alone"
             );
             check(&kind, try_send(client().get(stub.url() + PAGE)).await, &ranked);
-            assert_eq!(get(&stub, PAGE).await.ids(), ranked[20..40], "{kind:?} strikes once");
+            assert_eq!(get(&stub, PAGE).await.ids(), ranked[20..40], "{kind:?} applies once");
         }
     }
     let world = stub.world();
@@ -183,7 +183,7 @@ async fn every_kind_shows_once_from_the_library_and_over_the_control_route() {
 }
 
 #[tokio::test]
-async fn a_slow_body_makes_an_impatient_client_give_up() {
+async fn slow_body_makes_the_client_time_out() {
     let stub = serve_generated(5).await;
     stub.world().faults.push(FaultKind::Slow { millis: 600_000 }.into());
     let answer =
@@ -191,7 +191,7 @@ async fn a_slow_body_makes_an_impatient_client_give_up() {
     assert!(answer.is_err_and(|error| error.is_timeout()));
 }
 
-/// The statuses of requests for these paths, in order.
+/// Requests these paths in order and returns the statuses.
 async fn statuses(stub: &Stub, paths: &[&str]) -> Vec<u16> {
     let mut statuses = Vec::new();
     for path in paths {
@@ -201,16 +201,16 @@ async fn statuses(stub: &Stub, paths: &[&str]) -> Vec<u16> {
 }
 
 #[tokio::test]
-async fn faults_strike_in_order_after_what_they_skip_and_as_often_as_told() {
+async fn faults_apply_in_order_with_skip_and_times() {
     let stub = serve_generated(5).await;
     let first = Fault::from(FaultKind::JsonError { status: 500 }).skip(1).times(2);
     stub.world().faults.extend([first, Fault::from(FaultKind::NotFound).skip(1)]);
     assert_eq!(statuses(&stub, &[SEARCH; 5]).await, [200, 500, 500, 404, 200]);
-    assert!(stub.world().faults.is_empty(), "a spent fault goes");
+    assert!(stub.world().faults.is_empty(), "a used-up fault is removed");
 }
 
 #[tokio::test]
-async fn a_fault_strikes_only_the_path_the_sort_and_the_page_it_names() {
+async fn fault_applies_only_to_its_path_sort_and_page() {
     let stub = serve_generated(5).await;
     let stars = format!("{SEARCH}&sort=stars");
     let paths = ["/rate_limit", SEARCH, &stars, &format!("{stars}&page=2")];
@@ -237,7 +237,7 @@ async fn a_fault_strikes_only_the_path_the_sort_and_the_page_it_names() {
 }
 
 #[tokio::test]
-async fn the_control_route_refuses_what_it_does_not_know() {
+async fn control_routes_return_422_for_unknown_faults_and_settings() {
     let stub = serve_generated(5).await;
     for fault in [json!({"kind": "earthquake"}), json!({"kind": "html_error"}), json!({})] {
         assert_eq!(post(&stub, &json!([fault])).await.status, 422, "{fault}");
@@ -256,7 +256,7 @@ async fn the_control_route_refuses_what_it_does_not_know() {
     assert_eq!(
         get(&stub, "/_stub/counters").await.json()["searches"],
         1,
-        "control requests are not GitHub's"
+        "control requests are not counted"
     );
     send(client().delete(stub.url() + "/_stub/counters")).await;
     assert_eq!(stub.world().counters, github_stub::Counters::default());

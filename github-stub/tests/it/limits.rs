@@ -1,4 +1,4 @@
-//! Rate limits and credentials, with a clock that the test sets.
+//! Rate limits and tokens, with a clock that the test sets.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::{Answer, NOW, SEARCH, client, get, get_with, send, serve_generated};
 
-/// A stand-in with small limits, and its clock in epoch seconds.
+/// A stub with small limits, and its clock in epoch seconds.
 async fn limited() -> (Stub, Arc<AtomicI64>) {
     let clock = Arc::new(AtomicI64::new(NOW));
     let own = Arc::clone(&clock);
@@ -25,7 +25,7 @@ async fn get_as(stub: &Stub, token: &str, path: &str) -> Answer {
     get_with(stub, path, "authorization", &format!("Bearer {token}")).await
 }
 
-/// Limit, remaining, used, reset, resource.
+/// The values of `x-ratelimit-limit`, `-remaining`, `-used`, `-reset` and `-resource`.
 fn rate(answer: &Answer) -> Option<[String; 5]> {
     let header = |name: &str| answer.header(&format!("x-ratelimit-{name}")).map(str::to_owned);
     Some([
@@ -48,7 +48,7 @@ fn numbers(limit: u32, used: u32, reset: i64, resource: &str) -> Option<[String;
 }
 
 #[tokio::test]
-async fn there_are_no_rate_headers_unless_a_limit_is_set() {
+async fn answer_has_no_rate_headers_when_no_limit_is_set() {
     let stub = serve_generated(5).await;
     let answer = get(&stub, SEARCH).await;
     assert!(
@@ -59,7 +59,7 @@ async fn there_are_no_rate_headers_unless_a_limit_is_set() {
 }
 
 #[tokio::test]
-async fn a_window_counts_down_and_begins_anew_at_its_reset() {
+async fn window_counts_down_and_restarts_at_its_reset() {
     let (stub, clock) = limited().await;
     for used in 1..=3 {
         clock.fetch_add(1, Ordering::Relaxed);
@@ -74,7 +74,7 @@ async fn a_window_counts_down_and_begins_anew_at_its_reset() {
 }
 
 #[tokio::test]
-async fn a_used_up_window_is_refused_as_github_does() {
+async fn request_is_refused_as_by_github_when_its_window_is_used_up() {
     let (stub, _clock) = limited().await;
     for _ in 0..3 {
         get_as(&stub, "t", SEARCH).await;
@@ -96,7 +96,7 @@ async fn a_used_up_window_is_refused_as_github_does() {
     assert_eq!(
         get(&stub, SEARCH).await.status,
         200,
-        "callers without a token have a window of their own"
+        "callers without a token have their own window"
     );
     let refused = get(&stub, SEARCH).await;
     assert_eq!((refused.status, rate(&refused)), (403, numbers(1, 1, NOW + 60, "search")));
@@ -108,7 +108,7 @@ async fn a_used_up_window_is_refused_as_github_does() {
 }
 
 #[tokio::test]
-async fn buckets_and_tokens_are_counted_apart() {
+async fn resources_and_tokens_have_separate_windows() {
     let (stub, _clock) = limited().await;
     let path = format!("/repositories/{}", stub.world().ranked("kubernetes", "stars")[0]);
     assert_eq!(rate(&get_as(&stub, "t", SEARCH).await), numbers(3, 1, NOW + 60, "search"));
@@ -123,7 +123,7 @@ async fn buckets_and_tokens_are_counted_apart() {
 }
 
 #[tokio::test]
-async fn an_authorized_304_is_free() {
+async fn not_modified_is_free_when_the_request_has_a_token() {
     let (stub, _clock) = limited().await;
     let path = format!("/repositories/{}", stub.world().ranked("kubernetes", "stars")[0]);
     let etag =
@@ -139,12 +139,12 @@ async fn an_authorized_304_is_free() {
     assert_eq!(
         (counted.status, rate(&counted)),
         (304, numbers(2, 2, NOW + 3_600, "core")),
-        "no token, no favour"
+        "a 304 without a token counts"
     );
 }
 
 #[tokio::test]
-async fn rate_limit_tells_of_both_buckets_and_is_free() {
+async fn rate_limit_route_reports_both_resources_and_is_free() {
     let (stub, _clock) = limited().await;
     get_as(&stub, "t", SEARCH).await;
     for _ in 0..3 {
@@ -158,12 +158,12 @@ async fn rate_limit_tells_of_both_buckets_and_is_free() {
     assert_eq!(
         (&body["resources"]["search"]["limit"], &body["rate"]["limit"]),
         (&json!(10), &json!(60)),
-        "GitHub's own numbers"
+        "GitHub's own limits"
     );
 }
 
 #[tokio::test]
-async fn faults_of_limits_carry_the_headers_of_the_window() {
+async fn limit_fault_has_the_rate_headers_of_the_window() {
     let (stub, _clock) = limited().await;
     stub.world()
         .faults
@@ -177,19 +177,23 @@ async fn faults_of_limits_carry_the_headers_of_the_window() {
     assert_eq!(
         rate(&get_as(&stub, "t", SEARCH).await),
         numbers(3, 3, NOW + 60, "search"),
-        "the window is as it was"
+        "the fault does not change the window"
     );
 }
 
 #[tokio::test]
-async fn only_known_tokens_are_accepted() {
+async fn token_is_refused_when_it_is_not_among_the_accepted_ones() {
     let stub = serve_generated(5).await;
     assert_eq!(get_as(&stub, "any", SEARCH).await.status, 200);
     stub.world().settings.tokens = Some(["good".to_owned()].into());
     let refused = get_as(&stub, "bad", SEARCH).await;
-    let body = json!({"message": "Bad credentials", "documentation_url": "https://docs.github.com/rest", "status": "401"});
+    let body = json!({
+        "message": "Bad credentials",
+        "documentation_url": "https://docs.github.com/rest",
+        "status": "401",
+    });
     assert_eq!((refused.status, refused.json()), (401, body));
     assert_eq!(get_as(&stub, "good", SEARCH).await.status, 200);
     assert_eq!(get_with(&stub, SEARCH, "authorization", "token good").await.status, 200);
-    assert_eq!(get(&stub, SEARCH).await.status, 200, "no token is no wrong token");
+    assert_eq!(get(&stub, SEARCH).await.status, 200, "a request without a token is accepted");
 }

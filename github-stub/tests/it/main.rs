@@ -1,5 +1,5 @@
-//! The stand-in seen from outside: over HTTP, by a foreign client, as a program, and against
-//! GitHub's own schema.
+//! The stub from outside: over HTTP, with the client octocrab, as a program, and against GitHub's
+//! own schema.
 
 #![expect(
     clippy::expect_used,
@@ -24,12 +24,11 @@ use reqwest::header::HeaderMap;
 use serde_json::Value;
 use url::Url;
 
-/// Where clocks of tests begin: 2023-11-14T22:13:20Z.
+/// The start of the tests' clocks: 2023-11-14T22:13:20Z.
 const NOW: i64 = 1_700_000_000;
-/// The search that most tests ask.
+/// The search that most tests send.
 const SEARCH: &str = "/search/repositories?q=topic:kubernetes";
 
-/// An answer, read to its end.
 struct Answer {
     status: u16,
     headers: HeaderMap,
@@ -51,7 +50,7 @@ impl Answer {
         items.iter().map(|item| item["id"].as_u64().expect("an item has an id")).collect()
     }
 
-    /// Relation and page of each part of `Link`, as in `prev=1 next=3 last=10 first=1`.
+    /// The relation and page of each part of `Link`, for example `prev=1 next=3 last=10 first=1`.
     fn links(&self) -> String {
         let parts = self
             .header("link")
@@ -79,7 +78,7 @@ fn client() -> reqwest::Client {
     builder.build().expect("a client")
 }
 
-/// TLS clients want one provider a process, even if they only speak HTTP.
+/// TLS clients need one provider in each process, even if they use plain HTTP alone.
 fn install_tls() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
@@ -103,7 +102,6 @@ async fn get(stub: &Stub, path: &str) -> Answer {
     send(client().get(stub.url() + path)).await
 }
 
-/// Asks with a header.
 async fn get_with(stub: &Stub, path: &str, name: &str, value: &str) -> Answer {
     send(client().get(stub.url() + path).header(name, value)).await
 }
@@ -112,12 +110,12 @@ async fn serve(world: World) -> Stub {
     Stub::start(world).await.expect("a free port")
 }
 
-/// So many generated repositories of the topic `kubernetes`.
+/// Serves `count` generated repositories of the topic `kubernetes`.
 async fn serve_generated(count: usize) -> Stub {
     serve(World::generate(count, 7, "kubernetes")).await
 }
 
-/// A repository of the topic `kubernetes`, with these fields besides.
+/// A repository of the topic `kubernetes` with additional `fields`.
 fn repository(id: u64, fields: Value) -> Repository {
     let mut item = serde_json::json!({
         "id": id, "full_name": format!("owner/Name-{id}"), "topics": ["kubernetes"],

@@ -1,4 +1,4 @@
-//! A client that nobody here wrote reads the stand-in's answers and follows its links.
+//! octocrab, an independent client, parses the stub's answers and follows its links.
 
 use octocrab::models::Repository;
 use octocrab::{Octocrab, Page};
@@ -6,7 +6,7 @@ use octocrab::{Octocrab, Page};
 use crate::{install_tls, serve_generated};
 
 #[tokio::test]
-async fn octocrab_pages_through_to_the_cap() {
+async fn octocrab_follows_links_up_to_the_cap() {
     install_tls();
     let stub = serve_generated(1_234).await;
     let client =

@@ -10,13 +10,14 @@ use serde_json::{Value, json};
 
 use crate::{SEARCH, get, serve};
 
-/// Where the schema and the recorded repositories are; `None`, said aloud, where nobody gave them.
+/// The directory of the schema and the recorded repositories. If there is none, prints that `test`
+/// was not run and returns `None`.
 fn real_data(test: &str) -> Option<PathBuf> {
     if let Some(directory) = std::env::var_os("REAL_DATA_DIR") {
         return Some(directory.into());
     }
     assert!(std::env::var_os("REQUIRE_ALL_BACKENDS").is_none(), "{test}: REAL_DATA_DIR is unset");
-    // Not `eprintln!`: the test harness swallows that of a test that passes.
+    // The test harness captures the `eprintln!` of a test that passes.
     writeln!(std::io::stderr(), "{test} was NOT RUN: REAL_DATA_DIR is unset").expect("stderr");
     None
 }
@@ -30,7 +31,11 @@ fn description(directory: &Path) -> Value {
 /// A validator of the schema at this JSON pointer of an OpenAPI 3.0 description.
 fn validator(description: &Value, pointer: &str) -> Validator {
     let reference = format!("#{}", pointer.replace('{', "%7B").replace('}', "%7D"));
-    let mut schema = json!({"$ref": reference, "paths": description["paths"], "components": description["components"]});
+    let mut schema = json!({
+        "$ref": reference,
+        "paths": description["paths"],
+        "components": description["components"],
+    });
     to_json_schema(&mut schema);
     jsonschema::draft202012::options()
         .should_validate_formats(true)
@@ -38,8 +43,8 @@ fn validator(description: &Value, pointer: &str) -> Validator {
         .expect("a schema")
 }
 
-/// OpenAPI 3.0 says `nullable` where JSON Schema has a type of its own. Of the formats only dates
-/// are GitHub's practice: it sends an empty `homepage` for a `uri`.
+/// Turns `nullable`, which OpenAPI 3.0 alone has, into a type of JSON Schema. Removes every format
+/// but dates, since GitHub does not keep to them: it sends an empty `homepage` for a `uri`.
 fn to_json_schema(schema: &mut Value) {
     match schema {
         Value::Array(parts) => parts.iter_mut().for_each(to_json_schema),
@@ -67,7 +72,7 @@ fn assert_valid(validator: &Validator, value: &Value, what: &str) {
     assert!(errors.is_empty(), "{what}: {errors:#?}");
 }
 
-/// Validates every page of every order, and some repositories by themselves; returns the number of
+/// Validates every page of every sort, and the first repository of each page; returns the number of
 /// items.
 async fn assert_answers(stub: &Stub, description: &Value) -> usize {
     let schema_of = |path: &str, status: &str| {
@@ -120,7 +125,7 @@ async fn recorded_repositories_follow_githubs_schema() {
     let world = World::read(&directory.join("repositories.jsonl.gz"), &["kubernetes".to_owned()])
         .expect("recorded repositories");
     assert!(world.ranked("kubernetes", "stars").len() > 3_000, "forks are left out");
-    // Searches show a quarter of them; the others are looked at without HTTP.
+    // Searches show a quarter of the repositories, so all items are validated here without HTTP.
     let description = description(&directory);
     let item = validator(&description, "/components/schemas/repo-search-result-item");
     world.repositories().for_each(|repository| {
@@ -130,8 +135,8 @@ async fn recorded_repositories_follow_githubs_schema() {
 }
 
 #[tokio::test]
-async fn the_schema_refuses_broken_items() {
-    let Some(directory) = real_data("the_schema_refuses_broken_items") else { return };
+async fn schema_refuses_broken_items() {
+    let Some(directory) = real_data("schema_refuses_broken_items") else { return };
     let description = description(&directory);
     let item = validator(&description, "/components/schemas/repo-search-result-item");
     let stub = serve(World::generate(5, 7, "kubernetes")).await;
@@ -157,5 +162,8 @@ async fn the_schema_refuses_broken_items() {
         assert!(!item.is_valid(&whole), "{nullable} is required");
     }
     stub.world().faults.push(FaultKind::BadItems { count: 1 }.into());
-    assert!(!item.is_valid(&get(&stub, SEARCH).await.json()["items"][0]), "bad items are bad");
+    assert!(
+        !item.is_valid(&get(&stub, SEARCH).await.json()["items"][0]),
+        "an injected bad item is invalid"
+    );
 }

@@ -1,4 +1,4 @@
-//! `GET /search/repositories`: pages, the cap, `Link`, orders, qualifiers and refusals.
+//! `GET /search/repositories`: pages, the cap, `Link`, sorts, qualifiers and errors.
 
 use github_stub::World;
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::{SEARCH, get, get_with, repository, send, serve, serve_generated};
 
 #[tokio::test]
-async fn link_names_the_pages_around_and_the_ends() {
+async fn link_has_the_adjacent_the_first_and_the_last_page() {
     for (count, page, links) in [
         (100, 1, ""),
         (200, 1, "next=2 last=2"),
@@ -39,7 +39,7 @@ async fn link_names_the_pages_around_and_the_ends() {
 }
 
 #[tokio::test]
-async fn only_pages_that_begin_within_the_first_thousand_are_shown() {
+async fn page_is_refused_when_it_begins_beyond_the_first_thousand() {
     let stub = serve_generated(1_500).await;
     let ranked = stub.world().ranked("kubernetes", "stars");
     let last = get(&stub, &format!("{SEARCH}&sort=stars&page=34")).await;
@@ -56,7 +56,7 @@ async fn only_pages_that_begin_within_the_first_thousand_are_shown() {
 }
 
 #[tokio::test]
-async fn a_bad_query_is_refused_with_its_reason() {
+async fn bad_query_returns_422_with_its_reason() {
     let stub = serve_generated(1).await;
     let long = format!("?q={}", "x".repeat(257));
     for (query, code, text) in [
@@ -83,11 +83,11 @@ async fn a_bad_query_is_refused_with_its_reason() {
         );
     }
     let foreign = get(&stub, "/search/repositories?q=topic:kubernetes+user:someone").await;
-    assert_eq!(foreign.status, 422, "a qualifier that is not modelled is not passed over");
+    assert_eq!(foreign.status, 422, "a qualifier that is not modelled is refused");
 }
 
 #[tokio::test]
-async fn best_match_is_neither_by_stars_nor_by_id() {
+async fn best_match_follows_neither_stars_nor_ids() {
     let stub = serve_generated(200).await;
     let best = get(&stub, &format!("{SEARCH}&per_page=100")).await.ids();
     let stars = stub.world().ranked("kubernetes", "stars");
@@ -98,15 +98,19 @@ async fn best_match_is_neither_by_stars_nor_by_id() {
     assert_eq!(
         best,
         get(&stub, &format!("{SEARCH}&per_page=100&order=asc")).await.ids(),
-        "it knows no direction"
+        "best match ignores `order`"
     );
 }
 
 #[tokio::test]
-async fn equal_ranks_come_lowest_id_first_unless_shuffled() {
+async fn equal_ranks_are_in_order_of_ids_unless_shuffled() {
     let fields = |stars: i64, forks: i64, day: u32, push: u32| {
-        json!({"stargazers_count": stars, "forks_count": forks, "updated_at": format!("2024-01-0{day}T00:00:00Z"),
-               "pushed_at": format!("2023-01-0{push}T00:00:00Z")})
+        json!({
+            "stargazers_count": stars,
+            "forks_count": forks,
+            "updated_at": format!("2024-01-0{day}T00:00:00Z"),
+            "pushed_at": format!("2023-01-0{push}T00:00:00Z"),
+        })
     };
     let ranks = [
         (5, fields(7, 1, 1, 3)),
@@ -136,7 +140,7 @@ async fn equal_ranks_come_lowest_id_first_unless_shuffled() {
 }
 
 #[tokio::test]
-async fn qualifiers_narrow_a_search() {
+async fn search_is_limited_by_its_qualifiers() {
     let world = World::new(vec![
         repository(
             1,
@@ -171,7 +175,7 @@ async fn qualifiers_narrow_a_search() {
 }
 
 #[tokio::test]
-async fn dropped_repositories_are_missing_without_notice() {
+async fn search_leaves_dropped_repositories_out_and_stays_complete() {
     let stub = serve_generated(50).await;
     let top = stub.world().ranked("kubernetes", "stars")[0];
     assert_eq!(get(&stub, &format!("{SEARCH}&sort=stars")).await.ids()[0], top);
@@ -185,7 +189,7 @@ async fn dropped_repositories_are_missing_without_notice() {
 }
 
 #[tokio::test]
-async fn a_search_sees_edits_between_its_pages() {
+async fn search_shows_edits_between_its_pages() {
     let stub = serve_generated(50).await;
     let last = *stub.world().ranked("kubernetes", "stars").last().expect("fifty repositories");
     get(&stub, &format!("{SEARCH}&sort=stars")).await;
@@ -201,7 +205,7 @@ async fn a_search_sees_edits_between_its_pages() {
 }
 
 #[tokio::test]
-async fn a_request_without_user_agent_is_refused_in_plain_text() {
+async fn request_without_user_agent_is_refused_in_plain_text() {
     let stub = serve_generated(1).await;
     crate::install_tls();
     let refused = send(reqwest::Client::new().get(stub.url() + SEARCH)).await;
@@ -215,7 +219,7 @@ async fn a_request_without_user_agent_is_refused_in_plain_text() {
 }
 
 #[tokio::test]
-async fn a_search_has_no_etag_unless_told_to() {
+async fn search_has_an_etag_only_when_the_setting_is_on() {
     let stub = serve_generated(5).await;
     let plain = get_with(&stub, SEARCH, "if-none-match", "*").await;
     assert_eq!(
@@ -230,7 +234,7 @@ async fn a_search_has_no_etag_unless_told_to() {
 }
 
 #[tokio::test]
-async fn what_was_asked_is_recorded() {
+async fn counters_record_every_request() {
     let stub = serve_generated(5).await;
     get(&stub, SEARCH).await;
     let slash = get(&stub, "/search/repositories/?q=topic:kubernetes").await;

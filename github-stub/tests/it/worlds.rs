@@ -1,5 +1,4 @@
-//! Where repositories come from: the generator and data files; and what becomes of a stand-in at
-//! its end.
+//! The sources of repositories, which are the generator and data files; and the end of a stub.
 
 use std::collections::{BTreeSet, HashSet};
 use std::io::Write;
@@ -13,7 +12,7 @@ use serde_json::json;
 use crate::{SEARCH, client, serve_generated, try_send};
 
 #[test]
-fn the_same_seed_gives_the_same_repositories() {
+fn equal_seeds_generate_equal_repositories() {
     let texts = |seed| {
         World::generate(300, seed, "kubernetes")
             .repositories()
@@ -46,7 +45,7 @@ fn generated_repositories_have_ties_nulls_and_a_long_tail() {
 }
 
 #[test]
-fn another_topic_takes_no_repository_away() {
+fn added_topic_leaves_other_topics_unchanged() {
     let mut world = World::generate(500, 7, "kubernetes");
     let before = world.ranked("kubernetes", "stars");
     world.add_generated(500, 7, "mcp");
@@ -54,7 +53,7 @@ fn another_topic_takes_no_repository_away() {
     assert_eq!(world.ranked("mcp", "stars").len(), 500);
 }
 
-/// A file in a directory that lives as long as the test.
+/// A data file in a temporary directory, which lives as long as the returned handle.
 fn file(content: &[u8]) -> (tempfile::TempDir, PathBuf) {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("repositories.jsonl");
@@ -63,10 +62,16 @@ fn file(content: &[u8]) -> (tempfile::TempDir, PathBuf) {
 }
 
 #[test]
-fn a_file_is_read_plain_or_gzip_with_added_topics() {
+fn data_file_is_read_plain_or_gzip_with_added_topics() {
     let lines = [
-        json!({"id": 1, "full_name": "a/b", "updated_at": "2024-01-01T00:00:00Z", "topics": ["cli", "kubernetes"]}),
-        json!({"id": 2, "full_name": "a/c", "updated_at": "2024-01-01T00:00:00Z", "topics": null, "stargazers_count": 3}),
+        json!({
+            "id": 1, "full_name": "a/b", "updated_at": "2024-01-01T00:00:00Z",
+            "topics": ["cli", "kubernetes"],
+        }),
+        json!({
+            "id": 2, "full_name": "a/c", "updated_at": "2024-01-01T00:00:00Z",
+            "topics": null, "stargazers_count": 3,
+        }),
         json!({"id": 3, "full_name": "a/d", "updated_at": "2024-01-01T00:00:00Z"}),
     ];
     let plain = lines.map(|line| line.to_string()).join("\n\n");
@@ -79,13 +84,13 @@ fn a_file_is_read_plain_or_gzip_with_added_topics() {
         assert_eq!(world.ranked("kubernetes", "stars"), [2, 1, 3]);
         assert_eq!(world.ranked("cli", "stars"), [1]);
         let topics = |id| world.repository(id).expect("read").item["topics"].clone();
-        assert_eq!(topics(1), json!(["cli", "kubernetes"]), "a topic is there once");
+        assert_eq!(topics(1), json!(["cli", "kubernetes"]), "no topic is added twice");
         assert_eq!((topics(2), topics(3)), (json!(["kubernetes"]), json!(["kubernetes"])));
     }
 }
 
 #[test]
-fn a_broken_file_is_refused_with_its_line() {
+fn broken_data_file_is_refused_with_its_line() {
     for (broken, reason) in [
         ("{", "EOF"),
         (r#"{"id": 2}"#, "full_name"),
@@ -99,13 +104,13 @@ fn a_broken_file_is_refused_with_its_line() {
 }
 
 #[tokio::test]
-async fn a_dropped_stand_in_answers_no_more() {
+async fn dropped_stub_answers_no_request() {
     let stub = serve_generated(5).await;
     let (client, address) = (client(), stub.url() + SEARCH);
     assert!(try_send(client.get(&address)).await.is_ok());
     drop(stub);
     assert!(
         try_send(client.get(&address)).await.is_err(),
-        "nor does a connection that was open before"
+        "an open connection gets no answer either"
     );
 }

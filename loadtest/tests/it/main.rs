@@ -1,5 +1,5 @@
-//! The load test as a process: it passes over the service itself, and fails over one that answers
-//! wrongly.
+//! The load test as a process: it passes on the service itself, and fails on a service that returns
+//! wrong answers.
 
 #![expect(clippy::expect_used, reason = "a test that cannot go on should stop where it is")]
 
@@ -22,7 +22,8 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
-/// Two seconds, and thresholds that say nothing of this machine's speed.
+/// Runs the load test for two seconds; returns its exit code, stdout and stderr. `arguments` should
+/// have a threshold that does not depend on the machine's speed.
 async fn loadtest(url: &str, arguments: &[&str]) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
     command
@@ -35,7 +36,7 @@ async fn loadtest(url: &str, arguments: &[&str]) -> (i32, String, String) {
     (output.status.code().expect("no signal"), text(output.stdout), text(output.stderr))
 }
 
-/// The service over a stand-in for GitHub, with every list of `kubernetes` there.
+/// The service on the GitHub stub, after a complete refresh of `kubernetes`.
 struct Mirror {
     url: String,
     service: Arc<Service>,
@@ -45,7 +46,7 @@ struct Mirror {
 
 impl Mirror {
     async fn start(repositories: usize) -> Self {
-        // Another test of this process may have been first.
+        // Fails if another test of this process has installed it.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let stub =
             Stub::start(World::generate(repositories, 7, "kubernetes")).await.expect("a free port");
@@ -76,7 +77,7 @@ impl Mirror {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_service_passes_and_a_threshold_sets_the_exit_code() {
+async fn service_passes_unless_a_threshold_fails() {
     for repositories in [700, 120] {
         let mirror = Mirror::start(repositories).await;
         let report = mirror.folder.path().join("report.html");
@@ -109,8 +110,9 @@ async fn the_service_passes_and_a_threshold_sets_the_exit_code() {
     }
 }
 
-/// A service whose every list is this one, behind a proxy that refuses some requests.
-async fn lists(
+/// A service that returns `list` for every list, behind a proxy that refuses some paths by 429.
+/// Returns its address.
+async fn serve_list(
     list: Value,
     refused: impl Fn(&str) -> bool + Clone + Send + Sync + 'static,
 ) -> String {
@@ -137,21 +139,22 @@ async fn lists(
 fn items(stars: &[u64]) -> Value {
     let item = |(id, stars): (usize, &u64)| {
         json!({
-            "id": id, "name": "a", "full_name": "o/a", "html_url": "https://x/o/a", "language": null,
-            "updated_at": "2026-01-01T00:00:00Z", "pushed_at": null, "stargazers_count": stars,
+            "id": id, "name": "a", "full_name": "o/a", "html_url": "https://x/o/a",
+            "language": null, "updated_at": "2026-01-01T00:00:00Z", "pushed_at": null,
+            "stargazers_count": stars,
         })
     };
     stars.iter().enumerate().map(item).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wrong_answers_fail() {
+async fn run_fails_when_a_list_is_wrong() {
     for (stars, expected) in [
         (&[3, 2, 1][..], None),
         (&[1, 2, 3], Some("out of order at place 2")),
         (&[3, 2], Some("2 items, not 3")),
     ] {
-        let url = lists(items(stars), |_| false).await;
+        let url = serve_list(items(stars), |_| false).await;
         let (code, stdout, stderr) =
             loadtest(&url, &["--scenarios", "programs", "--threshold", "error-rate<=0%"]).await;
         match expected {
@@ -165,7 +168,7 @@ async fn wrong_answers_fail() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_proxy_refuses_is_counted_apart() {
+async fn proxy_429s_are_counted_separately() {
     let programs = ["--scenarios", "programs", "--threshold", "error-rate<=0%"];
     let second = Arc::new(AtomicBool::new(false));
     let every_second_list = move |path: &str| {
@@ -174,7 +177,7 @@ async fn what_a_proxy_refuses_is_counted_apart() {
             && second.fetch_xor(true, Ordering::Relaxed)
     };
     let (code, stdout, stderr) =
-        loadtest(&lists(items(&[3, 2, 1]), every_second_list).await, &programs).await;
+        loadtest(&serve_list(items(&[3, 2, 1]), every_second_list).await, &programs).await;
     assert_eq!(code, 0, "{stdout}{stderr}");
     let [.., limited, verdict] = stdout.lines().collect::<Vec<_>>()[..] else { panic!("{stdout}") };
     assert!(
@@ -191,12 +194,14 @@ async fn what_a_proxy_refuses_is_counted_apart() {
         assert!(limited.contains(&format!(" of GET {row}")), "{row}: {limited}");
     }
 
-    // A list of which nothing is seen is not passed, whoever refuses it; and what is no list nobody
-    // limits.
+    // A row with 429s alone fails the run, and so does a 429 of /test, which the proxy does not
+    // limit.
     let everything_else = |path: &str| path != "/topics/kubernetes" && path != "/test";
-    let (code, stdout, stderr) =
-        loadtest(&lists(items(&[3]), everything_else).await, &["--threshold", "error-rate<=0%"])
-            .await;
+    let (code, stdout, stderr) = loadtest(
+        &serve_list(items(&[3]), everything_else).await,
+        &["--threshold", "error-rate<=0%"],
+    )
+    .await;
     assert_eq!(code, 1, "{stdout}{stderr}");
     for expected in [
         "FAIL: ",
@@ -208,16 +213,16 @@ async fn what_a_proxy_refuses_is_counted_apart() {
         assert!(stdout.contains(expected), "{expected}: {stdout}");
     }
     let (code, stdout, stderr) =
-        loadtest(&lists(items(&[3, 2, 1]), |path| path == "/test").await, &programs).await;
+        loadtest(&serve_list(items(&[3, 2, 1]), |path| path == "/test").await, &programs).await;
     assert_eq!(code, 1, "{stdout}{stderr}");
     assert!(stdout.contains("times GET /test: 429 Too Many Requests instead of 200"), "{stdout}");
 }
 
 #[tokio::test]
-async fn what_it_cannot_have_is_one_line() {
-    let nobody = tokio::net::TcpSocket::new_v4().expect("a socket");
-    nobody.bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
-    let url = format!("http://{}", nobody.local_addr().expect("an address"));
+async fn run_prints_one_line_when_the_service_is_unreachable() {
+    let closed = tokio::net::TcpSocket::new_v4().expect("a socket");
+    closed.bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
+    let url = format!("http://{}", closed.local_addr().expect("an address"));
     let (code, _, stderr) = loadtest(&url, &[]).await;
     assert_eq!((code, stderr.lines().count()), (1, 1), "{stderr}");
     assert!(stderr.contains(&url) && stderr.contains("LOAD_HOST"), "{stderr}");

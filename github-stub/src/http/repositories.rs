@@ -1,0 +1,45 @@
+//! `/repositories/{id}` and `/repos/{owner}/{name}`: a single repository, with ETag,
+//! `Last-Modified` and 304.
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use super::AppState;
+use super::answers::{DOCS, conditional, message};
+use crate::repository::Repository;
+
+pub(super) async fn by_id(
+    State(state): State<AppState>,
+    Path(id): Path<u64>,
+    headers: HeaderMap,
+) -> Response {
+    answer(state.world().repository(id), &headers)
+}
+
+pub(super) async fn by_name(
+    State(state): State<AppState>,
+    Path((owner, name)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Response {
+    answer(state.world().repository_at(&format!("{owner}/{name}")), &headers)
+}
+
+fn answer(repository: Option<&Repository>, headers: &HeaderMap) -> Response {
+    let Some(repository) = repository else {
+        return message(StatusCode::NOT_FOUND, "Not Found", DOCS);
+    };
+    let mut item = repository.item.clone();
+    // These routes have two counts that searches lack, and no score.
+    item.remove("score");
+    item.insert("subscribers_count".to_owned(), json!(repository.forks / 2));
+    item.insert("network_count".to_owned(), json!(repository.forks));
+    let text = Value::Object(item).to_string();
+    let mut response = conditional(text, headers);
+    let own = response.headers_mut();
+    own.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, max-age=60, s-maxage=60"));
+    let modified = repository.updated.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    own.insert(header::LAST_MODIFIED, HeaderValue::from_str(&modified).expect("a date is ASCII"));
+    response
+}
