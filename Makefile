@@ -34,7 +34,7 @@ demo: | prerequisites
 ## test: every test; installs what is missing through apt
 .PHONY: test
 test: | test-prerequisites
-	api/tests/with-servers cargo test --workspace --locked --no-fail-fast
+	tests/with-servers cargo test --workspace --locked --no-fail-fast
 
 ## stack: the six containers over the real GitHub, on http://127.0.0.1:8081
 .PHONY: stack
@@ -67,7 +67,7 @@ load: | prerequisites
 ## mutants: takes each rule of a refresh out in turn and expects the tests to fail (docs/refresh.md); half an hour
 .PHONY: mutants
 mutants: | test-prerequisites
-	python3 api/tests/mutants.py
+	python3 tests/mutants.py
 
 ## bench: what every kind of read and a refresh cost, beside nginx serving files; docs/performance.md is the report (QUICK=1)
 .PHONY: bench
@@ -79,17 +79,17 @@ bench: | bench-prerequisites
 ## e2e: the real stack from nothing, every check through the proxy, replicas killed under load (ROUNDS=3); then all is gone
 .PHONY: e2e
 e2e: | engine
-	python3 api/tests/e2e.py --rounds $(or $(ROUNDS),3)
+	python3 tests/e2e.py --rounds $(or $(ROUNDS),3)
 
 ## e2e-chaos: only the load with replicas killed and recreated (ROUNDS=20)
 .PHONY: e2e-chaos
 e2e-chaos: | engine
-	python3 api/tests/e2e.py --chaos --rounds $(or $(ROUNDS),20)
+	python3 tests/e2e.py --chaos --rounds $(or $(ROUNDS),20)
 
 ## readme: runs the README's code blocks on a clean clone
 .PHONY: readme
 readme: | test-prerequisites engine
-	python3 api/tests/readme.py
+	python3 tests/readme.py
 
 .PHONY: engine
 engine:
@@ -100,7 +100,7 @@ engine:
 .PHONY: verify-lists
 verify-lists: | test-prerequisites
 	cargo build --locked -p api -p github-stub
-	python3 api/tests/verify-lists.py --data "$(or $(DATA),$(error set DATA to a file of search items, one JSON object a line))" \
+	python3 tests/verify-lists.py --data "$(or $(DATA),$(error set DATA to a file of search items, one JSON object a line))" \
 	    --api target/debug/api --github-stub target/debug/github-stub
 
 ## ci: format, lints, licences, docs, every test and the stack, with the time of each step

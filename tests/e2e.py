@@ -25,7 +25,7 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 from load import Load  # noqa: E402
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 PROJECT = f"mirror-e2e-{os.getpid()}"
 SERVICES = ["proxy", "api-a", "api-b", "redis", "database", "cron"]
 OWN_IMAGES = ["api", "cron", "github-stub"]

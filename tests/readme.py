@@ -19,7 +19,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 # The project that `make stack-demo` starts. A stack over the real GitHub is another one.
 DEMO = "github-topic-mirror-demo"
 BLOCK = re.compile(r"(?:<!-- beside: (?P<beside>[^\n]*) -->\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
