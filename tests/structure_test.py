@@ -57,7 +57,12 @@ class Structure(unittest.TestCase):
         child = "use super::Parent;\npub struct Child;"
         self.check([], store="mod a; pub struct Parent;", store__a=child)
         self.check([], store="mod a; pub use a::Child; pub struct Parent;", store__a=child)
-        for use in ("use a::Child;", "fn f() { a::f() }", "use self::a::*;", "use crate::store::a;"):
+        for use in (
+            "use a::Child;",
+            "fn f() { a::f() }",
+            "use self::a::*;",
+            "use crate::store::a;",
+        ):
             self.check(
                 ["store.rs:2", "store/a.rs:1"],
                 store=f"mod a; pub struct Parent;\n{use}",

@@ -1,4 +1,4 @@
-//! Which answers nginx caches, and under how many keys.
+//! The answers that nginx caches, and the keys of its cache.
 
 use reqwest::{Method, StatusCode};
 
