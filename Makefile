@@ -1,22 +1,23 @@
-# `make` alone lists the targets.
+# `make` without a target lists them.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-# Where Debian has nginx and varnishd, and the PATH of an ordinary user does not look.
+# Debian has nginx and varnishd here, and an ordinary user's PATH does not.
 export PATH := $(PATH):/usr/sbin
 
 STUB := http://127.0.0.1:8090
+SERVED := http://127.0.0.1:8081
 
 ## run: the service in one process on http://127.0.0.1:8081, over the real GitHub
 .PHONY: run
 run: | prerequisites
 	cargo build --release --locked -p api
 	@echo
-	@echo "Serving on http://127.0.0.1:8081 - the first fetch from GitHub takes 30 to 90 seconds:"
-	@echo "  curl http://127.0.0.1:8081/api/popularity/kubernetes    (a 503 says how far it is)"
-	@echo "  curl http://127.0.0.1:8081/refreshes"
+	@echo "Serving on $(SERVED) - the first fetch from GitHub takes 30 to 90 seconds:"
+	@echo "  curl $(SERVED)/api/popularity/kubernetes    (a 503 says how far it is)"
+	@echo "  curl $(SERVED)/refreshes"
 	@echo
 	exec target/release/api
 
@@ -28,13 +29,14 @@ demo: | prerequisites
 	target/release/github-stub --generate 2000 --seed 7 --topic kubernetes --topic mcp & stub=$$!; \
 	trap 'kill $$stub 2>/dev/null; rm -rf "$$data"' EXIT; \
 	while kill -0 $$stub && ! (exec 3<>/dev/tcp/127.0.0.1/8090) 2>/dev/null; do sleep 0.1; done; \
-	echo; echo "Serving on http://127.0.0.1:8081:  curl http://127.0.0.1:8081/api/popularity/kubernetes"; echo; \
-	DATABASE_URL= DATABASE_URL_FILE= REDIS_URL= REDIS_URL_FILE= GITHUB_API_URL=$(STUB) DATA_DIR=$$data target/release/api
+	echo; echo "Serving on $(SERVED):  curl $(SERVED)/api/popularity/kubernetes"; echo; \
+	DATABASE_URL= DATABASE_URL_FILE= REDIS_URL= REDIS_URL_FILE= \
+	    GITHUB_API_URL=$(STUB) DATA_DIR=$$data target/release/api
 
 ## test: every test; installs what is missing through apt
 .PHONY: test
 test: | test-prerequisites
-	api/tests/with-servers cargo test --workspace --locked --no-fail-fast
+	tests/with-servers cargo test --workspace --locked --no-fail-fast
 
 ## stack: the six containers over the real GitHub, on http://127.0.0.1:8081
 .PHONY: stack
@@ -42,102 +44,124 @@ stack: | engine
 	docker compose up -d --wait --build
 	@$(call stack-told,docker compose)
 
-## stack-demo: the same over a stand-in for GitHub: no token, nothing leaves this machine
+## stack-demo: the same over a stand-in for GitHub: no token, and nothing leaves this machine
 .PHONY: stack-demo
 stack-demo: | engine
 	GITHUB_API_URL=http://github-stub:8090 $(DEMO) up -d --wait --build
 	@$(call stack-told,$(DEMO))
 
-# A project of its own: invented repositories do not get into a real stack's database.
+# The demo is a project of its own, so that a real stack's database gets no invented repositories.
 DEMO := docker compose -p github-topic-mirror-demo --profile demo
 
-# An IPv6 address in an URL has brackets.
+# The sed puts an IPv6 address into brackets, as URLs want it.
 define stack-told
 at=$$($(1) port proxy 8081 | sed -E 's/^([^[].*:.*):/[\1]:/'); \
 echo; echo "Serving on http://$$at:  curl http://$$at/api/popularity/kubernetes"; \
 echo "It ends with  $(1) down  (add -v to forget the data)"
 endef
 
-## load: a minute of load on a running service (LOAD_HOST, TOPIC), every answer checked; the report is in target/load.html
+## load: a minute of checked load on a running service (LOAD_HOST, TOPIC); writes target/load.html
 .PHONY: load
 load: | prerequisites
 	cargo build --release --locked -p loadtest
 	target/release/loadtest --report-file target/load.html
 
-## mutants: takes each rule of a refresh out in turn and expects the tests to fail (docs/refresh.md); half an hour
+## mutants: takes out each rule of a refresh in turn and expects tests to fail; half an hour
 .PHONY: mutants
 mutants: | test-prerequisites
-	python3 api/tests/mutants.py
+	python3 tests/mutants.py
 
-## bench: what every kind of read and a refresh cost, beside nginx serving files; docs/performance.md is the report (QUICK=1)
+## bench: the cost of reads and of a refresh, for docs/performance.md; QUICK=1 for a look
 .PHONY: bench
 bench: | bench-prerequisites
 	cargo build --locked --profile dist -p api -p github-stub
 	cargo bench --locked --quiet --profile dist -p api --bench refresh --no-run
 	python3 loadtest/bench/bench.py $(if $(QUICK),--quick)
 
-## e2e: the real stack from nothing, every check through the proxy, replicas killed under load (ROUNDS=3); then all is gone
+## e2e: starts the stack, checks it through the proxy, kills replicas under load (ROUNDS=3)
 .PHONY: e2e
 e2e: | engine
-	python3 api/tests/e2e.py --rounds $(or $(ROUNDS),3)
+	python3 tests/e2e.py --rounds $(or $(ROUNDS),3)
 
-## e2e-chaos: only the load with replicas killed and recreated (ROUNDS=20)
+## e2e-chaos: only the load, with replicas killed and recreated (ROUNDS=20)
 .PHONY: e2e-chaos
 e2e-chaos: | engine
-	python3 api/tests/e2e.py --chaos --rounds $(or $(ROUNDS),20)
+	python3 tests/e2e.py --chaos --rounds $(or $(ROUNDS),20)
 
 ## readme: runs the README's code blocks on a clean clone
 .PHONY: readme
 readme: | test-prerequisites engine
-	python3 api/tests/readme.py
+	python3 tests/readme.py
 
 .PHONY: engine
 engine:
-	@docker compose version >/dev/null || { echo "Docker with its compose plug-in is needed: https://docs.docker.com/engine/install" >&2; exit 1; }
-	@docker info >/dev/null || { echo "Docker's engine does not answer: start it, or join its group" >&2; exit 1; }
+	@docker compose version >/dev/null || { \
+	    echo "Docker with its compose plug-in is needed: https://docs.docker.com/engine/install" >&2; \
+	    exit 1; }
+	@docker info >/dev/null || { \
+	    echo "Docker's engine does not answer: start it, or join its group" >&2; exit 1; }
 
-## verify-lists: compares the three lists with what a script outside the code sorts from DATA=repositories.jsonl.gz
+## verify-lists: compares the lists with a script's own sort of DATA=repositories.jsonl.gz
 .PHONY: verify-lists
 verify-lists: | test-prerequisites
 	cargo build --locked -p api -p github-stub
-	python3 api/tests/verify-lists.py --data "$(or $(DATA),$(error set DATA to a file of search items, one JSON object a line))" \
+	python3 tests/verify-lists.py --data "$(or $(DATA),$(error $(NO_DATA)))" \
 	    --api target/debug/api --github-stub target/debug/github-stub
 
-## ci: format, lints, licences, docs, every test and the stack, with the time of each step
+NO_DATA := set DATA to a file of search items, one JSON object a line
+
+## style: lengths, comments and the imports between the files of the service
+.PHONY: style
+style:
+	@failed=; \
+	for check in style structure_test structure; do \
+	    python3 tests/$$check.py || failed+=" tests/$$check.py"; done; \
+	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
+
+## ci: style, format, lints, licences, docs, every test and the stack, with the time of each step
 .PHONY: ci
 ci: | test-prerequisites
+	@$(call step,style,$(MAKE) --no-print-directory style)
 	@$(call step,format,cargo fmt --all --check)
 	@$(call step,clippy,cargo clippy --workspace --all-targets --locked -- -D warnings)
 	@$(call step,cargo deny,$(MAKE) --no-print-directory deny)
 	@$(call step,docs,RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet)
-	@if [ -n "$${REAL_DATA_DIR:-}" ]; then $(call step,lists,$(MAKE) --no-print-directory verify-lists DATA="$$REAL_DATA_DIR/repositories.jsonl.gz"); fi
+	@if [ -n "$${REAL_DATA_DIR:-}" ]; then \
+	    $(call step,lists,$(MAKE) --no-print-directory verify-lists DATA="$(RECORDED)"); fi
 	@$(call step,tests,$(MAKE) --no-print-directory test)
-	@if docker info >/dev/null 2>&1; then $(call step,e2e,$(MAKE) --no-print-directory e2e); \
+	@if docker info >/dev/null 2>&1; then \
+	    $(call step,e2e,$(MAKE) --no-print-directory e2e); \
 	else echo "== e2e: NOT RUN, the containers are not tested: no Docker engine answers here"; fi
+
+RECORDED = $$REAL_DATA_DIR/repositories.jsonl.gz
 
 step = start=$$SECONDS; echo "== $(1)"; $(2); echo "== $(1): $$((SECONDS - start)) s"
 
 ## deny: licences, sources and duplicates of the crates that are used
 .PHONY: deny
 deny:
-	@command -v cargo-deny >/dev/null || cargo install --locked --quiet cargo-deny --version '$(CARGO_DENY)'
+	@command -v cargo-deny >/dev/null || \
+	    cargo install --locked --quiet cargo-deny --version '$(CARGO_DENY)'
 	cargo deny --locked --all-features check licenses sources
 	cargo deny --locked --all-features --exclude loadtest check bans
 
 CARGO_DENY := ^0.19
 
-## clean: everything that was built; ./data stays, since its star history cannot be fetched again
+## clean: removes all that was built; ./data stays, since nobody can fetch its star history again
 .PHONY: clean
 clean:
 	cargo clean
 
-# What the build needs besides cargo, and what the tests do: program:package. As root they are installed; else the message
-# says how.
-BUILD_PACKAGES := gcc:gcc
-TEST_PACKAGES := $(BUILD_PACKAGES) curl:curl git:git jq:jq python3:python3 nginx:nginx redis-server:redis-server setpriv:util-linux
-
-BENCH_PACKAGES := $(BUILD_PACKAGES) python3:python3 nginx:nginx redis-server:redis-server setpriv:util-linux wrk:wrk ab:apache2-utils \
-    varnishd:varnish
+# The programs that the build, the tests and the benchmark need besides cargo, as
+# program:package[,package…]. root installs what is missing; for others a message says how.
+# Recommended packages stay out, since PostgreSQL's bring a mail server. Two of them are needed and
+# named here: gcc links against libc6-dev, and cargo and git trust the certificates.
+BUILD_PACKAGES := gcc:gcc,libc6-dev
+TEST_PACKAGES := $(BUILD_PACKAGES) curl:curl,ca-certificates git:git,ca-certificates jq:jq \
+    python3:python3 nginx:nginx redis-server:redis-server setpriv:util-linux
+BENCH_PACKAGES := $(BUILD_PACKAGES) python3:python3 nginx:nginx redis-server:redis-server \
+    setpriv:util-linux wrk:wrk ab:apache2-utils varnishd:varnish
+APT_INSTALL := apt-get install --no-install-recommends
 
 .PHONY: prerequisites test-prerequisites bench-prerequisites
 prerequisites: PACKAGES := $(BUILD_PACKAGES)
@@ -145,11 +169,17 @@ test-prerequisites: PACKAGES := $(TEST_PACKAGES)
 bench-prerequisites: PACKAGES := $(BENCH_PACKAGES)
 prerequisites test-prerequisites bench-prerequisites:
 	@missing=(); for need in $(PACKAGES); do \
-	    command -v "$${need%%:*}" >/dev/null || missing+=("$${need##*:}"); done; \
-	if [ $@ != prerequisites ] && ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then missing+=(postgresql); fi; \
+	    if ! command -v "$${need%%:*}" >/dev/null; then \
+	        IFS=, read -ra packages <<<"$${need##*:}"; missing+=("$${packages[@]}"); fi; done; \
+	if [ $@ != prerequisites ] && ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then \
+	    missing+=(postgresql); fi; \
 	if [ $${#missing[@]} -gt 0 ]; then \
-	    if [ "$$(id -u)" = 0 ]; then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$${missing[@]}"; \
-	    else echo "missing: run   sudo apt-get install $${missing[*]}   and try again" >&2; exit 1; fi; fi
+	    if [ "$$(id -u)" = 0 ]; then \
+	        apt-get update -qq; \
+	        DEBIAN_FRONTEND=noninteractive $(APT_INSTALL) -y -qq "$${missing[@]}"; \
+	    else \
+	        echo "missing: run   sudo $(APT_INSTALL) $${missing[*]}   and try again" >&2; exit 1; \
+	    fi; fi
 
 .PHONY: help
 help:

@@ -1,8 +1,8 @@
 #!/bin/sh
-# What the proxy's container runs: `start.sh FOLDER` puts the configuration, filled in from the settings, into a folder that
-# nginx may write to, and starts it there.
+# The command of the proxy's container. `start.sh FOLDER` writes the configuration, with the
+# settings filled in, into a folder that nginx may write to, and starts nginx there.
 set -eu
-# Empty is unset, and that is as in .env.
+# Empty counts as unset, and the default is that of .env.
 export RATE_LIMIT="${RATE_LIMIT:-500}"
 case $RATE_LIMIT in
 *[!0-9]* | 0* | ??????????*)

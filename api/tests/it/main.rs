@@ -13,7 +13,6 @@ mod databases;
 mod lists;
 mod maintenance;
 mod nginx;
-mod nginx_lists;
 mod on_demand;
 mod process;
 mod property;

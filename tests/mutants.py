@@ -12,7 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 SRC = "api/src/"
 RUN, PAGES, SLICES = SRC + "refresh/run.rs", SRC + "refresh/pages.rs", SRC + "refresh/slices.rs"
 QUOTA, SQL, TOPICS = SRC + "quota.rs", SRC + "store/sql/refreshes.rs", SRC + "store/sql/topics.rs"
@@ -110,7 +110,7 @@ def try_tests(copy: Path, tests: str) -> str:
     built = subprocess.run([*command, "--no-run"], cwd=copy, env=environment, capture_output=True, text=True)
     if built.returncode:
         sys.exit(f"it does not build:\n{built.stderr[-2000:]}")
-    run = ["api/tests/with-servers", *command, "--", tests.removeprefix("lib ")]
+    run = ["tests/with-servers", *command, "--", tests.removeprefix("lib ")]
     try:
         done = subprocess.run(run, cwd=copy, env=environment, capture_output=True, text=True, timeout=600)
     except subprocess.TimeoutExpired:

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Runs the code blocks of the documents in FILES on a clean clone, in the order in which they stand.
+"""Runs the code blocks of the documents in FILES on a clean clone, in their order.
 
-A block of the kind `console` has commands after `$ ` and below each what it prints; times, request ids and ages may differ.
-The comment `<!-- beside: make demo -->` before it names what runs meanwhile. A block of the kind `sql` is a query that SQLite's
-schema answers. Of the other blocks each command must be one that exists. Ports 8081 and 8090 must be free, and a demo's
-containers and data are removed."""
+A block of the kind `console` has commands after `$ `, each with its output below; times, request
+ids and ages may differ. The comment `<!-- beside: make demo -->` before it names a command that
+runs at the same time. A block of the kind `sql` is a query that must fit SQLite's schema. Every
+command of the other blocks must exist. Ports 8081 and 8090 must be free. The script removes the
+demo's containers and data.
+"""
 
 import os
 import re
@@ -19,13 +21,15 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 # The project that `make stack-demo` starts. A stack over the real GitHub is another one.
 DEMO = "github-topic-mirror-demo"
 FILES = ["README.md", "docs/operations.md", "CONTRIBUTING.md"]
-BLOCK = re.compile(r"(?:<!-- beside: (?P<beside>[^\n]*) -->\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
+BLOCK = re.compile(
+    r"(?:<!-- beside: (?P<beside>[^\n]*) -->\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.M | re.S
+)
 STEP = re.compile(r"^\$ (?P<command>.*)\n(?P<output>(?:(?!\$ ).*\n)*)", re.M)
-# What differs from one run to the next.
+# The parts of an output that differ between runs.
 VARYING = [
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "TIME"),
     (r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", "TIME"),
@@ -49,20 +53,22 @@ def listens(port):
 
 def served():
     try:
-        # A first list is there before the refresh has ended; the whole one says so itself.
-        with urllib.request.urlopen("http://127.0.0.1:8081/api/popularity/kubernetes", timeout=5) as answer:
+        # The first list is there before the refresh has ended; X-Complete tells them apart.
+        with urllib.request.urlopen(
+            "http://127.0.0.1:8081/api/popularity/kubernetes", timeout=5
+        ) as answer:
             return answer.headers["x-complete"] == "true"
     except (urllib.error.URLError, OSError):
         return False
 
 
 class Beside:
-    """What runs while blocks are tried."""
+    """A command that runs while blocks are tried."""
 
     def __init__(self, command, clone):
         self.clone = clone
         for port in (8081, 8090):
-            # What ran beside the block before may still be ending.
+            # The command beside the block before may still be stopping.
             until = time.monotonic() + 10
             while listens(port):
                 if time.monotonic() > until:
@@ -70,13 +76,20 @@ class Beside:
                 time.sleep(0.2)
         print(f"== beside: {command}", flush=True)
         started = time.monotonic()
-        # A make within make would say so.
-        self.environment = {name: value for name, value in os.environ.items() if name != "MAKELEVEL"}
-        # From nothing: what a demo by hand has kept is not in the README.
+        # With MAKELEVEL, the inner make would print lines of its own.
+        self.environment = {
+            name: value for name, value in os.environ.items() if name != "MAKELEVEL"
+        }
+        # Removes the data of a demo that somebody ran by hand, which no document shows.
         self.take_down(command)
         self.process = subprocess.Popen(
-            ["bash", "-c", command], cwd=clone, env=self.environment, start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+            ["bash", "-c", command],
+            cwd=clone,
+            env=self.environment,
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
         try:
             while not served():
                 if self.process.poll():
@@ -84,7 +97,7 @@ class Beside:
                 if time.monotonic() - started > 1_800:
                     raise AssertionError(f"{command} does not serve after half an hour")
                 time.sleep(0.2)
-            # One that starts containers has ended only once they are healthy.
+            # A command that starts containers ends when they are healthy.
             if "stack" in command and self.process.wait() != 0:
                 raise AssertionError(f"{command} ended with {self.process.returncode}")
         except BaseException:
@@ -100,30 +113,55 @@ class Beside:
 
     def take_down(self, command):
         if "stack" in command:
-            subprocess.run(["docker", "compose", "-p", DEMO, "--profile", "demo", "down", "-v", "-t", "1"], cwd=self.clone,
-                           env=self.environment, capture_output=True, check=True)
+            subprocess.run(
+                ["docker", "compose", "-p", DEMO, "--profile", "demo", "down", "-v", "-t", "1"],
+                cwd=self.clone,
+                env=self.environment,
+                capture_output=True,
+                check=True,
+            )
 
 
 def console(text, beside):
     steps = list(STEP.finditer(text))
     for step in steps:
-        done = subprocess.run(["bash", "-c", step["command"]], cwd=beside.clone, env=beside.environment, text=True,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=900)
+        done = subprocess.run(
+            ["bash", "-c", step["command"]],
+            cwd=beside.clone,
+            env=beside.environment,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=900,
+        )
         printed, expected = plain(done.stdout), plain(step["output"])
-        # What make runs, and what that says meanwhile, is not in the README.
-        if not (printed.endswith(f"\n{expected}") if step["command"].startswith("make ") else printed == expected):
-            raise AssertionError(f"$ {step['command']}\nprints\n{done.stdout}\nbut the README says\n{step['output']}")
+        # Of the output of make, a document shows only the end.
+        if not (
+            printed.endswith(f"\n{expected}")
+            if step["command"].startswith("make ")
+            else printed == expected
+        ):
+            raise AssertionError(
+                f"$ {step['command']}\nprints\n{done.stdout}\n"
+                f"but the document says\n{step['output']}"
+            )
     return len(steps)
 
 
 def commands(text, clone):
-    """Each is a target of the Makefile, or a command of compose that it would accept."""
+    """Checks that each command is a target of the Makefile or one that compose accepts."""
     lines = [line.split("#")[0].split() for line in text.splitlines() if line.split("#")[0].strip()]
     for words in lines:
-        trial = {"make": ["make", "-n", *words[1:]], "docker": ["docker", "compose", "--dry-run", *words[2:]]}.get(words[0])
+        trial = {
+            "make": ["make", "-n", *words[1:]],
+            "docker": ["docker", "compose", "--dry-run", *words[2:]],
+        }.get(words[0])
         if trial is None:
             raise AssertionError(f"a command that this script does not know: {' '.join(words)}")
-        done = subprocess.run(trial, cwd=clone, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        done = subprocess.run(
+            trial, cwd=clone, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
         if done.returncode != 0:
             raise AssertionError(f"{' '.join(trial)}\n{done.stdout}")
     return len(lines)
@@ -145,7 +183,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="readme-") as folder:
         clone = Path(folder) / "clone"
         subprocess.run(["git", "clone", "-q", ROOT, clone], check=True)
-        # What was compiled of other people's crates serves here too.
+        # Shares the compiled dependencies with this checkout.
         (ROOT / "target").mkdir(exist_ok=True)
         (clone / "target").symlink_to(ROOT / "target")
         try:
@@ -157,7 +195,9 @@ def main():
                     tried += query(block["text"], clone)
                     continue
                 if block["kind"] != "console" or not block["beside"]:
-                    raise AssertionError(f"a block without a comment that says what runs beside it:\n{block['text']}")
+                    raise AssertionError(
+                        f"a block without a comment that says what runs beside it:\n{block['text']}"
+                    )
                 if beside is None or beside.process.args[-1] != block["beside"]:
                     if beside:
                         beside.stop()

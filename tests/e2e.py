@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Brings the whole stack up from nothing, over the stand-in for GitHub, and checks through the proxy what it promises.
+"""Starts the stack from nothing, over the stand-in for GitHub, and checks it through the proxy.
 
-    e2e.py [--rounds 3]        every check; --rounds: how often a replica is killed and one recreated under load
+    e2e.py [--rounds 3]        every check, and rounds in which replicas are killed under load
     e2e.py --chaos --rounds 20 only those rounds
 
-It has a project name and a port of its own, so that a stack that runs already is left alone, and takes everything down
-again, volumes too, however it ends."""
+The stack has a project name and a port of its own and leaves others alone. However the script ends,
+it removes all of its stack, with the volumes.
+"""
 
 import argparse
 import collections
@@ -25,15 +26,24 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 from load import Load  # noqa: E402
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 PROJECT = f"mirror-e2e-{os.getpid()}"
 SERVICES = ["proxy", "api-a", "api-b", "redis", "database", "cron"]
 OWN_IMAGES = ["api", "cron", "github-stub"]
-# Any characters: these would break an address, a shell and an .env file.
+# Characters that have a meaning in a URL, a shell or an .env file.
 PASSWORD = "p@ss:w/rd?#%41 '\"$HOME\\"
 TOKEN = "correct-horse-battery"
 MEGABYTE = 1_000_000
-LIST_KEYS = {"id", "name", "full_name", "html_url", "language", "updated_at", "pushed_at", "stargazers_count"}
+LIST_KEYS = {
+    "id",
+    "name",
+    "full_name",
+    "html_url",
+    "language",
+    "updated_at",
+    "pushed_at",
+    "stargazers_count",
+}
 
 
 class Answer:
@@ -51,8 +61,11 @@ class Stack:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        self.environment = {name: value for name, value in os.environ.items() 
-                            if name in ("PATH", "HOME", "XDG_RUNTIME_DIR") or name.startswith("DOCKER_")}
+        self.environment = {
+            name: value
+            for name, value in os.environ.items()
+            if name in ("PATH", "HOME", "XDG_RUNTIME_DIR") or name.startswith("DOCKER_")
+        }
         self.environment |= {
             "COMPOSE_PROFILES": "demo",
             "APP_PORT_EXT": str(self.port),
@@ -62,10 +75,18 @@ class Stack:
 
     def run(self, *command, check=True, show=False, **environment):
         done = subprocess.run(
-            command, cwd=ROOT, env=self.environment | environment, text=True, stdin=subprocess.DEVNULL,
-            stdout=None if show else subprocess.PIPE, stderr=None if show else subprocess.STDOUT)
+            command,
+            cwd=ROOT,
+            env=self.environment | environment,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=None if show else subprocess.PIPE,
+            stderr=None if show else subprocess.STDOUT,
+        )
         if check and done.returncode != 0:
-            raise AssertionError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout or ''}")
+            raise AssertionError(
+                f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout or ''}"
+            )
         return done
 
     def compose(self, *arguments, **options):
@@ -87,7 +108,7 @@ class Stack:
         return self.run("docker", "logs", self.container(service)).stdout
 
     def tell_logs(self):
-        """The end of each log; of the proxy's only what went wrong or took long."""
+        """Prints the end of each log; of the proxy's log only failures and slow answers."""
         for service in self.compose("ps", "-a", "--services").stdout.split():
             lines = self.log(service).splitlines()
             if service == "proxy":
@@ -106,7 +127,9 @@ class Stack:
             return Answer(connection.getresponse())
 
     def get(self, path, **headers):
-        return self.request("GET", path, {name.replace("_", "-"): value for name, value in headers.items()})
+        return self.request(
+            "GET", path, {name.replace("_", "-"): value for name, value in headers.items()}
+        )
 
     def up(self, *services, **environment):
         started = time.monotonic()
@@ -116,7 +139,9 @@ class Stack:
     def down(self):
         self.compose("down", "-v", "--remove-orphans", "-t", "1", check=False)
         for kind in (["container", "ls", "-aq"], ["volume", "ls", "-q"], ["network", "ls", "-q"]):
-            left = self.run("docker", *kind, "--filter", f"label=com.docker.compose.project={PROJECT}").stdout.split()
+            left = self.run(
+                "docker", *kind, "--filter", f"label=com.docker.compose.project={PROJECT}"
+            ).stdout.split()
             assert not left, f"left behind: {kind[0]} {left}"
 
 
@@ -137,38 +162,71 @@ def problem(answer, status, what):
     document = answer.json()
     missing = {"type", "title", "status", "detail", "instance", "request_id"} - document.keys()
     assert not missing, f"{what}: the problem document lacks {missing}"
-    equal((document["status"], document["request_id"]), (status, answer.headers["x-request-id"]), what)
+    equal(
+        (document["status"], document["request_id"]), (status, answer.headers["x-request-id"]), what
+    )
 
 
 def the_images(stack):
-    """Small, without build tools, without root."""
+    """Images are small and have neither build tools nor root."""
     for name in OWN_IMAGES:
         image = f"github-topic-mirror-{name}"
         about = json.loads(stack.run("docker", "image", "inspect", image).stdout)[0]
         assert about["Size"] < 120 * MEGABYTE, f"{image} has {about['Size'] / MEGABYTE:.0f} MB"
         equal(about["Config"]["User"], "mirror", f"{image}'s user")
         tools = "cc gcc cargo rustc make"
-        found = stack.run("docker", "run", "--rm", "--entrypoint", "sh", image, "-c", f"command -v {tools}", check=False).stdout
+        found = stack.run(
+            "docker",
+            "run",
+            "--rm",
+            "--entrypoint",
+            "sh",
+            image,
+            "-c",
+            f"command -v {tools}",
+            check=False,
+        ).stdout
         equal(found, "", f"build tools in {image}")
         print(f"   {image}: {about['Size'] / MEGABYTE:.0f} MB")
 
 
 def every_route(stack):
-    """With no step between `up` and these."""
+    """Every route answers with no step after `up`."""
     lists = {}
-    routes = [f"{prefix}/{ranking}kubernetes" for prefix in ["/api", "/db"] for ranking in ["", "popularity/", "activity/"]]
+    routes = [
+        f"{prefix}/{ranking}kubernetes"
+        for prefix in ["/api", "/db"]
+        for ranking in ["", "popularity/", "activity/"]
+    ]
     for route in routes:
         equal(stack.get(route).status, 200, f"{route} at once")
-    # The first lists may be there before the refresh that cron rang for has ended.
-    wait_for(lambda: stack.get("/refreshes").json()[-1]["outcome"] == "complete", "cron's refresh has ended")
+    # The first lists may be there before cron's refresh has ended.
+    wait_for(
+        lambda: stack.get("/refreshes").json()[-1]["outcome"] == "complete",
+        "cron's refresh has ended",
+    )
     for route in routes:
         answer = stack.get(route)
         equal(answer.status, 200, f"{route}: {answer.body[:300]}")
         lists[route] = answer.json()
-        equal((len(lists[route]), {frozenset(item) for item in lists[route]}), (500, {frozenset(LIST_KEYS)}), route)
-        for header in ["etag", "last-modified", "x-refreshed-at", "x-complete", "x-total-count", "cache-status", "x-request-id"]:
+        equal(
+            (len(lists[route]), {frozenset(item) for item in lists[route]}),
+            (500, {frozenset(LIST_KEYS)}),
+            route,
+        )
+        for header in [
+            "etag",
+            "last-modified",
+            "x-refreshed-at",
+            "x-complete",
+            "x-total-count",
+            "cache-status",
+            "x-request-id",
+        ]:
             assert answer.headers[header], f"{route} lacks {header}"
-        equal((answer.headers["x-complete"], answer.headers["x-total-count"]), ("true", "2000"), route)
+        equal(
+            (answer.headers["x-complete"], answer.headers["x-total-count"]), ("true", "2000"), route
+        )
         equal(stack.request("HEAD", route).headers["etag"], answer.headers["etag"], f"HEAD {route}")
         equal(stack.get(route, if_none_match=answer.headers["etag"]).status, 304, f"{route} again")
     for prefix in ["/api", "/db"]:
@@ -179,11 +237,17 @@ def every_route(stack):
     equal(lists["/api/kubernetes"], lists["/db/kubernetes"], "/db")
     compressed = stack.get("/api/kubernetes", accept_encoding="gzip")
     equal(json.loads(gzip.decompress(compressed.body)), lists["/api/kubernetes"], "gzip")
-    equal(stack.get("/api/kubernetes", accept_encoding="br").headers["content-encoding"], "br", "br")
+    equal(
+        stack.get("/api/kubernetes", accept_encoding="br").headers["content-encoding"], "br", "br"
+    )
 
     for method, route in [("GET", "/bootstrap_db"), ("POST", "/bootstrap_db")]:
         equal(stack.request(method, route).json(), {"created": False}, f"{method} {route}")
-    for method, route in [("GET", "//update_cache"), ("POST", "/update_cache/"), ("GET", "/update_cache?topic=kubernetes")]:
+    for method, route in [
+        ("GET", "//update_cache"),
+        ("POST", "/update_cache/"),
+        ("GET", "/update_cache?topic=kubernetes"),
+    ]:
         equal(stack.request(method, route).json()["complete"], True, f"{method} {route}")
     rung = stack.request("POST", "/update_cache", {"Prefer": "respond-async"})
     equal(rung.status, 202, "respond-async")
@@ -192,14 +256,16 @@ def every_route(stack):
     equal(stack.get("/health").body, b"ok", "/health")
     assert stack.get("/basic_status").body.startswith(b"Active connections: "), "/basic_status"
     ready = stack.get("/ready")
-    equal((ready.status, ready.json()["ready"], ready.json()["database"]), (200, True, "up"), "/ready")
+    equal(
+        (ready.status, ready.json()["ready"], ready.json()["database"]), (200, True, "up"), "/ready"
+    )
     equal(stack.get("/topics").json()[0]["topic"], "kubernetes", "/topics")
     equal(stack.get("/topics/kubernetes").json()["complete"], True, "/topics/kubernetes")
     newest = stack.get("/refreshes").json()[0]
     equal(stack.get(f"/refreshes/{newest['id']}").json()["id"], newest["id"], "/refreshes/{id}")
     equal(stack.get("/").status, 200, "/")
 
-    # A topic that nobody named is fetched when it is read, and forgotten when told.
+    # A topic that TOPICS does not name is fetched when it is read, and can be deleted.
     equal(stack.get("/api/popularity/mcp").status, 200, "a topic on demand")
     equal(stack.request("DELETE", "/topics/mcp").status, 204, "DELETE")
     problem(stack.get("/topics/mcp"), 404, "a forgotten topic")
@@ -207,97 +273,158 @@ def every_route(stack):
     problem(stack.get("/api/not_a_topic"), 400, "no topic")
     problem(stack.request("PUT", "/api/kubernetes"), 405, "PUT")
     problem(stack.request("POST", "/update_cache", body=b"x" * 20_000), 413, "a body")
-    equal(stack.get("/health", x_request_id="of-the-caller").headers["x-request-id"], "of-the-caller", "the request id")
+    equal(
+        stack.get("/health", x_request_id="of-the-caller").headers["x-request-id"],
+        "of-the-caller",
+        "the request id",
+    )
 
 
 def both_replicas(stack):
-    """Requests go to both, over connections that are kept."""
+    """Requests go to both replicas."""
     for index in range(40):
         stack.get("/topics", x_request_id=f"both-{index}")
     entries = []
 
     def logged():
-        entries[:] = [entry for entry in stack.access_log() if entry["request_id"].startswith("both-")]
+        entries[:] = [
+            entry for entry in stack.access_log() if entry["request_id"].startswith("both-")
+        ]
         return len(entries) == 40
 
     wait_for(logged, "40 entries in the access log")
     served = collections.Counter(entry["upstream"] for entry in entries)
-    assert len(served) == 2 and min(served.values()) >= 10, f"of 40 requests each replica got: {served}"
+    assert len(served) == 2 and min(served.values()) >= 10, (
+        f"of 40 requests each replica got: {served}"
+    )
 
 
 def the_scheduler(stack):
-    """It rang at its start, and says what came of it."""
+    """cron triggers a refresh at its start and logs the report."""
     first = stack.get("/refreshes").json()[-1]
     equal((first["cause"], first["outcome"]), ("request", "complete"), "the first refresh")
     log = stack.log("cron")
-    reports = [line for line in log.splitlines() if '"refresh":' in line and '"complete":true' in line]
+    reports = [
+        line for line in log.splitlines() if '"refresh":' in line and '"complete":true' in line
+    ]
     assert reports, f"cron's log has no report:\n{log}"
 
 
 def what_is_kept(stack):
-    """PostgreSQL has the data, Redis the lists, and neither is reached from outside."""
-    # Three lists of 500, which overlap.
+    """PostgreSQL has the data, Redis the lists, with the settings of the stack."""
+    # The three lists of 500 overlap.
     repositories = int(stack.sql("SELECT count(*) FROM repositories"))
     assert repositories >= 500, f"{repositories} repositories in PostgreSQL"
-    equal(stack.sql("SELECT count(*) FROM star_snapshots WHERE day = current_date"), str(repositories), "today's star counts")
+    equal(
+        stack.sql("SELECT count(*) FROM star_snapshots WHERE day = current_date"),
+        str(repositories),
+        "today's star counts",
+    )
     equal(stack.sql("SHOW shared_preload_libraries"), "pg_stat_statements", "preloaded")
     equal(stack.sql("SHOW pg_stat_statements.max"), "10000", "its size")
     equal(stack.sql("SHOW pg_stat_statements.track"), "all", "what it tracks")
     assert int(stack.sql("SELECT count(*) FROM pg_stat_statements")) > 0, "no statement statistics"
     before = stack.execute("database", "cat", "/var/lib/postgresql/data/postgresql.conf")
     stack.execute("database", "bash", "/docker-entrypoint-initdb.d/init-db.sh")
-    equal(stack.execute("database", "cat", "/var/lib/postgresql/data/postgresql.conf"), before, "init-db.sh once more")
+    equal(
+        stack.execute("database", "cat", "/var/lib/postgresql/data/postgresql.conf"),
+        before,
+        "init-db.sh once more",
+    )
 
     keys = stack.execute("redis", "redis-cli", "--scan").split()
     assert any("kubernetes" in key for key in keys), f"Redis has {keys}"
-    for name, value in [("maxmemory", "134217728"), ("maxmemory-policy", "allkeys-lru"), ("save", ""), ("appendonly", "no")]:
-        told = (stack.execute("redis", "redis-cli", "--raw", "config", "get", name).split("\n") + [""])[1]
+    for name, value in [
+        ("maxmemory", "134217728"),
+        ("maxmemory-policy", "allkeys-lru"),
+        ("save", ""),
+        ("appendonly", "no"),
+    ]:
+        told = (
+            stack.execute("redis", "redis-cli", "--raw", "config", "get", name).split("\n") + [""]
+        )[1]
         equal(told, value, f"Redis's {name}")
 
 
 def the_containers(stack):
-    """Confined, bounded, and only the proxy is published."""
+    """Containers are confined and bounded, and only the proxy is published."""
     for service in SERVICES:
         about = stack.inspect(service)
         host, config = about["HostConfig"], about["Config"]
         equal(about["State"]["Health"]["Status"], "healthy", service)
         assert config["User"] not in ("", "root", "0"), f"{service} runs as root"
-        equal((host["ReadonlyRootfs"], host["CapDrop"], host["Privileged"]), (True, ["ALL"], False), service)
+        equal(
+            (host["ReadonlyRootfs"], host["CapDrop"], host["Privileged"]),
+            (True, ["ALL"], False),
+            service,
+        )
         assert "no-new-privileges:true" in host["SecurityOpt"], service
         assert 0 < host["Memory"] <= 512 * 2**20, f"{service}'s memory"
         equal(host["RestartPolicy"]["Name"], "unless-stopped", service)
         assert host["LogConfig"]["Config"].get("max-size"), f"{service}'s log grows for ever"
-        published = {f"{binding['HostIp']}:{binding['HostPort']}" for bindings in (host["PortBindings"] or {}).values() for binding in bindings or []}
-        equal(published, {f"127.0.0.1:{stack.port}"} if service == "proxy" else set(), f"{service}'s published ports")
-        networks = {name.removeprefix(f"{PROJECT}_") for name in about["NetworkSettings"]["Networks"]}
-        expected = {"redis": {"back"}, "database": {"back"}, "proxy": {"front"}, "cron": {"front"}}.get(service, {"front", "back"})
+        published = {
+            f"{binding['HostIp']}:{binding['HostPort']}"
+            for bindings in (host["PortBindings"] or {}).values()
+            for binding in bindings or []
+        }
+        equal(
+            published,
+            {f"127.0.0.1:{stack.port}"} if service == "proxy" else set(),
+            f"{service}'s published ports",
+        )
+        networks = {
+            name.removeprefix(f"{PROJECT}_") for name in about["NetworkSettings"]["Networks"]
+        }
+        expected = {
+            "redis": {"back"},
+            "database": {"back"},
+            "proxy": {"front"},
+            "cron": {"front"},
+        }.get(service, {"front", "back"})
         equal(networks, expected, f"{service}'s networks")
     back = json.loads(stack.run("docker", "network", "inspect", f"{PROJECT}_back").stdout)[0]
     equal(back["Internal"], True, "the network of database and cache")
 
 
 def down_and_up(stack):
-    """Without GitHub, the lists are there at once."""
+    """Lists are there at once after a restart without GitHub."""
     before = stack.get("/api/popularity/kubernetes")
     stack.compose("down", "-t", "30")
     took = stack.up(*SERVICES, COMPOSE_PROFILES="")
     after = stack.get("/api/popularity/kubernetes")
-    equal((after.status, after.headers["etag"], after.body), (200, before.headers["etag"], before.body), "the list")
+    equal(
+        (after.status, after.headers["etag"], after.body),
+        (200, before.headers["etag"], before.body),
+        "the list",
+    )
     print(f"   up again in {took:.0f} s")
     stack.up()
 
 
 def with_a_token(stack):
-    """Maintenance wants it under every spelling; cron has it."""
+    """Maintenance wants the token under every spelling of the path, and cron sends it."""
     stack.up(MAINTENANCE_TOKEN=TOKEN)
     for name in ["update_cache", "bootstrap_db"]:
-        for spelling in ["/{}", "//{}", "/{}/", "/{}//", "/%2f{}", "/%2F{}", "/{}%2f", "/./{}", "/x/../{}", "/{}?topic=kubernetes"]:
+        for spelling in [
+            "/{}",
+            "//{}",
+            "/{}/",
+            "/{}//",
+            "/%2f{}",
+            "/%2F{}",
+            "/{}%2f",
+            "/./{}",
+            "/x/../{}",
+            "/{}?topic=kubernetes",
+        ]:
             for path in [spelling.format(name), spelling.format(name.upper())]:
                 for method in ["GET", "POST", "HEAD"]:
                     for authorization in [None, "Bearer wrong", f"Basic {TOKEN}"]:
                         headers = {"Authorization": authorization} if authorization else {}
                         status = stack.request(method, path, headers).status
-                        assert status in (401, 404, 405), f"{method} {path} with {authorization}: {status}"
+                        assert status in (401, 404, 405), (
+                            f"{method} {path} with {authorization}: {status}"
+                        )
     problem(stack.get("/update_cache"), 401, "no token")
     problem(stack.request("DELETE", "/topics/kubernetes"), 401, "DELETE without the token")
     equal(stack.get("/api/kubernetes").status, 200, "reads are for everyone")
@@ -308,18 +435,25 @@ def with_a_token(stack):
 
 
 def open_to_everyone(stack):
-    """Published beyond loopback and without a token, the API does not start."""
-    done = stack.compose("run", "--rm", "--no-deps", "-T", "api-a", check=False, APP_BIND_ADDR="0.0.0.0")
+    """The API does not start if it is published beyond loopback without a token."""
+    done = stack.compose(
+        "run", "--rm", "--no-deps", "-T", "api-a", check=False, APP_BIND_ADDR="0.0.0.0"
+    )
     equal(done.returncode, 2, done.stdout)
     assert "MAINTENANCE_TOKEN is unset though APP_BIND_ADDR is 0.0.0.0" in done.stdout, done.stdout
 
 
 def under_load(stack, rounds):
-    """300 lists a second, bodies checked: a replica that is killed, returns, is recreated, loses none."""
-    # Not /db: it says 503 when PostgreSQL takes more than a second, which on a busy machine is no replica's fault.
+    """No list of 300 a second is lost or wrong while replicas are killed and recreated."""
+    # /db stays out: it answers 503 if PostgreSQL takes more than a second, as on a busy machine.
     expected = {}
-    # The proxy has the first three itself for a second; the other spelling goes to a replica each time.
-    for path in ["/api/kubernetes", "/api/popularity/kubernetes", "/api/activity/kubernetes", "/api/activity/Kubernetes"]:
+    # The proxy caches the first three for a second. The last one goes to a replica each time.
+    for path in [
+        "/api/kubernetes",
+        "/api/popularity/kubernetes",
+        "/api/activity/kubernetes",
+        "/api/activity/Kubernetes",
+    ]:
         for encoding in ["identity", "gzip", "br"]:
             expected[path, encoding] = stack.get(path, accept_encoding=encoding).body
     proxy = stack.inspect("proxy")["State"]["StartedAt"]
@@ -337,43 +471,64 @@ def under_load(stack, rounds):
     served = {entry["upstream"] for entry in entries[-300:]}
     assert len(served) >= 2, f"at the end only {served} served"
     passed_on = sum("," in entry["upstream"] for entry in entries)
-    # nginx parts what an internal redirect led to with a colon.
+    # nginx writes a colon between the addresses before and after an internal redirect.
     again = sum(" : " in entry["upstream"] for entry in entries)
-    print(f"   {load.summary()}; {passed_on} went to the other replica, {again} were asked once more")
+    print(
+        f"   {load.summary()}; {passed_on} went to the other replica, {again} were asked once more"
+    )
 
 
 def main():
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--chaos", action="store_true")
     arguments = arguments.parse_args()
-    # An end from outside takes everything down too.
+    # SIGTERM raises SystemExit, so that the stack is removed too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
-    checks = [the_images, every_route, both_replicas, the_scheduler, what_is_kept, the_containers, down_and_up, with_a_token,
-              open_to_everyone]
+    checks = [
+        the_images,
+        every_route,
+        both_replicas,
+        the_scheduler,
+        what_is_kept,
+        the_containers,
+        down_and_up,
+        with_a_token,
+        open_to_everyone,
+    ]
     checks = [] if arguments.chaos else checks
     stack = Stack()
     started = time.monotonic()
     try:
         print("== images are built", flush=True)
         stack.compose("build", "-q", show=True)
-        print(f"   in {time.monotonic() - started:.0f} s\n== six containers and the stand-in, from nothing", flush=True)
+        print(f"   in {time.monotonic() - started:.0f} s", flush=True)
+        print("== six containers and the stand-in, from nothing", flush=True)
         print(f"   healthy in {stack.up():.0f} s", flush=True)
         for check in checks:
-            print(f"== {check.__name__.replace('_', ' ')}: {check.__doc__.splitlines()[0]}", flush=True)
+            print(
+                f"== {check.__name__.replace('_', ' ')}: {check.__doc__.splitlines()[0]}",
+                flush=True,
+            )
             check(stack)
         if arguments.rounds:
             print(f"== under load: {under_load.__doc__}", flush=True)
             under_load(stack, arguments.rounds)
     except (AssertionError, KeyError, ValueError, OSError, http.client.HTTPException) as error:
-        print(f"FAILED: {error!r}" if not isinstance(error, AssertionError) else f"FAILED: {error}", file=sys.stderr)
+        print(
+            f"FAILED: {error!r}" if not isinstance(error, AssertionError) else f"FAILED: {error}",
+            file=sys.stderr,
+        )
         print(stack.compose("ps", "-a").stdout, file=sys.stderr)
         stack.tell_logs()
         return 1
     finally:
         stack.down()
-    print(f"== all of it took {time.monotonic() - started:.0f} s\n{len(checks) + bool(arguments.rounds)} passed, 0 failed")
+    print(f"== all of it took {time.monotonic() - started:.0f} s")
+    print(f"{len(checks) + bool(arguments.rounds)} passed, 0 failed")
     return 0
 
 

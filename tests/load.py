@@ -1,16 +1,19 @@
-"""A steady load of requests whose answers are checked, byte by byte."""
+"""A steady load of requests, whose answers are compared byte by byte."""
 
 import asyncio
 import itertools
 import threading
 import time
 
-# Requests that may be under way at once; more wait, which shows in the longest wait.
+# Requests in flight at once. More requests wait, and the time they wait counts as theirs.
 CONNECTIONS = 64
 
 
 class Load:
-    """Runs in a thread of its own within `with`. `expected`: the body of each (path, Accept-Encoding)."""
+    """Runs in a thread of its own inside `with`.
+
+    `expected` has the body for each (path, Accept-Encoding).
+    """
 
     def __init__(self, port, expected, requests_a_second):
         self.port, self.expected, self.pace = port, expected, requests_a_second
@@ -27,17 +30,26 @@ class Load:
         self.thread.join()
 
     def check(self, when):
-        """Nothing has failed so far, and requests are answered at the pace they are sent."""
-        assert not self.failures, f"{when}: {len(self.failures)} of {self.answered} failed, first {self.failures[:3]}"
+        """Asserts that no request has failed and that answers keep the pace of the requests."""
+        assert not self.failures, (
+            f"{when}: {len(self.failures)} of {self.answered} failed, first {self.failures[:3]}"
+        )
         before = self.answered
         time.sleep(1)
-        assert self.answered - before >= self.pace * 0.8, f"{when}: {self.answered - before} answers in a second"
+        assert self.answered - before >= self.pace * 0.8, (
+            f"{when}: {self.answered - before} answers in a second"
+        )
         print(f"   {when}: {self.answered} answers", flush=True)
 
     def summary(self):
-        assert not self.failures, f"{len(self.failures)} of {self.answered} failed, first {self.failures[:3]}"
+        assert not self.failures, (
+            f"{len(self.failures)} of {self.answered} failed, first {self.failures[:3]}"
+        )
         rate = self.answered / self.took
-        return f"{self.answered} requests, none lost, {rate:.0f} a second, the longest took {self.longest:.1f} s"
+        return (
+            f"{self.answered} requests, none lost, {rate:.0f} a second, "
+            f"the longest took {self.longest:.1f} s"
+        )
 
     async def run(self):
         queue = asyncio.Queue()
@@ -63,7 +75,9 @@ class Load:
                 keep = await asyncio.wait_for(self.ask(connection, request), 15)
                 self.answered += 1
             except Exception as error:  # whatever it is, the request was lost
-                self.failures.append((*request, repr(error), f"after {time.monotonic() - due:.1f} s"))
+                self.failures.append(
+                    (*request, repr(error), f"after {time.monotonic() - due:.1f} s")
+                )
                 keep = False
             self.longest = max(self.longest, time.monotonic() - due)
             if connection and not keep:
@@ -72,13 +86,21 @@ class Load:
             queue.task_done()
 
     async def ask(self, connection, request):
-        """Sends one request, compares its answer, and says whether the connection may be used again."""
+        """Sends a request and checks its answer; returns whether the connection stays open."""
         reader, writer = connection
         path, encoding = request
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: {encoding}\r\n\r\n".encode())
+        headers = f"Host: localhost\r\nAccept-Encoding: {encoding}"
+        writer.write(f"GET {path} HTTP/1.1\r\n{headers}\r\n\r\n".encode())
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
         status = head.split(" ", 2)[1]
-        length = next((line.split(":")[1] for line in head.split("\r\n") if line.startswith("content-length:")), None)
+        length = next(
+            (
+                line.split(":")[1]
+                for line in head.split("\r\n")
+                if line.startswith("content-length:")
+            ),
+            None,
+        )
         if status != "200" or length is None:
             raise ValueError(head.split("\r\n")[0])
         body = await reader.readexactly(int(length))

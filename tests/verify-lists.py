@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Compares the three lists that the service serves with lists sorted here, from the same file, without its code.
+"""Compares the service's three lists with lists that this script sorts from the same file.
 
-Starts the GitHub stand-in with the file and the service above it, waits for a refresh and compares id by id.
+Starts the GitHub stand-in with the file and the service over it, waits for a refresh and compares
+the lists id by id. No code is shared with the service.
 """
 
 import argparse
@@ -29,12 +30,18 @@ def expected(file):
         compressed = raw.read(2) == b"\x1f\x8b"
     with (gzip.open if compressed else open)(file, "rt", encoding="utf-8") as lines:
         repositories = {item["id"]: item for item in map(json.loads, filter(str.strip, lines))}
-    # Searches leave forks out.
+    # GitHub's searches leave out forks.
     shown = [item for item in repositories.values() if not item.get("fork")]
-    newest = sorted(sorted(shown, key=lambda item: item["id"]), key=lambda item: item["updated_at"], reverse=True)
+    newest = sorted(
+        sorted(shown, key=lambda item: item["id"]),
+        key=lambda item: item["updated_at"],
+        reverse=True,
+    )
     return {
         "/api/kubernetes": sorted(shown, key=best_match),
-        "/api/popularity/kubernetes": sorted(shown, key=lambda item: (-item["stargazers_count"], item["id"])),
+        "/api/popularity/kubernetes": sorted(
+            shown, key=lambda item: (-item["stargazers_count"], item["id"])
+        ),
         "/api/activity/kubernetes": newest,
     }
 
@@ -52,17 +59,39 @@ def main():
     for option in ("data", "api", "github-stub"):
         parser.add_argument(f"--{option}", required=True)
     options = parser.parse_args()
-    command = [options.github_stub, "--listen-addr", "127.0.0.1:0", "--data", options.data, "--add-topic", "kubernetes"]
+    command = [
+        options.github_stub,
+        "--listen-addr",
+        "127.0.0.1:0",
+        "--data",
+        options.data,
+        "--add-topic",
+        "kubernetes",
+    ]
     stub, url = started(command, r"(http://\S+)", "stdout")
     with tempfile.TemporaryDirectory() as folder:
-        settings = {"GITHUB_API_URL": url, "DATA_DIR": folder, "LISTEN_ADDR": "127.0.0.1:0", "LOG_FORMAT": "json"}
-        environment = {**os.environ, **settings, "SCHEDULER": "external", "TOPICS": "kubernetes", "RUST_LOG": "info"}
+        settings = {
+            "GITHUB_API_URL": url,
+            "DATA_DIR": folder,
+            "LISTEN_ADDR": "127.0.0.1:0",
+            "LOG_FORMAT": "json",
+        }
+        environment = {
+            **os.environ,
+            **settings,
+            "SCHEDULER": "external",
+            "TOPICS": "kubernetes",
+            "RUST_LOG": "info",
+        }
         api, address = started([options.api], r'"address":"([^"]+)"', "stderr", env=environment)
         try:
             report = json.load(urllib.request.urlopen(f"http://{address}/update_cache"))
             assert report["complete"], report
             for path, repositories in expected(options.data).items():
-                served = [item["id"] for item in json.load(urllib.request.urlopen(f"http://{address}{path}"))]
+                served = [
+                    item["id"]
+                    for item in json.load(urllib.request.urlopen(f"http://{address}{path}"))
+                ]
                 wanted = [item["id"] for item in repositories[:500]]
                 assert served == wanted, f"{path} differs"
                 print(f"{path}: {len(served)} ids equal, in order")

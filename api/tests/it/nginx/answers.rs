@@ -1,0 +1,124 @@
+//! Answers of nginx's own, and the headers and log entries that it adds.
+
+use std::collections::BTreeSet;
+
+use futures_util::future::join_all;
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+
+use super::harness::{Nginx, Setup, free_address, one_replica, problem, two_replicas};
+use super::replica::Replica;
+use crate::support::http_client;
+
+#[tokio::test]
+async fn own_error_is_a_problem_document_for_every_status() {
+    let setup = Setup { topics: "kubernetes", rate_limit: 1, edits: &[] };
+    let dead = [free_address(), free_address()];
+    let Some(nginx) = Nginx::start_with(&dead, setup).await else { return };
+    let answer = nginx.get("/api/kubernetes?a=%22").await;
+    problem(&answer, 502, "/api/kubernetes");
+    assert_eq!(answer.header("retry-after"), "2");
+    problem(&nginx.get("/.problem").await, 404, "/.problem");
+    problem(
+        &nginx.request(Method::GET, "/api/x", &[("x-long", &"a".repeat(9_000))]).await,
+        400,
+        "/api/x",
+    );
+    problem(&nginx.get(&format!("/{}", "a".repeat(9_000))).await, 414, "");
+    let body = http_client().post(format!("{}/update_cache", nginx.url)).body(vec![b'a'; 20_000]);
+    let body = body.send().await.expect("an answer");
+    assert_eq!(body.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(body.headers()["content-type"], "application/problem+json");
+    let answer = nginx.request(Method::TRACE, "/", &[]).await;
+    problem(&answer, 405, "/");
+    assert_eq!(answer.header("allow"), "GET, HEAD, POST, DELETE");
+    let mut limited = nginx.get("/db/x").await;
+    for _ in 0..5 {
+        limited = nginx.get("/db/x").await;
+    }
+    problem(&limited, 429, "/db/x");
+    assert_eq!(limited.header("retry-after"), "1");
+    // A path that JSON would have to escape is left out of the document. A request that is not HTTP
+    // gets a document too.
+    for request in
+        ["GET /\"\\ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "GET / HTTP/1.1\r\n\r\n"]
+    {
+        let answer = nginx.raw(request).await;
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        assert!(head.contains("application/problem+json") && !head.contains("nginx/"), "{head}");
+        serde_json::from_str::<Value>(body).unwrap_or_else(|error| panic!("{error}: {answer}"));
+    }
+}
+
+#[tokio::test]
+async fn request_id_is_passed_on_if_harmless_and_replaced_if_not() {
+    let replica = Replica::start().await;
+    let Some(nginx) = Nginx::start(&[replica.address]).await else { return };
+    nginx.request(Method::GET, "/topics", &[("x-request-id", "from-Client-1")]).await;
+    assert_eq!(replica.last_header("x-request-id").expect("passed on"), "from-Client-1");
+    let entry = nginx.logged(|entry| entry["request_id"] == "from-Client-1").await;
+    assert_eq!(
+        (&entry["uri"], &entry["status"], &entry["upstream_status"]),
+        (&"/topics".into(), &200.into(), &"200".into())
+    );
+    assert_eq!(entry["upstream"], replica.address.to_string());
+    for harmful in ["", "a b", "a\"b", "a_b", "{}", &"a".repeat(65)] {
+        nginx.request(Method::GET, "/topics", &[("x-request-id", harmful)]).await;
+        let id = replica.last_header("x-request-id").expect("nginx's own");
+        let parts: Vec<&str> = id.to_str().expect("text").split('-').collect();
+        let has_digits =
+            |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        assert!(
+            parts.len() == 3 && parts.iter().all(has_digits),
+            "time, connection, request: {id:?}"
+        );
+    }
+    let ids: BTreeSet<String> = join_all(
+        (0..50).map(async |_| nginx.get("/topics").await.header("x-request-id").to_owned()),
+    )
+    .await
+    .into_iter()
+    .collect();
+    assert_eq!(ids.len(), 50);
+    assert_eq!(replica.last_header("x-forwarded-for").expect("passed on"), "127.0.0.1");
+}
+
+#[tokio::test]
+async fn cached_list_has_the_id_of_its_own_request_and_no_client_header_reaches_the_replica() {
+    let Some((replica, nginx)) = one_replica(&[]).await else { return };
+    let headers = [
+        ("x-request-id", "first"),
+        ("authorization", "Bearer a"),
+        ("cookie", "a=b"),
+        ("x-odd", "1"),
+    ];
+    assert_eq!(
+        nginx.request(Method::GET, "/api/kubernetes", &headers).await.all("x-request-id"),
+        ["first"]
+    );
+    assert_eq!(replica.last_header("x-request-id").expect("passed on"), "first");
+    for name in ["authorization", "cookie", "x-odd"] {
+        assert_eq!(replica.last_header(name), None);
+    }
+    let second = nginx.request(Method::GET, "/api/kubernetes", &[("x-request-id", "second")]).await;
+    assert_eq!(second.all("x-request-id"), ["second"]);
+    let ids: BTreeSet<String> = {
+        let mut ids = BTreeSet::new();
+        for _ in 0..3 {
+            ids.insert(nginx.get("/api/kubernetes").await.header("x-request-id").to_owned());
+        }
+        ids
+    };
+    assert!(ids.len() == 3 && !ids.contains("second"), "{ids:?}");
+    let entry = nginx.logged(|entry| entry["cache"] == "HIT").await;
+    assert_eq!(entry["uri"], "/api/kubernetes");
+}
+
+#[tokio::test]
+async fn basic_status_answers_without_a_replica() {
+    let Some((a, b, nginx)) = two_replicas().await else { return };
+    let status = nginx.get("/basic_status").await;
+    assert_eq!(status.status, StatusCode::OK);
+    assert!(status.text().starts_with("Active connections: "), "{}", status.text());
+    assert_eq!(a.requests() + b.requests(), 0);
+}

@@ -1,0 +1,84 @@
+//! The rate limit and its setting.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::harness::{Nginx, Setup, refused};
+use super::replica::Replica;
+
+#[tokio::test]
+async fn rate_limit_applies_only_to_db_and_to_topics_that_are_not_set() {
+    let replica = Replica::start().await;
+    let setup = Setup { topics: "kubernetes, mcp:complete ,3d", rate_limit: 1, edits: &[] };
+    let Some(nginx) = Nginx::start_with(&[replica.address], setup).await else { return };
+    for free in [
+        "/api/kubernetes",
+        "/api/popularity/mcp",
+        "/api/activity/3D/",
+        "/api/a-later-ranking/kubernetes",
+        "/api/kubernetes?language=rust",
+        "//api/kubernetes",
+        "/topics/x",
+        "/health",
+        "/test",
+        "/refreshes",
+        "/basic_status",
+        "/update_cache",
+    ] {
+        assert_eq!(refused(&nginx, free).await, 0, "{free}");
+    }
+    for limited in [
+        "/api/popularity",
+        "/api/kubernete",
+        "/api/kubernetes-mcp",
+        "/api/activity/x",
+        "/api/activity/x?topic=kubernetes",
+        "/api/repos/kubernetes",
+        "/api/repos/kubernetes/kubernetes",
+        "/api/repositories/3d",
+        "/db/kubernetes",
+        "//db/popularity/mcp",
+    ] {
+        assert!(refused(&nginx, limited).await > 0, "{limited}");
+    }
+}
+
+/// Runs the container's start.sh with programs in place of envsubst and nginx.
+#[test]
+fn rate_limit_that_is_invalid_stops_the_start_with_one_line() {
+    let start = |rate_limit: Option<&str>| {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for (name, script) in [
+            ("envsubst", "#!/bin/sh\necho \"$RATE_LIMIT\"\n"),
+            ("nginx", "#!/bin/sh\ncat limits.conf\n"),
+        ] {
+            let program = folder.path().join(name);
+            std::fs::write(&program, script).expect("written");
+            std::fs::set_permissions(program, PermissionsExt::from_mode(0o755))
+                .expect("it is ours");
+        }
+        let path = format!("{}:/usr/bin:/bin", folder.path().display());
+        let mut command = std::process::Command::new("sh");
+        command
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../nginx/start.sh"))
+            .arg(folder.path());
+        command.env_clear().env("PATH", path).envs(rate_limit.map(|value| ("RATE_LIMIT", value)));
+        let output = command.output().expect("a shell");
+        let text = |bytes| String::from_utf8(bytes).expect("text");
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    for (rate_limit, expected) in
+        [(None, "500\n"), (Some(""), "500\n"), (Some("1"), "1\n"), (Some("100"), "100\n")]
+    {
+        assert_eq!(
+            start(rate_limit),
+            (Some(0), expected.to_owned(), String::new()),
+            "{rate_limit:?}"
+        );
+    }
+    for wrong in ["0", "-1", "1.5", "many", " ", "5r/s", "99999999999999999999"] {
+        let (code, _, said) = start(Some(wrong));
+        assert_eq!((code, said.lines().count()), (Some(2), 1), "{wrong:?}: {said}");
+        assert!(said.starts_with(&format!("RATE_LIMIT: \"{wrong}\" ")), "{said}");
+    }
+}
