@@ -32,7 +32,7 @@ LIBRARY = "api"
 # The rooms, from the lowest floor to the highest. A room is a file, a folder, or both (`foo.rs` and
 # `foo/`). Rooms on one floor do not import each other.
 FLOORS = [
-    {"clock", "task", "telemetry"},
+    {"clock", "single_flight", "task", "telemetry"},
     {"model"},
     {"lists"},
     {"store", "cache"},
@@ -292,7 +292,8 @@ class Crate:
         candidates = [module.file.parent / path] if path else candidates
         for file in filter(Path.is_file, candidates):
             module.children[name] = Module(name, file.resolve(), module)
-            inside = file.parent if file.name == "mod.rs" else file.with_suffix("")
+            own_folder = file.name == "mod.rs" or path
+            inside = file.parent if own_folder else file.with_suffix("")
             self.read(module.children[name], inside)
         return at + 1
 

@@ -1,11 +1,7 @@
 //! The cost of a topic of 35,000 repositories: loading its catalogue, its memory, ranking it, and
 //! building its lists, as one JSON object. Run by `make bench`; DATABASE_URL names the database.
 
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a program that only the benchmark runs"
-)]
+#![expect(clippy::expect_used, clippy::panic, reason = "a program that only the benchmark runs")]
 
 use std::time::Instant;
 
@@ -101,12 +97,8 @@ async fn fill(store: &SharedStore, topic: &Topic) {
         found: count,
         scope: Scope::All,
     };
-    let finish = FinishRun {
-        topic,
-        complete: Some(complete),
-        shrunk: None,
-        cursor: SyncCursor::default(),
-    };
+    let finish =
+        FinishRun { topic, complete: Some(complete), shrunk: None, cursor: SyncCursor::default() };
     store.finish(&lease, &finish, Utc::now()).await.expect("finished");
     store.end(&lease, Outcome::Complete, &report, Utc::now()).await.expect("ended");
 }

@@ -4,6 +4,7 @@
 //! parameters, so that both databases behave alike and tests set them.
 
 mod changes;
+mod error;
 mod lease;
 mod migrations;
 mod postgres;
@@ -17,15 +18,13 @@ use std::sync::Arc;
 use sqlx::postgres::PgConnectOptions;
 
 pub use changes::{CompleteRun, FinishRun, Page, Scope};
+pub use error::{Result, StoreError};
 pub use lease::{ALL_TOPICS, BeginOutcome, LEASE_TIME, LEDGER_TIME, Lease, NewRefresh};
 pub use revision::first_revision;
 pub use traits::{ListStore, QuotaStore, RefreshStore, Store, TopicStore, TrackOutcome};
 
 /// A store shared by all parts of the service.
 pub type SharedStore = Arc<dyn Store>;
-
-/// The result of a store method.
-pub type Result<T> = std::result::Result<T, StoreError>;
 
 /// A database; the scheme of DATABASE_URL decides which.
 #[derive(Clone, Debug)]
@@ -35,29 +34,6 @@ pub enum DatabaseUrl {
     Postgres(Box<PgConnectOptions>),
     /// `sqlite:PATH`.
     Sqlite(PathBuf),
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// The database does not answer, or answers with an error.
-    #[error("the database failed: {0}")]
-    Database(#[from] sqlx::Error),
-    #[error("the schema could not be made: {0}")]
-    Migration(#[from] sqlx::migrate::MigrateError),
-    /// Another process holds the lease now, or the topic was deleted. Nothing more of the refresh
-    /// may be stored.
-    #[error("another process has taken over the refresh, or its topic was deleted")]
-    LeaseLost,
-}
-
-impl StoreError {
-    /// Whether the database answers, but its tables or the database itself are missing.
-    #[must_use]
-    pub fn is_without_schema(&self) -> bool {
-        let Self::Database(error) = self else { return false };
-        let code = error.as_database_error().and_then(|error| error.code());
-        code.is_some_and(|code| postgres::MISSING_SCHEMA.contains(&&*code))
-    }
 }
 
 /// Opens the database.

@@ -12,8 +12,9 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Postgres, Transaction};
 use tracing::info;
 
+use super::error::{INVALID_CATALOG_NAME, Result};
 use super::migrations::{MigrationText, migrator, newest};
-use super::{Result, Store};
+use super::traits::Store;
 
 /// The migrations, by version; the same numbers as SQLite's.
 const MIGRATIONS: &[MigrationText] = &[
@@ -42,15 +43,6 @@ const SESSION: [(&str, &str); 3] = [
     ("idle_in_transaction_session_timeout", "15s"),
     ("random_page_cost", "1.1"),
 ];
-
-/// SQLSTATE undefined_table.
-const UNDEFINED_TABLE: &str = "42P01";
-
-/// SQLSTATE invalid_catalog_name: the database does not exist.
-const INVALID_CATALOG_NAME: &str = "3D000";
-
-/// The SQLSTATEs of a schema or database that is missing.
-pub(super) const MISSING_SCHEMA: [&str; 2] = [UNDEFINED_TABLE, INVALID_CATALOG_NAME];
 
 /// The SQLSTATEs of a database that another replica has just created.
 const ALREADY_THERE: [&str; 2] = ["42P04", "23505"];

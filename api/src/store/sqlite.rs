@@ -14,8 +14,9 @@ use sqlx::sqlite::{
 };
 use sqlx::{Sqlite, Transaction};
 
+use super::error::Result;
 use super::migrations::{MigrationText, migrator, newest};
-use super::{Result, Store};
+use super::traits::Store;
 
 /// The migrations, by version; the same numbers as PostgreSQL's.
 const MIGRATIONS: &[MigrationText] = &[
