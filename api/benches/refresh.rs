@@ -15,14 +15,14 @@ use std::time::{Duration, Instant};
 use api::cache::{MemoryCache, RedisCache, Tiers};
 use api::clock::SystemClock;
 use api::config::Config;
-use api::lists::{Lists, Ranking};
-use api::refresh::plan::Covered;
-use api::refresh::report::{Cause, Outcome, Report};
-use api::repository::{Repository, RepositoryId};
+use api::lists::Lists;
+use api::model::ranking::Ranking;
+use api::model::repository::{Repository, RepositoryId};
+use api::model::run::{Outcome, Report, Trigger, UpsertCounts};
+use api::model::topic::{Origin, SyncCursor, Topic};
 use api::store::{
-    self, Begun, Confirmed, Finish, NewRefresh, Origin, Page, Scope, SharedStore, Stored,
+    self, BeginOutcome, CompleteRun, FinishRun, NewRefresh, Page, Scope, SharedStore,
 };
-use api::topic::Topic;
 use chrono::{TimeDelta, Utc};
 use github_stub::World;
 use serde_json::json;
@@ -95,9 +95,14 @@ async fn refresh(
     own: &Tiers,
     other: &Tiers,
 ) -> serde_json::Value {
-    let request =
-        NewRefresh { topic: Some(topic), parent: None, cause: Cause::CommandLine, owner: "bench" };
-    let Begun::Started(lease) = store.begin(&request, Utc::now()).await.expect("begun") else {
+    let request = NewRefresh {
+        topic: Some(topic),
+        parent: None,
+        cause: Trigger::CommandLine,
+        owner: "bench",
+    };
+    let BeginOutcome::Started(lease) = store.begin(&request, Utc::now()).await.expect("begun")
+    else {
         panic!("somebody else's")
     };
     let began = Instant::now();
@@ -109,7 +114,7 @@ async fn refresh(
         took.as_secs_f64() * 1e3
     };
     let (mut parse, mut write) = (0.0, 0.0);
-    let mut total = Stored::default();
+    let mut total = UpsertCounts::default();
     let mut ids: Vec<RepositoryId> = Vec::new();
     for page in pages {
         let repositories: Vec<Repository> = serde_json::from_slice(page).expect("search items");
@@ -126,10 +131,18 @@ async fn refresh(
         write += lap();
     }
     let count = i64::try_from(ids.len()).expect("few");
-    let confirmed =
-        Confirmed { best_match: &ids, total_count: count, found: count, scope: Scope::First(500) };
-    let finish =
-        Finish { topic, complete: Some(confirmed), shrunk: None, covered: Covered::default() };
+    let confirmed = CompleteRun {
+        best_match: &ids,
+        total_count: count,
+        found: count,
+        scope: Scope::First(500),
+    };
+    let finish = FinishRun {
+        topic,
+        complete: Some(confirmed),
+        shrunk: None,
+        covered: SyncCursor::default(),
+    };
     store.finish(&lease, &finish, Utc::now()).await.expect("finished");
     let finish = lap();
     let rows = store.rows(topic, &Ranking::ALL, Utc::now()).await.expect("rows").expect("a list");

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::lists::Lists;
-use crate::topic::Topic;
+use crate::model::topic::Topic;
 
 pub use memory::MemoryCache;
 pub use redis::{Pushes, RedisCache};

@@ -11,10 +11,9 @@ use clap::{Arg, ArgMatches, Command, value_parser};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::config::{SETTINGS, Setting, Source};
-use crate::refresh::report::{Cause, Outcome};
+use crate::model::run::{Outcome, Trigger};
+use crate::model::topic::{Origin, Topic};
 use crate::service::Service;
-use crate::store::Origin;
-use crate::topic::Topic;
 
 /// How often progress is looked up.
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
@@ -84,7 +83,7 @@ pub async fn refresh(service: &Arc<Service>, topic: Option<&Topic>) -> anyhow::R
     if let Some(topic) = topic {
         service.store.track(topic, Origin::Requested, None, service.clock.now()).await?;
     }
-    let joined = service.refresher.start(topic, Cause::CommandLine).await?;
+    let joined = service.refresher.start(topic, Trigger::CommandLine).await?;
     let bar = std::io::stderr().is_terminal().then(|| {
         let style = ProgressStyle::with_template("{bar:40} {pos}/{len} requests {msg}");
         ProgressBar::new(1).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
@@ -110,7 +109,7 @@ pub async fn refresh(service: &Arc<Service>, topic: Option<&Topic>) -> anyhow::R
         }
     };
     let ended = tokio::select! {
-        ended = service.refresher.refresh(topic, Cause::CommandLine) => ended?,
+        ended = service.refresher.refresh(topic, Trigger::CommandLine) => ended?,
         never = showing => never,
     };
     if let Some(bar) = bar {

@@ -9,9 +9,8 @@ use secrecy::SecretString;
 use sqlx::postgres::PgConnectOptions;
 use url::Url;
 
-use crate::refresh::plan::{Coverage, Coverages};
+use crate::model::topic::{Coverage, Coverages, Topic};
 use crate::schedule::Schedule;
-use crate::topic::Topic;
 
 /// A row of the settings table.
 #[derive(Clone, Copy, Debug)]
@@ -442,7 +441,7 @@ mod tests {
     use secrecy::ExposeSecret;
 
     use super::*;
-    use crate::store::Origin;
+    use crate::model::topic::Origin;
 
     fn read(pairs: &[(&str, &str)]) -> Result<Config, InvalidConfig> {
         let pairs: Vec<(String, OsString)> =

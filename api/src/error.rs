@@ -5,8 +5,8 @@ use std::time::Duration;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use crate::model::topic::{InvalidTopic, Topic};
 use crate::store::StoreError;
-use crate::topic::{InvalidTopic, Topic};
 
 /// Every error that a route answers with.
 #[derive(Clone, Debug, thiserror::Error)]

@@ -18,9 +18,9 @@ use url::Url;
 
 use crate::clock::Clock;
 use crate::config::GitHubConfig;
-use crate::quota::{Bucket, Pace, Turn};
-use crate::refresh::report::Report;
-use crate::repository::{Repository, RepositoryId};
+use crate::model::quota::{Priority, Resource, Slot};
+use crate::model::repository::{Repository, RepositoryId};
+use crate::model::run::Report;
 use crate::store::{SharedStore, StoreError};
 use crate::task::end_of;
 use answer::{Ruling, Verdict, judge};
@@ -71,7 +71,7 @@ pub enum GitHubError {
 
 /// What became of a single repository.
 #[derive(Debug, PartialEq)]
-pub enum Single {
+pub enum Lookup {
     /// Still there.
     Found(Box<Repository>),
     /// Deleted, made private or taken down.
@@ -80,9 +80,9 @@ pub enum Single {
 
 /// How long a caller can wait, and how urgent its requests are.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct Deadline {
     /// How much of the quota it may use.
-    pub pace: Pace,
+    pub pace: Priority,
     /// No request is waited for beyond this.
     pub until: DateTime<Utc>,
 }
@@ -157,14 +157,14 @@ impl GitHub {
     pub async fn search(
         &self,
         page: &Url,
-        patience: Patience,
+        patience: Deadline,
         report: &mut Report,
     ) -> Result<SearchPage, GitHubError> {
         let read = |answer: Answer| {
             let link = answer.headers.get(LINK).and_then(|link| link.to_str().ok());
             search::read(&answer.body, link, &self.base)
         };
-        self.ask(page, Bucket::Search, patience, report, read).await
+        self.ask(page, Resource::Search, patience, report, read).await
     }
 
     /// One repository by its id, wherever it has moved.
@@ -174,20 +174,20 @@ impl GitHub {
     pub async fn repository(
         &self,
         id: RepositoryId,
-        patience: Patience,
+        patience: Deadline,
         report: &mut Report,
-    ) -> Result<Single, GitHubError> {
+    ) -> Result<Lookup, GitHubError> {
         let url = search::endpoint(&self.base, &format!("repositories/{id}"));
         let read = |answer: Answer| match answer.status {
-            403 | 404 | 410 | 451 => Ok(Single::Gone),
+            403 | 404 | 410 | 451 => Ok(Lookup::Gone),
             _ => Repository::from_json(&answer.body)
-                .map(|repository| Single::Found(Box::new(repository)))
+                .map(|repository| Lookup::Found(Box::new(repository)))
                 .map_err(|error| {
                     warn!(id, %error, "a repository that cannot be read");
                     "a repository that cannot be read".to_owned()
                 }),
         };
-        self.ask(&url, Bucket::Core, patience, report, read).await
+        self.ask(&url, Resource::Core, patience, report, read).await
     }
 
     /// Asks until there is an answer that `read` can use: limits are waited for, failures retried
@@ -195,8 +195,8 @@ impl GitHub {
     async fn ask<T>(
         &self,
         url: &Url,
-        bucket: Bucket,
-        patience: Patience,
+        bucket: Resource,
+        patience: Deadline,
         report: &mut Report,
         read: impl Fn(Answer) -> Result<T, String>,
     ) -> Result<T, GitHubError> {
@@ -246,8 +246,8 @@ impl GitHub {
     /// is the database's, so all replicas wait alike.
     async fn admit(
         &self,
-        bucket: Bucket,
-        patience: Patience,
+        bucket: Resource,
+        patience: Deadline,
         report: &mut Report,
     ) -> Result<(), GitHubError> {
         let asked_at = self.clock.now();
@@ -259,7 +259,7 @@ impl GitHub {
             if !turn.is_ours || quota.allowed_at(patience.pace, now) > now {
                 // It was only a time to ask again, or a pause began while we waited.
                 turn = self.take_turn(bucket, patience).await?;
-            } else if bucket == Bucket::Search && quota.is_busy(now) {
+            } else if bucket == Resource::Search && quota.is_busy(now) {
                 let waited =
                     self.stopping.run_until_cancelled(tokio::time::sleep(ASK_WHETHER_BUSY)).await;
                 waited.ok_or(GitHubError::Stopping)?;
@@ -273,7 +273,7 @@ impl GitHub {
         }
     }
 
-    async fn take_turn(&self, bucket: Bucket, patience: Patience) -> Result<Turn, GitHubError> {
+    async fn take_turn(&self, bucket: Resource, patience: Deadline) -> Result<Slot, GitHubError> {
         loop {
             let mut quota = self.store.quota(bucket).await?;
             let now = self.clock.now();
@@ -316,7 +316,7 @@ impl GitHub {
     /// Tells good answers from limits and failures, and stores what the answer says of the quota.
     async fn judge(
         &self,
-        bucket: Bucket,
+        bucket: Resource,
         answer: Result<Answer, String>,
     ) -> Result<Verdict, GitHubError> {
         loop {
@@ -344,7 +344,7 @@ impl GitHub {
     }
 
     /// A limit that is not one bucket's own holds for everything.
-    async fn pause(&self, bucket: Bucket, until: DateTime<Utc>) -> Result<(), StoreError> {
+    async fn pause(&self, bucket: Resource, until: DateTime<Utc>) -> Result<(), StoreError> {
         loop {
             let mut quota = self.store.quota(bucket).await?;
             quota.pause(until);

@@ -19,9 +19,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::normalize_path::{NormalizePath, NormalizePathLayer};
 
 use crate::error::Error;
-use crate::lists::Ranking;
+use crate::model::ranking::Ranking;
+use crate::model::topic::{InvalidTopic, Topic};
 use crate::service::Service;
-use crate::topic::{InvalidTopic, Topic};
 
 /// Every route, with what each answer gets around it. A slash too many at either end is the same
 /// path.

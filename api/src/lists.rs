@@ -14,12 +14,9 @@ use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::model::topic::Topic;
 use crate::store::Rows;
 use crate::task::end_of;
-use crate::topic::Topic;
-
-/// A list's length: as much as five pages of a search show.
-pub const LIST_LENGTH: usize = 500;
 
 /// From 0 to 9. Measured on 500 repositories: 7 is 1.5 to 5 % smaller than 6, the default, for a
 /// third more of its time.
@@ -31,22 +28,6 @@ const BROTLI_QUALITY: i32 = 5;
 /// The binary logarithm of 256 KB, into which a list fits: the default is 4 MB, which would be
 /// allocated and cleared each time.
 const BROTLI_WINDOW: i32 = 18;
-
-/// The orders in which a topic is served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Ranking {
-    /// GitHub's own best match.
-    BestMatch,
-    /// By stargazers_count, most first.
-    Popularity,
-    /// By updated_at, newest first.
-    Activity,
-}
-
-impl Ranking {
-    /// All of them, in the order in which [`Lists`] keeps them.
-    pub const ALL: [Self; 3] = [Self::BestMatch, Self::Popularity, Self::Activity];
-}
 
 /// How a body is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,28 +137,13 @@ impl List {
     }
 }
 
-/// What a list's headers say of it.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub struct Standing {
-    /// Grows with every change of the topic: memory never takes a lower one.
-    pub revision: i64,
-    /// Last-Modified: never the same second for different bytes.
-    pub modified_at: DateTime<Utc>,
-    /// X-Refreshed-At: the last complete refresh.
-    pub refreshed_at: Option<DateTime<Utc>>,
-    /// X-Complete: whether the last refresh was complete.
-    pub complete: bool,
-    /// X-Total-Count: what GitHub counts.
-    pub total_count: Option<i64>,
-}
-
 /// Everything that is served of a topic.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lists {
     /// Whose lists these are.
     pub topic: Topic,
     /// What their headers say.
-    pub standing: Standing,
+    pub standing: ListMeta,
     /// A topic that GitHub knows nothing of is asked for again at this time.
     pub valid_until: Option<DateTime<Utc>>,
     /// In the order of [`Ranking::ALL`].

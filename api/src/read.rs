@@ -12,12 +12,13 @@ use tracing::{info, warn};
 use crate::cache::Tiers;
 use crate::clock::Clock;
 use crate::error::Error;
-use crate::flights::Flights;
-use crate::lists::{Lists, Ranking};
+use crate::lists::Lists;
+use crate::model::ranking::Ranking;
+use crate::model::run::{RefreshRun, RunState, Trigger};
+use crate::model::topic::{Origin, Topic};
 use crate::refresh::Refresher;
-use crate::refresh::report::{Cause, Refresh, State};
-use crate::store::{OnDemandLimits, Origin, Rows, SharedStore, StoreError, Tracked};
-use crate::topic::Topic;
+use crate::single_flight::SingleFlight;
+use crate::store::{OnDemandLimits, Rows, SharedStore, StoreError, TrackOutcome};
 
 /// A database that is slower than this counts as down. With the calls to Redis around it, a read
 /// waits a second at most for what is down.
@@ -45,8 +46,8 @@ pub struct Reader {
     /// TOPICS.
     configured: Arc<[Topic]>,
     on_demand: bool,
-    fills: Arc<Flights<Topic, Filled>>,
-    fetches: Arc<Flights<Topic, Result<Arc<Lists>, Error>>>,
+    fills: Arc<SingleFlight<Topic, FillOutcome>>,
+    fetches: Arc<SingleFlight<Topic, Result<Arc<Lists>, Error>>>,
     /// The last fill found the database down.
     database_down: Arc<AtomicBool>,
     /// When the topics read within the last hour were noted in the database.
@@ -64,7 +65,7 @@ pub struct Read {
 
 /// What a fill has brought.
 #[derive(Clone)]
-enum Filled {
+enum FillOutcome {
     /// The lists, and the tier that had them; `None` for the database.
     Lists(Arc<Lists>, Option<&'static str>),
     /// No list to serve.
@@ -85,8 +86,10 @@ impl Reader {
         on_demand: bool,
         tasks: TaskTracker,
     ) -> Self {
-        let (fills, fetches) =
-            (Arc::new(Flights::new(tasks.clone())), Arc::new(Flights::new(tasks.clone())));
+        let (fills, fetches) = (
+            Arc::new(SingleFlight::new(tasks.clone())),
+            Arc::new(SingleFlight::new(tasks.clone())),
+        );
         Self {
             store,
             tiers,
@@ -119,9 +122,11 @@ impl Reader {
             return Ok(Read { lists, tier: Some(tier) });
         }
         match filled.await {
-            Filled::Lists(lists, tier) => Ok(Read { lists, tier }),
-            Filled::Nothing => self.fetched(topic).await.map(|lists| Read { lists, tier: None }),
-            Filled::Down(error) => match self.tiers.get_stale(topic).await {
+            FillOutcome::Lists(lists, tier) => Ok(Read { lists, tier }),
+            FillOutcome::Nothing => {
+                self.fetched(topic).await.map(|lists| Read { lists, tier: None })
+            }
+            FillOutcome::Down(error) => match self.tiers.get_stale(topic).await {
                 Some((lists, tier)) => Ok(Read { lists, tier: Some(tier) }),
                 None => Err(error),
             },
@@ -143,15 +148,15 @@ impl Reader {
 
     /// What the tiers below the nearest and the database have, put into the tiers above by one
     /// filler however many ask.
-    fn filled(&self, topic: &Topic) -> impl Future<Output = Filled> {
+    fn filled(&self, topic: &Topic) -> impl Future<Output = FillOutcome> {
         let reader = self.clone();
         let fill = async |reader: Self, topic: Topic| match reader.fill(&topic).await {
-            Ok(Some((lists, tier))) => Filled::Lists(lists, tier),
-            Ok(None) => Filled::Nothing,
-            Err(error) => Filled::Down(error),
+            Ok(Some((lists, tier))) => FillOutcome::Lists(lists, tier),
+            Ok(None) => FillOutcome::Nothing,
+            Err(error) => FillOutcome::Down(error),
         };
         let flight = self.fills.join(topic, || fill(reader, topic.clone()));
-        async { flight.await.unwrap_or(Filled::Down(Error::Internal)) }
+        async { flight.await.unwrap_or(FillOutcome::Down(Error::Internal)) }
     }
 
     async fn fill(
@@ -223,22 +228,22 @@ impl Reader {
         {
             return Err(not_yet(topic, &refresh, now));
         }
-        let started = self.refresher.start(Some(topic), Cause::OnDemand).await?;
+        let started = self.refresher.start(Some(topic), Trigger::OnDemand).await?;
         if !started.coalesced {
             info!(%topic, refresh = started.id, "a reader asked for a topic that has no list yet");
         }
         let ready = async {
             loop {
                 self.refresher.news().await;
-                if let Filled::Lists(lists, _) = self.filled(topic).await {
+                if let FillOutcome::Lists(lists, _) = self.filled(topic).await {
                     return Ok(Some(lists));
                 }
                 let refresh = self.store.refresh(started.id).await?;
-                if refresh.is_none_or(|refresh| refresh.state == State::Finished) {
+                if refresh.is_none_or(|refresh| refresh.state == RunState::Finished) {
                     // It may have ended between the two questions.
                     return match self.filled(topic).await {
-                        Filled::Lists(lists, _) => Ok(Some(lists)),
-                        Filled::Nothing | Filled::Down(_) => Ok::<_, StoreError>(None),
+                        FillOutcome::Lists(lists, _) => Ok(Some(lists)),
+                        FillOutcome::Nothing | FillOutcome::Down(_) => Ok::<_, StoreError>(None),
                     };
                 }
             }
@@ -272,15 +277,15 @@ impl Reader {
             return Err(Error::NotTracked(topic.clone()));
         }
         match self.store.track(topic, Origin::OnDemand, Some(ON_DEMAND_LIMITS), now).await? {
-            Tracked::Yes => Ok(()),
-            Tracked::Full => Err(Error::NotYet {
+            TrackOutcome::Yes => Ok(()),
+            TrackOutcome::Full => Err(Error::NotYet {
                 detail: format!(
                     "{} topics are kept on demand already, which is the most",
                     ON_DEMAND_LIMITS.topics
                 ),
                 retry_after: Duration::from_hours(1),
             }),
-            Tracked::TooManyNew(until) => Err(Error::NotYet {
+            TrackOutcome::TooManyNew(until) => Err(Error::NotYet {
                 detail: format!(
                     "{} new topics an hour are fetched on demand at most",
                     ON_DEMAND_LIMITS.new_an_hour
@@ -291,17 +296,17 @@ impl Reader {
     }
 }
 
-fn has_just_failed(refresh: &Refresh, now: DateTime<Utc>) -> bool {
+fn has_just_failed(refresh: &RefreshRun, now: DateTime<Utc>) -> bool {
     !refresh.complete && refresh.finished_at.is_some_and(|ended| now < retry_at(refresh, ended))
 }
 
 /// When a refresh that brought no list is tried again.
-fn retry_at(refresh: &Refresh, ended: DateTime<Utc>) -> DateTime<Utc> {
+fn retry_at(refresh: &RefreshRun, ended: DateTime<Utc>) -> DateTime<Utc> {
     refresh.report.retry_at.unwrap_or(ended).max(ended + RETRY_FAILED_AFTER)
 }
 
 /// How far the fetching is, or why it did not come to an end.
-fn not_yet(topic: &Topic, refresh: &Refresh, now: DateTime<Utc>) -> Error {
+fn not_yet(topic: &Topic, refresh: &RefreshRun, now: DateTime<Utc>) -> Error {
     match refresh.finished_at {
         None => Error::NotYet {
             detail: format!("{topic} is being fetched from GitHub: {}", refresh.progress()),

@@ -3,7 +3,6 @@
 mod pages;
 pub mod plan;
 mod reading;
-pub mod report;
 mod run;
 mod slices;
 
@@ -23,17 +22,14 @@ use tracing::{Instrument, error, info, info_span, warn};
 use crate::cache::Tiers;
 use crate::clock::Clock;
 use crate::github::GitHub;
-use crate::lists::{Lists, Ranking};
-use crate::quota::Bucket;
+use crate::lists::Lists;
+use crate::model::quota::Resource;
+use crate::model::ranking::Ranking;
+use crate::model::run::{Outcome, RefreshRun, Report, RunState, Trigger};
+use crate::model::topic::{Coverages, Topic, TopicState, UNKNOWN_TOPIC_TIME};
 use crate::schedule::Schedule;
-use crate::store::{
-    Begun, Lease, NewRefresh, SharedStore, StoreError, TopicState, UNKNOWN_TOPIC_TIME,
-    first_revision,
-};
+use crate::store::{BeginOutcome, Lease, NewRefresh, SharedStore, StoreError, first_revision};
 use crate::task::end_of;
-use crate::topic::Topic;
-use plan::Coverages;
-use report::{Cause, Outcome, Refresh, Report, State};
 use run::Run;
 
 /// On-demand topics are forgotten when nobody has read them for so long.
@@ -95,7 +91,7 @@ pub struct Parts {
 
 /// A refresh that was started, or joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Joined {
+pub struct RunHandle {
     /// The ledger's entry.
     pub id: i64,
     /// Somebody else had started it.
@@ -104,10 +100,10 @@ pub struct Joined {
 
 /// The answer to whoever waited for a refresh.
 #[derive(Clone, Debug, Serialize)]
-pub struct Ended {
+pub struct RunResult {
     /// The report.
     #[serde(flatten)]
-    pub refresh: Refresh,
+    pub refresh: RefreshRun,
     /// Somebody else had started it.
     pub coalesced: bool,
 }
@@ -123,7 +119,11 @@ impl Refresher {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn start(&self, topic: Option<&Topic>, cause: Cause) -> Result<Joined, StoreError> {
+    pub async fn start(
+        &self,
+        topic: Option<&Topic>,
+        cause: Trigger,
+    ) -> Result<RunHandle, StoreError> {
         self.start_below(None, topic, cause).await
     }
 
@@ -131,7 +131,11 @@ impl Refresher {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn refresh(&self, topic: Option<&Topic>, cause: Cause) -> Result<Ended, StoreError> {
+    pub async fn refresh(
+        &self,
+        topic: Option<&Topic>,
+        cause: Trigger,
+    ) -> Result<RunResult, StoreError> {
         self.refresh_below(None, topic, cause).await
     }
 
@@ -147,9 +151,10 @@ impl Refresher {
             |state: &TopicState| !state.complete || state.refreshed_at.is_none_or(|at| at < oldest);
         let states = self.0.store.topics().await?;
         let mut due = states.iter().any(|state| !state.is_unknown_to_github() && due(state));
-        due |= self.0.store.refreshes(1).await?.iter().any(|newest| newest.state == State::Running);
+        due |=
+            self.0.store.refreshes(1).await?.iter().any(|newest| newest.state == RunState::Running);
         if due {
-            self.refresh(None, Cause::Schedule).await?;
+            self.refresh(None, Trigger::Schedule).await?;
         }
         Ok(())
     }
@@ -191,12 +196,12 @@ impl Refresher {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn estimate(&self, refresh: &mut Refresh) -> Result<(), StoreError> {
-        if refresh.state == State::Running {
-            let quota = self.0.store.quota(Bucket::Search).await?;
+    pub async fn estimate(&self, refresh: &mut RefreshRun) -> Result<(), StoreError> {
+        if refresh.state == RunState::Running {
+            let quota = self.0.store.quota(Resource::Search).await?;
             let left = refresh.report.requests_expected - refresh.report.requests;
             refresh.seconds_left =
-                Some(quota.time_for(Bucket::Search, left, self.0.clock.now()).num_seconds());
+                Some(quota.time_for(Resource::Search, left, self.0.clock.now()).num_seconds());
         }
         Ok(())
     }
@@ -212,16 +217,16 @@ impl Refresher {
         &self,
         parent: Option<i64>,
         topic: Option<&Topic>,
-        cause: Cause,
-    ) -> Result<Joined, StoreError> {
+        cause: Trigger,
+    ) -> Result<RunHandle, StoreError> {
         let (refresher, topic) = (self.clone(), topic.cloned());
         // A lease whose taker has left before its run began would keep everybody waiting.
         let begin = async move {
             let refresh =
                 NewRefresh { topic: topic.as_ref(), parent, cause, owner: &refresher.0.owner };
             match refresher.0.store.begin(&refresh, refresher.0.clock.now()).await? {
-                Begun::Running(id) => Ok(Joined { id, coalesced: true }),
-                Begun::Started(lease) => {
+                BeginOutcome::Running(id) => Ok(RunHandle { id, coalesced: true }),
+                BeginOutcome::Started(lease) => {
                     let id = lease.refresh;
                     // Not below the request that rang: a refresh outlives it.
                     let span = info_span!(parent: None, "refresh", id, topic = topic.as_ref().map_or("all", Topic::as_str));
@@ -229,7 +234,7 @@ impl Refresher {
                         .0
                         .tasks
                         .spawn(refresher.clone().run(lease, topic, cause).instrument(span));
-                    Ok(Joined { id, coalesced: false })
+                    Ok(RunHandle { id, coalesced: false })
                 }
             }
         };
@@ -240,8 +245,8 @@ impl Refresher {
         &self,
         parent: Option<i64>,
         topic: Option<&Topic>,
-        cause: Cause,
-    ) -> Result<Ended, StoreError> {
+        cause: Trigger,
+    ) -> Result<RunResult, StoreError> {
         let first = self.start_below(parent, topic, cause).await?;
         let (mut joined, mut failures) = (first, 0);
         loop {
@@ -250,12 +255,12 @@ impl Refresher {
                 // It may have ended since the last look.
                 Err(_) => {
                     let last = self.0.store.refresh(joined.id).await.ok().flatten();
-                    last.filter(|refresh| refresh.state == State::Finished)
+                    last.filter(|refresh| refresh.state == RunState::Finished)
                 }
             };
             // An entry goes only when it is old: the next round starts anew.
             if let Some(refresh) = ended {
-                return Ok(Ended { refresh, coalesced: first.coalesced });
+                return Ok(RunResult { refresh, coalesced: first.coalesced });
             }
             // Whoever died leaves its entry running: it is taken over here when its lease has
             // ended.
@@ -272,11 +277,11 @@ impl Refresher {
 
     /// Waits until the ledger says that the refresh has ended; `None` when its entry is gone. A
     /// database that does not answer is asked again.
-    async fn ended(&self, id: i64) -> Option<Refresh> {
+    async fn ended(&self, id: i64) -> Option<RefreshRun> {
         loop {
             let mut news = self.0.news.subscribe();
             match self.0.store.refresh(id).await {
-                Ok(Some(refresh)) if refresh.state == State::Running => {}
+                Ok(Some(refresh)) if refresh.state == RunState::Running => {}
                 Ok(ended) => return ended,
                 Err(error) => warn!(%error, "the ledger could not be read"),
             }
@@ -285,7 +290,7 @@ impl Refresher {
     }
 
     /// Boxed, since a run over all topics starts runs of its own.
-    fn run(self, lease: Lease, topic: Option<Topic>, cause: Cause) -> BoxFuture<'static, ()> {
+    fn run(self, lease: Lease, topic: Option<Topic>, cause: Trigger) -> BoxFuture<'static, ()> {
         async move {
             let ended = match &topic {
                 Some(topic) => self.run_topic(&lease, topic, cause).await,
@@ -334,7 +339,7 @@ impl Refresher {
 
     /// Every tracked topic, the longest unrefreshed first, each with an entry of its own below this
     /// one.
-    async fn run_all(&self, lease: &Lease, cause: Cause) -> Result<(), StoreError> {
+    async fn run_all(&self, lease: &Lease, cause: Trigger) -> Result<(), StoreError> {
         let Parts { store, clock, .. } = &*self.0;
         let now = clock.now();
         store.configure(&self.0.topics, now).await?;
@@ -371,13 +376,13 @@ impl Refresher {
         &self,
         parent: i64,
         topic: Topic,
-        cause: Cause,
+        cause: Trigger,
     ) -> Result<(i64, Outcome, Report), StoreError> {
         if self.0.stopping.is_cancelled() {
             let reason = Some("the service is stopping".to_owned());
             return Ok((i64::MAX, Outcome::Partial, Report { reason, ..Report::default() }));
         }
-        let Refresh { id, outcome, mut report, .. } =
+        let RefreshRun { id, outcome, mut report, .. } =
             self.refresh_below(Some(parent), Some(&topic), cause).await?.refresh;
         report.reason = report.reason.map(|reason| format!("{topic}: {reason}"));
         Ok((id, outcome.unwrap_or(Outcome::Failed), report))
@@ -387,7 +392,7 @@ impl Refresher {
         &self,
         lease: &Lease,
         topic: &Topic,
-        cause: Cause,
+        cause: Trigger,
     ) -> Result<(), StoreError> {
         // Forgotten meanwhile, and its lease with it.
         let state = self.0.store.topic(topic).await?.ok_or(StoreError::LeaseLost)?;

@@ -6,10 +6,11 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::{error, warn};
 
-use crate::refresh::report::Cause;
-use crate::repository::rfc3339;
+use crate::model::run::Trigger;
+use crate::model::time::rfc3339;
+use crate::model::topic::Origin;
 use crate::service::Service;
-use crate::store::{Origin, StoreError};
+use crate::store::StoreError;
 
 /// The first pause after a refresh that left a topic without any list, doubled each time.
 const RETRY_FIRST: TimeDelta = TimeDelta::minutes(1);
@@ -32,7 +33,7 @@ pub async fn run(service: Arc<Service>) {
         loop {
             let next = next_ring(&service, &mut pause).await;
             service.clock.sleep_until(next).await;
-            if let Err(error) = service.refresher.refresh(None, Cause::Schedule).await {
+            if let Err(error) = service.refresher.refresh(None, Trigger::Schedule).await {
                 error!(%error, "the refresh could not be started");
             }
         }

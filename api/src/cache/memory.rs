@@ -12,7 +12,7 @@ use moka::ops::compute::Op;
 use super::{Cache, Cached};
 use crate::clock::Clock;
 use crate::lists::Lists;
-use crate::topic::Topic;
+use crate::model::topic::Topic;
 
 /// A copy older than this is compared with the tiers below before it is served.
 const FRESH: TimeDelta = TimeDelta::seconds(60);

@@ -23,8 +23,9 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use super::{Cache, Cached, MemoryCache};
-use crate::lists::{Body, List, Lists, Standing};
-use crate::topic::Topic;
+use crate::lists::{Body, List, Lists};
+use crate::model::list::ListMeta;
+use crate::model::topic::Topic;
 
 /// No read waits longer for Redis.
 const CALL_TIMEOUT: Duration = Duration::from_millis(100);
@@ -239,7 +240,7 @@ impl Cache for RedisCache {
 /// What stands before the bodies.
 #[derive(Deserialize, Serialize)]
 struct Head {
-    standing: Standing,
+    standing: ListMeta,
     valid_until: Option<DateTime<Utc>>,
     /// Each body's length and ETag: identity, gzip and br of each list in turn.
     bodies: Vec<(usize, String)>,
@@ -307,7 +308,7 @@ mod tests {
         let at = DateTime::from_timestamp(1_790_000_000, 0).expect("a date");
         Lists {
             topic: "kubernetes".parse().expect("a topic"),
-            standing: Standing {
+            standing: ListMeta {
                 revision: 7,
                 modified_at: at,
                 refreshed_at: None,

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tracing::warn;
 
 use super::Answer;
-use crate::quota::{Bucket, Quota, Reported};
+use crate::model::quota::{Quota, Reported, Resource};
 
 /// No header makes us wait longer.
 const LONGEST_RETRY_AFTER: TimeDelta = TimeDelta::days(1);
@@ -38,7 +38,7 @@ pub(super) enum Ruling {
 /// Judges an answer and takes over what it says of the limits.
 pub(super) fn judge(
     answer: &Answer,
-    bucket: Bucket,
+    bucket: Resource,
     quota: &mut Quota,
     now: DateTime<Utc>,
 ) -> Ruling {
@@ -179,7 +179,7 @@ mod tests {
         });
         let answer = Answer { status, headers: headers.collect(), body: body.as_bytes().to_vec() };
         let mut quota = Quota::default();
-        let ruling = judge(&answer, Bucket::Search, &mut quota, at(0));
+        let ruling = judge(&answer, Resource::Search, &mut quota, at(0));
         (ruling, quota.paused_until)
     }
 
@@ -246,7 +246,7 @@ mod tests {
             let mut quota = Quota::default();
             judge(
                 &Answer { status: 200, headers, body: Vec::new() },
-                Bucket::Search,
+                Resource::Search,
                 &mut quota,
                 at(0),
             );

@@ -5,8 +5,8 @@ use serde_json::value::RawValue;
 use tracing::warn;
 use url::Url;
 
-use crate::refresh::report::Skipped;
-use crate::repository::{Repository, RepositoryId};
+use crate::model::repository::{Repository, RepositoryId};
+use crate::model::run::Skipped;
 
 /// The most that GitHub puts on a page.
 pub const PER_PAGE: usize = 100;

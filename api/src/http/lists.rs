@@ -12,10 +12,12 @@ use chrono::{DateTime, Utc};
 
 use super::negotiation::{encoding, http_date, is_current};
 use crate::error::Error;
-use crate::lists::{self, Encoding, Ranking, Standing};
-use crate::repository::rfc3339;
+use crate::lists::{self, Encoding};
+use crate::model::list::ListMeta;
+use crate::model::ranking::Ranking;
+use crate::model::time::rfc3339;
+use crate::model::topic::Topic;
 use crate::service::Service;
-use crate::topic::Topic;
 
 const CACHE_CONTROL: HeaderValue = HeaderValue::from_static(
     "public, max-age=60, stale-while-revalidate=600, stale-if-error=86400",
@@ -100,7 +102,7 @@ fn answer(head: HeaderMap, bytes: Bytes, current: bool) -> Response {
 }
 
 /// The headers of a list that are the same for everyone.
-fn head(standing: &Standing, etag: &HeaderValue, encoding: Encoding) -> HeaderMap {
+fn head(standing: &ListMeta, etag: &HeaderValue, encoding: Encoding) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(HEADERS);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Some(name) = encoding.name() {

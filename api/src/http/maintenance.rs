@@ -13,12 +13,11 @@ use serde_json::json;
 use subtle::ConstantTimeEq;
 
 use crate::error::Error;
-use crate::refresh::Ended;
-use crate::refresh::report::Cause;
+use crate::model::run::Trigger;
+use crate::model::topic::{Origin, Topic, TopicState};
+use crate::refresh::RunResult;
 use crate::service::Service;
-use crate::store::{Origin, TopicState};
 use crate::task::end_of;
-use crate::topic::Topic;
 
 /// Someone who may do maintenance: a handler that takes this is guarded, under every spelling of
 /// its path.
@@ -101,7 +100,7 @@ async fn update(
     headers: &HeaderMap,
 ) -> Result<Response, Error> {
     if prefers_async(headers) {
-        let joined = service.refresher.start(topic, Cause::Request).await?;
+        let joined = service.refresher.start(topic, Trigger::Request).await?;
         let location = format!("/refreshes/{}", joined.id);
         let body = Json(
             json!({ "id": joined.id, "state": "running", "coalesced": joined.coalesced, "location": location }),
@@ -115,7 +114,7 @@ async fn update(
         ];
         return Ok((StatusCode::ACCEPTED, headers, body).into_response());
     }
-    let ended = service.refresher.refresh(topic, Cause::Request).await?;
+    let ended = service.refresher.refresh(topic, Trigger::Request).await?;
     // What strangers asked for is no fault of a run over all.
     let refreshed = |state: &TopicState| {
         topic.map_or(state.origin != Origin::OnDemand, |topic| *topic == state.topic)
@@ -138,7 +137,7 @@ async fn update(
 }
 
 /// A run of one topic has itself as its only topic, so that a caller reads both kinds alike.
-fn with_topics(mut ended: Ended) -> Ended {
+fn with_topics(mut ended: RunResult) -> RunResult {
     if ended.refresh.topic.is_some() {
         ended.refresh.topics = vec![ended.refresh.clone()];
     }

@@ -10,12 +10,11 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::refresh::plan::Coverage;
-use crate::refresh::report::{Refresh, State as RefreshState};
-use crate::repository::{optional_seconds, seconds};
+use crate::model::run::{RefreshRun, RunState};
+use crate::model::time::{optional_seconds, seconds};
+use crate::model::topic::{Coverage, Origin, Topic, TopicState};
 use crate::service::Service;
-use crate::store::{Origin, StoreError, TopicState};
-use crate::topic::Topic;
+use crate::store::StoreError;
 
 /// How many entries of the ledger are shown.
 const REFRESHES_SHOWN: i64 = 100;
@@ -171,13 +170,13 @@ pub(super) async fn topic(
 
 pub(super) async fn refreshes(
     State(service): State<Arc<Service>>,
-) -> Result<Json<Vec<Refresh>>, Error> {
+) -> Result<Json<Vec<RefreshRun>>, Error> {
     let mut refreshes = service.store.refreshes(REFRESHES_SHOWN).await?;
-    for running in refreshes.iter_mut().filter(|refresh| refresh.state == RefreshState::Running) {
+    for running in refreshes.iter_mut().filter(|refresh| refresh.state == RunState::Running) {
         // With its topics' numbers, which are its own only at the end.
         if let Some(mut entry) = service.store.refresh(running.id).await? {
             service.refresher.estimate(&mut entry).await?;
-            *running = Refresh { topics: Vec::new(), ..entry };
+            *running = RefreshRun { topics: Vec::new(), ..entry };
         }
     }
     Ok(Json(refreshes))
@@ -186,7 +185,7 @@ pub(super) async fn refreshes(
 pub(super) async fn refresh(
     State(service): State<Arc<Service>>,
     Path(id): Path<i64>,
-) -> Result<Json<Refresh>, Error> {
+) -> Result<Json<RefreshRun>, Error> {
     let mut refresh = service.store.refresh(id).await?.ok_or(Error::NoRefresh(id))?;
     service.refresher.estimate(&mut refresh).await?;
     Ok(Json(refresh))

@@ -7,11 +7,11 @@ use url::Url;
 
 use super::plan::{Extent, Query, SEARCH_CAP};
 use super::reading::Reading;
-use super::report::Cause;
 use super::run::{Run, length};
-use crate::github::{GitHubError, PER_PAGE, Patience, SearchPage, Sort};
-use crate::quota::Pace;
-use crate::repository::{Repository, RepositoryId};
+use crate::github::{Deadline, GitHubError, PER_PAGE, SearchPage, Sort};
+use crate::model::quota::Priority;
+use crate::model::repository::{Repository, RepositoryId};
+use crate::model::run::Trigger;
 use crate::store::{Page, StoreError};
 
 /// How often a page is asked for again because something is missing from it.
@@ -95,7 +95,7 @@ impl Run<'_> {
     ) -> Result<SearchPage, GitHubError> {
         let mut refetches = 0;
         loop {
-            let patience = Patience { pace: self.pace(query), until: self.deadline };
+            let patience = Deadline { pace: self.pace(query), until: self.deadline };
             let page = self.parts.github.search(url, patience, &mut self.report).await?;
             let Some(fault) = fault(&page, offset) else { return Ok(page) };
             if refetches == MAX_REFETCHES {
@@ -107,11 +107,11 @@ impl Run<'_> {
         }
     }
 
-    fn pace(&self, query: &Query) -> Pace {
+    fn pace(&self, query: &Query) -> Priority {
         match self.cause {
-            Cause::OnDemand if query.sort == Sort::BestMatch => Pace::Waiting,
-            Cause::OnDemand => Pace::OnDemand,
-            Cause::Schedule | Cause::Request | Cause::CommandLine => Pace::Scheduled,
+            Trigger::OnDemand if query.sort == Sort::BestMatch => Priority::Waiting,
+            Trigger::OnDemand => Priority::OnDemand,
+            Trigger::Schedule | Trigger::Request | Trigger::CommandLine => Priority::Scheduled,
         }
     }
 

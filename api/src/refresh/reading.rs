@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 
 use crate::github::SearchPage;
-use crate::repository::RepositoryId;
+use crate::model::repository::RepositoryId;
 
 /// A query, read page by page.
 #[derive(Debug, Default)]

@@ -7,15 +7,16 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tracing::{info, warn};
 
 use super::Parts;
-use super::plan::{Coverage, Covered, Plan, Query, SEARCH_CAP};
+use super::plan::{Query, SEARCH_CAP};
 use super::reading::Reading;
-use super::report::{Cause, Outcome, Report};
-use crate::github::{GitHubError, PER_PAGE, Patience, Single, Sort};
-use crate::lists::LIST_LENGTH;
-use crate::quota::{Bucket, Pace};
-use crate::repository::{RepositoryId, rfc3339};
-use crate::store::{Confirmed, Finish, Lease, Scope, StoreError, TopicState};
-use crate::topic::Topic;
+use crate::github::{Deadline, GitHubError, Lookup, PER_PAGE, Sort};
+use crate::model::list::LIST_LENGTH;
+use crate::model::quota::{Priority, Resource};
+use crate::model::repository::RepositoryId;
+use crate::model::run::{Outcome, Plan, Report, Trigger};
+use crate::model::time::rfc3339;
+use crate::model::topic::{Coverage, SyncCursor, Topic, TopicState};
+use crate::store::{CompleteRun, FinishRun, Lease, Scope, StoreError};
 
 /// Questions about single repositories in one run.
 const MAX_DOUBTS: i64 = 50;
@@ -36,7 +37,7 @@ pub(super) struct Run<'a> {
     pub(super) parts: &'a Parts,
     pub(super) lease: &'a Lease,
     pub(super) topic: &'a Topic,
-    pub(super) cause: Cause,
+    pub(super) cause: Trigger,
     coverage: Coverage,
     plan: Plan,
     pub(super) began: DateTime<Utc>,
@@ -51,7 +52,7 @@ pub(super) struct Run<'a> {
     /// What the searches should show.
     scope: Scope,
     /// What the next run may build on, should this one not end complete.
-    covered: Covered,
+    covered: SyncCursor,
     pub(super) newest: Option<DateTime<Utc>>,
     /// Topics whose lists may differ now: repositories have several topics.
     pub(super) touched: BTreeSet<Topic>,
@@ -62,7 +63,7 @@ impl<'a> Run<'a> {
         parts: &'a Parts,
         lease: &'a Lease,
         state: &'a TopicState,
-        cause: Cause,
+        cause: Trigger,
     ) -> Self {
         let began = parts.clock.now();
         let coverage = parts.coverages.of(&state.topic, state.origin);
@@ -216,14 +217,14 @@ impl<'a> Run<'a> {
             if failures == MAX_FAILED_QUESTIONS || self.parts.clock.now() >= self.deadline {
                 break;
             }
-            let patience = Patience { pace: Pace::Scheduled, until: self.parts.clock.now() };
+            let patience = Deadline { pace: Priority::Scheduled, until: self.parts.clock.now() };
             match self.parts.github.repository(id, patience, &mut self.report).await {
-                Ok(Single::Found(repository))
+                Ok(Lookup::Found(repository))
                     if !repository.private && repository.has_topic(self.topic.as_str()) =>
                 {
                     found.push(*repository);
                 }
-                Ok(Single::Found(_) | Single::Gone) => gone.push(id),
+                Ok(Lookup::Found(_) | Lookup::Gone) => gone.push(id),
                 Err(GitHubError::Store(error)) => return Err(error),
                 Err(error @ (GitHubError::Failed { .. } | GitHubError::Refused(_))) => {
                     warn!(id, %error, "a repository in doubt could not be asked for");
@@ -260,14 +261,14 @@ impl<'a> Run<'a> {
         size: i64,
         shrunk: Option<(i64, DateTime<Utc>)>,
     ) -> Result<Outcome, StoreError> {
-        self.report.quota_remaining = self.parts.store.quota(Bucket::Search).await?.remaining;
+        self.report.quota_remaining = self.parts.store.quota(Resource::Search).await?.remaining;
         let complete = self.report.reason.is_none();
         let outcome = match complete {
             true => Outcome::Complete,
             false if self.seen.is_empty() => Outcome::Failed,
             false => Outcome::Partial,
         };
-        let confirmed = Confirmed {
+        let confirmed = CompleteRun {
             best_match: &self.best_match,
             total_count: self.report.total_count.unwrap_or_default(),
             found: size,
@@ -275,14 +276,14 @@ impl<'a> Run<'a> {
         };
         if complete {
             self.covered = match (self.coverage, self.plan, self.covered.covered_at) {
-                (Coverage::Top, ..) => Covered::default(),
+                (Coverage::Top, ..) => SyncCursor::default(),
                 (Coverage::Complete, Plan::Changed, Some(covered_at)) => {
-                    Covered::after(covered_at, self.began, self.newest)
+                    SyncCursor::after(covered_at, self.began, self.newest)
                 }
-                (Coverage::Complete, ..) => Covered::after(self.began, self.began, self.newest),
+                (Coverage::Complete, ..) => SyncCursor::after(self.began, self.began, self.newest),
             };
         }
-        let finish = Finish {
+        let finish = FinishRun {
             topic: self.topic,
             complete: complete.then_some(confirmed),
             shrunk,

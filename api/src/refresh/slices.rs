@@ -5,10 +5,11 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::plan::{CHANGES_OVERLAP, Query, SEARCH_CAP, Slice};
+use super::plan::{CHANGES_OVERLAP, Query, SEARCH_CAP};
 use super::run::{Run, length};
 use crate::github::{GitHubError, PER_PAGE};
-use crate::repository::rfc3339;
+use crate::model::slice::Slice;
+use crate::model::time::rfc3339;
 
 /// A slice that was read this recently is not read again: a run that was cut off is finished by the
 /// next.

@@ -20,9 +20,9 @@ use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection as _, Transaction};
 use tracing::info;
 
-use super::{MigrationText, Result, Store, UPSERT_CHANGED, UPSERT_INTO, Written, migrator};
-use crate::repository::{Repository, RepositoryId};
-use crate::topic::Topic;
+use super::{MigrationText, Result, Store, UPSERT_CHANGED, UPSERT_INTO, UpsertedRow, migrator};
+use crate::model::repository::{Repository, RepositoryId};
+use crate::model::topic::Topic;
 use rows::{text, written};
 
 use sqlx::Postgres as Database;
@@ -182,7 +182,7 @@ async fn upsert(
     connection: &mut Connection,
     repositories: &[Repository],
     now: DateTime<Utc>,
-) -> Result<Vec<Written>> {
+) -> Result<Vec<UpsertedRow>> {
     fn column<'a, T>(
         repositories: &'a [Repository],
         field: impl Fn(&'a Repository) -> T,

@@ -22,9 +22,9 @@ use sqlx::sqlite::{
 };
 use sqlx::{AssertSqlSafe, Transaction};
 
-use super::{MigrationText, Result, Store, UPSERT_CHANGED, UPSERT_INTO, Written, migrator};
-use crate::repository::{Repository, RepositoryId};
-use crate::topic::Topic;
+use super::{MigrationText, Result, Store, UPSERT_CHANGED, UPSERT_INTO, UpsertedRow, migrator};
+use crate::model::repository::{Repository, RepositoryId};
+use crate::model::topic::Topic;
 use rows::{text, written};
 
 use sqlx::Sqlite as Database;
@@ -148,7 +148,7 @@ async fn upsert(
     connection: &mut Connection,
     repositories: &[Repository],
     now: DateTime<Utc>,
-) -> Result<Vec<Written>> {
+) -> Result<Vec<UpsertedRow>> {
     let batch: Vec<_> = repositories
         .iter()
         .map(|repository| {

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use api::cache::{Cache, MemoryCache, RedisCache};
-use api::lists::{Body, Encoding, List, Lists, Standing};
-use api::topic::Topic;
+use api::lists::{Body, Encoding, List, Lists};
+use api::model::list::ListMeta;
+use api::model::topic::Topic;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta};
 use redis::IntoConnectionInfo;
@@ -21,7 +22,7 @@ fn lists(revision: i64) -> Arc<Lists> {
     let body = Body::new(Bytes::from(format!("[{revision}]")), Encoding::Identity);
     let list = List { identity: body.clone(), gzip: body.clone(), brotli: body };
     let modified_at = DateTime::from_timestamp(crate::support::START, 0).expect("a date");
-    let standing = Standing {
+    let standing = ListMeta {
         revision,
         modified_at,
         refreshed_at: Some(modified_at),

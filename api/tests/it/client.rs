@@ -223,7 +223,7 @@ async fn the_pause_is_the_databases_and_survives_a_restart() {
         .push(FaultKind::PrimaryLimit { status: 403, reset_in: 7_200 }.into());
     mirror.refresh("kubernetes").await;
     let store: &dyn Store = &*mirror.service.store;
-    let quota = store.quota(api::quota::Bucket::Search).await.expect("the quota");
+    let quota = store.quota(api::quota::Resource::Search).await.expect("the quota");
     assert_eq!(
         quota.paused_until.map(|until| until.timestamp()),
         Some(crate::support::START + 7_201)

@@ -9,12 +9,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::clock::Clock;
-use api::lists::Ranking;
-use api::refresh::Ended;
-use api::refresh::report::{Cause, Outcome};
+use api::model::ranking::Ranking;
+use api::model::run::{Outcome, Trigger};
+use api::model::topic::{Topic, TopicState};
+use api::refresh::RunResult;
 use api::service::Service;
-use api::store::TopicState;
-use api::topic::Topic;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, stream};
 use github_stub::limits::Limit;
@@ -268,11 +267,11 @@ impl Simulation {
         (world.settings.drop, world.settings.shuffle) = (dropped, shuffle);
     }
 
-    async fn refresh(&mut self) -> Ended {
+    async fn refresh(&mut self) -> RunResult {
         let (service, topic) = (Arc::clone(&self.service), self.topic.clone());
         let refresh = self
             .process
-            .spawn(async move { service.refresher.refresh(Some(&topic), Cause::Request).await });
+            .spawn(async move { service.refresher.refresh(Some(&topic), Trigger::Request).await });
         refresh.await.expect("no panic").expect("a database")
     }
 
@@ -282,7 +281,7 @@ impl Simulation {
         let after = self.random.u64(1..9);
         let (service, topic) = (Arc::clone(&self.service), self.topic.clone());
         let refresh = self.process.spawn(async move {
-            service.refresher.refresh(Some(&topic), Cause::Request).await.map(drop)
+            service.refresher.refresh(Some(&topic), Trigger::Request).await.map(drop)
         });
         while !refresh.is_finished()
             && self.stub.world().counters.searches < before.counters.searches + after
@@ -386,7 +385,7 @@ impl Simulation {
         &self,
         before: &Observed,
         after: &Observed,
-        ended: &Ended,
+        ended: &RunResult,
         began: DateTime<Utc>,
     ) {
         let (counters, report) = (&after.counters, &ended.refresh.report);

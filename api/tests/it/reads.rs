@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use api::cache::{Cache, Cached, MemoryCache, RedisCache, Tiers};
 use api::lists::Lists;
+use api::model::topic::Topic;
 use api::store::Rows;
-use api::topic::Topic;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use github_stub::World;

@@ -1,15 +1,14 @@
 //! The store's contract: one suite, run on every database.
 
-use api::lists::Ranking;
-use api::quota::{Bucket, Quota};
-use api::refresh::plan::Covered;
-use api::refresh::report::{Cause, Outcome, Report, State};
-use api::repository::Repository;
+use api::model::quota::{Quota, Resource};
+use api::model::ranking::Ranking;
+use api::model::repository::Repository;
+use api::model::run::{Outcome, Report, RunState, Trigger};
+use api::model::topic::{Origin, SyncCursor, Topic};
 use api::store::{
-    Begun, Confirmed, Finish, LEASE_TIME, LEDGER_TIME, Lease, NewRefresh, OnDemandLimits, Origin,
-    Page, Scope, SharedStore, Store, StoreError, Tracked,
+    BeginOutcome, CompleteRun, FinishRun, LEASE_TIME, LEDGER_TIME, Lease, NewRefresh,
+    OnDemandLimits, Page, Scope, SharedStore, Store, StoreError, TrackOutcome,
 };
-use api::topic::Topic;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
@@ -35,10 +34,11 @@ fn repository(id: i64, stars: i64) -> Repository {
 
 async fn start(store: &dyn Store, name: &str, now: DateTime<Utc>) -> Lease {
     let topic = topic(name);
-    let new = NewRefresh { topic: Some(&topic), parent: None, cause: Cause::Request, owner: "me" };
+    let new =
+        NewRefresh { topic: Some(&topic), parent: None, cause: Trigger::Request, owner: "me" };
     match store.begin(&new, now).await.expect("a database") {
-        Begun::Started(lease) => lease,
-        Begun::Running(id) => panic!("{id} is running"),
+        BeginOutcome::Started(lease) => lease,
+        BeginOutcome::Running(id) => panic!("{id} is running"),
     }
 }
 
@@ -65,12 +65,12 @@ async fn finish(
     let found = best_match.map_or(0, |ids| i64::try_from(ids.len()).expect("few"));
     let outcome = if best_match.is_some() { Outcome::Complete } else { Outcome::Partial };
     let complete =
-        best_match.map(|best_match| Confirmed { best_match, total_count: found, found, scope });
+        best_match.map(|best_match| CompleteRun { best_match, total_count: found, found, scope });
     let topic = topic(&lease.name);
     let overtaken = store
         .finish(
             lease,
-            &Finish { topic: &topic, complete, shrunk: None, covered: Covered::default() },
+            &FinishRun { topic: &topic, complete, shrunk: None, covered: SyncCursor::default() },
             now,
         )
         .await
@@ -106,12 +106,12 @@ async fn tracks_topics_in_order_of_their_origin(store: SharedStore) {
             .await
             .expect("a database")
     };
-    assert_eq!(track("zulu", 0).await, Tracked::Yes);
-    assert_eq!(track("yoke", 60).await, Tracked::Yes);
-    assert_eq!(track("yoke", 61).await, Tracked::Yes, "known already");
-    assert_eq!(track("xray", 62).await, Tracked::TooManyNew(at(3_600)));
-    assert_eq!(track("xray", 3_601).await, Tracked::Yes);
-    assert_eq!(track("whisky", 9_999).await, Tracked::Full);
+    assert_eq!(track("zulu", 0).await, TrackOutcome::Yes);
+    assert_eq!(track("yoke", 60).await, TrackOutcome::Yes);
+    assert_eq!(track("yoke", 61).await, TrackOutcome::Yes, "known already");
+    assert_eq!(track("xray", 62).await, TrackOutcome::TooManyNew(at(3_600)));
+    assert_eq!(track("xray", 3_601).await, TrackOutcome::Yes);
+    assert_eq!(track("whisky", 9_999).await, TrackOutcome::Full);
     store.track(&topic("yoke"), Origin::Requested, None, at(3_602)).await.expect("a database");
     store.configure(&[topic("kubernetes"), topic("xray")], at(3_603)).await.expect("a database");
     let topics = async || {
@@ -241,31 +241,33 @@ async fn leases_a_refresh_to_one_holder(store: SharedStore) {
     let first = start(&*store, "kubernetes", at(0)).await;
     let name = topic("kubernetes");
     let other =
-        NewRefresh { topic: Some(&name), parent: None, cause: Cause::Schedule, owner: "other" };
+        NewRefresh { topic: Some(&name), parent: None, cause: Trigger::Schedule, owner: "other" };
     assert_eq!(
         store.begin(&other, at(1)).await.expect("a database"),
-        Begun::Running(first.refresh)
+        BeginOutcome::Running(first.refresh)
     );
     store.renew(&first, at(10)).await.expect("still ours");
     let expiry = at(10) + LEASE_TIME;
     assert_eq!(
         store.begin(&other, expiry - TimeDelta::seconds(1)).await.expect("a database"),
-        Begun::Running(first.refresh)
+        BeginOutcome::Running(first.refresh)
     );
 
-    let Begun::Started(second) = store.begin(&other, expiry).await.expect("a database") else {
+    let BeginOutcome::Started(second) = store.begin(&other, expiry).await.expect("a database")
+    else {
         panic!("it has expired")
     };
     assert!(second.fence > first.fence && second.refresh > first.refresh);
     let abandoned = store.refresh(first.refresh).await.expect("the ledger").expect("an entry");
-    assert_eq!((abandoned.state, abandoned.outcome), (State::Finished, Some(Outcome::Failed)));
+    assert_eq!((abandoned.state, abandoned.outcome), (RunState::Finished, Some(Outcome::Failed)));
 
     // Whoever lost the lease stores nothing more.
     let page = Page { repositories: &[repository(1, 1)], unreadable: &[] };
     let late = store.store_page(&first, &name, &page, &Report::default(), expiry).await;
     assert!(matches!(late, Err(StoreError::LeaseLost)), "{late:?}");
     assert!(matches!(store.renew(&first, expiry).await, Err(StoreError::LeaseLost)));
-    let done = Finish { topic: &name, complete: None, shrunk: None, covered: Covered::default() };
+    let done =
+        FinishRun { topic: &name, complete: None, shrunk: None, covered: SyncCursor::default() };
     assert!(matches!(store.finish(&first, &done, expiry).await, Err(StoreError::LeaseLost)));
     let ended = store.end(&first, Outcome::Failed, &Report::default(), expiry).await;
     assert!(matches!(ended, Err(StoreError::LeaseLost)));
@@ -273,7 +275,7 @@ async fn leases_a_refresh_to_one_holder(store: SharedStore) {
 
     finish(&*store, &second, Some(&[]), Scope::All, expiry).await;
     assert!(
-        matches!(store.begin(&other, expiry).await, Ok(Begun::Started(_))),
+        matches!(store.begin(&other, expiry).await, Ok(BeginOutcome::Started(_))),
         "given back at the end"
     );
 }
@@ -381,8 +383,8 @@ async fn lets_readers_start_nothing_where_there_is_a_list(store: SharedStore) {
         store.begin(&new, now).await.expect("a database")
     };
     let brought = store.latest(&name).await.expect("the ledger").expect("an entry").id;
-    assert_eq!(ring(Cause::OnDemand, at(1)).await, Begun::Running(brought));
-    assert!(matches!(ring(Cause::Request, at(1)).await, Begun::Started(_)));
+    assert_eq!(ring(Trigger::OnDemand, at(1)).await, BeginOutcome::Running(brought));
+    assert!(matches!(ring(Trigger::Request, at(1)).await, BeginOutcome::Started(_)));
 }
 
 async fn forgets_what_only_that_topic_kept(store: SharedStore) {
@@ -431,18 +433,18 @@ async fn counts_changes_of_shared_repositories_for_every_topic(store: SharedStor
 
 async fn keeps_a_ledger(store: SharedStore) {
     store.track(&topic("kubernetes"), Origin::Configured, None, at(0)).await.expect("tracked");
-    let all = NewRefresh { topic: None, parent: None, cause: Cause::Schedule, owner: "me" };
-    let Begun::Started(all) = store.begin(&all, at(0)).await.expect("a database") else {
+    let all = NewRefresh { topic: None, parent: None, cause: Trigger::Schedule, owner: "me" };
+    let BeginOutcome::Started(all) = store.begin(&all, at(0)).await.expect("a database") else {
         panic!("nobody holds it")
     };
     let name = topic("kubernetes");
     let child = NewRefresh {
         topic: Some(&name),
         parent: Some(all.refresh),
-        cause: Cause::Schedule,
+        cause: Trigger::Schedule,
         owner: "me",
     };
-    let Begun::Started(child) = store.begin(&child, at(0)).await.expect("a database") else {
+    let BeginOutcome::Started(child) = store.begin(&child, at(0)).await.expect("a database") else {
         panic!("nobody holds it")
     };
     let report = Report { requests: 3, ..Report::default() };
@@ -451,7 +453,7 @@ async fn keeps_a_ledger(store: SharedStore) {
     let running = store.latest(&name).await.expect("the ledger").expect("an entry");
     assert_eq!(
         (running.id, running.state, running.report.requests, running.report.inserted),
-        (child.refresh, State::Running, 3, 1)
+        (child.refresh, RunState::Running, 3, 1)
     );
     finish(&*store, &child, Some(&[1]), Scope::All, at(5)).await;
     store.end(&all, Outcome::Complete, &report, at(6)).await.expect("finished");
@@ -469,8 +471,8 @@ async fn keeps_a_ledger(store: SharedStore) {
     );
 
     let later = at(10) + LEDGER_TIME;
-    let all = NewRefresh { topic: None, parent: None, cause: Cause::Schedule, owner: "me" };
-    let Begun::Started(all) = store.begin(&all, later).await.expect("a database") else {
+    let all = NewRefresh { topic: None, parent: None, cause: Trigger::Schedule, owner: "me" };
+    let BeginOutcome::Started(all) = store.begin(&all, later).await.expect("a database") else {
         panic!("nobody holds it")
     };
     store.end(&all, Outcome::Complete, &report, later).await.expect("finished");
@@ -479,19 +481,19 @@ async fn keeps_a_ledger(store: SharedStore) {
 }
 
 async fn lets_one_of_many_change_the_quota(store: SharedStore) {
-    let mut first = store.quota(Bucket::Search).await.expect("a quota");
+    let mut first = store.quota(Resource::Search).await.expect("a quota");
     let mut second = first.clone();
     first.send(at(0));
     first.limit = Some(30);
-    assert!(store.save_quota(Bucket::Search, &first).await.expect("a database"));
+    assert!(store.save_quota(Resource::Search, &first).await.expect("a database"));
     second.send(at(0));
     assert!(
-        !store.save_quota(Bucket::Search, &second).await.expect("a database"),
+        !store.save_quota(Resource::Search, &second).await.expect("a database"),
         "somebody else was first"
     );
-    let now = store.quota(Bucket::Search).await.expect("a quota");
+    let now = store.quota(Resource::Search).await.expect("a quota");
     assert_eq!((now.limit, now.version), (Some(30), first.version + 1));
-    assert_eq!(store.quota(Bucket::Core).await.expect("a quota"), Quota::default());
+    assert_eq!(store.quota(Resource::Core).await.expect("a quota"), Quota::default());
 }
 
 macro_rules! contract {

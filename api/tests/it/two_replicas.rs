@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use api::repository::Repository;
+use api::model::repository::Repository;
 use github_stub::World;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
@@ -290,11 +290,11 @@ async fn a_page_costs_five_statements() {
         let new = api::store::NewRefresh {
             topic: Some(&topic),
             parent: None,
-            cause: api::refresh::report::Cause::Request,
+            cause: api::refresh::report::Trigger::Request,
             owner: "test",
         };
         match store.begin(&new, replicas.a.service.clock.now()).await.expect("a database") {
-            api::store::Begun::Started(lease) => lease,
+            api::store::BeginOutcome::Started(lease) => lease,
             other => panic!("{other:?}"),
         }
     };

@@ -5,12 +5,12 @@ use async_trait::async_trait;
 use sqlx::Row as _;
 
 use super::SqlStore;
-use crate::quota::{Bucket, Quota};
+use crate::model::quota::{Quota, Resource};
 use crate::store::{QuotaStore, Result};
 
 #[async_trait]
 impl QuotaStore for SqlStore {
-    async fn quota(&self, bucket: Bucket) -> Result<Quota> {
+    async fn quota(&self, bucket: Resource) -> Result<Quota> {
         let row = sqlx::query(
             "SELECT version, limit_, remaining, reset_at, next_at, busy_until, paused_until, strikes FROM quotas WHERE bucket = $1",
         )
@@ -30,7 +30,7 @@ impl QuotaStore for SqlStore {
         })
     }
 
-    async fn save_quota(&self, bucket: Bucket, quota: &Quota) -> Result<bool> {
+    async fn save_quota(&self, bucket: Resource, quota: &Quota) -> Result<bool> {
         let saved = sqlx::query(
             "INSERT INTO quotas (bucket, version, limit_, remaining, reset_at, next_at, busy_until, paused_until, strikes)
              VALUES ($1, $2 + 1, $3, $4, $5, $6, $7, $8, $9)

@@ -8,14 +8,14 @@ use sqlx::{AssertSqlSafe, Row as _, Transaction};
 
 use super::topics::list_revision;
 use super::{Connection, Database, EACH_ID, PLACES, Row, SqlStore, WITH_LOCK, ids, text, upsert};
-use crate::refresh::plan::Slice;
-use crate::refresh::report::{Cause, Outcome, Refresh, Report, State};
-use crate::repository::RepositoryId;
+use crate::model::repository::RepositoryId;
+use crate::model::run::{Outcome, RefreshRun, Report, RunState, Trigger, UpsertCounts};
+use crate::model::slice::Slice;
+use crate::model::topic::{Topic, UNKNOWN_TOPIC_TIME};
 use crate::store::{
-    ALL_TOPICS, Begun, Finish, LEASE_TIME, LEDGER_TIME, Lease, NewRefresh, Page, RefreshStore,
-    Result, Scope, StoreError, Stored, UNKNOWN_TOPIC_TIME, Written,
+    ALL_TOPICS, BeginOutcome, FinishRun, LEASE_TIME, LEDGER_TIME, Lease, NewRefresh, Page,
+    RefreshStore, Result, Scope, StoreError, UpsertedRow,
 };
-use crate::topic::Topic;
 
 const ENTRY: &str =
     "SELECT id, topic, cause, outcome, started_at, finished_at, report FROM refreshes";
@@ -28,7 +28,7 @@ const PLACED: &str = "(SELECT id, confirmed_in, confirmed_at, stargazers_count, 
 
 #[async_trait]
 impl RefreshStore for SqlStore {
-    async fn begin(&self, refresh: &NewRefresh<'_>, now: DateTime<Utc>) -> Result<Begun> {
+    async fn begin(&self, refresh: &NewRefresh<'_>, now: DateTime<Utc>) -> Result<BeginOutcome> {
         let mut transaction = self.write().await?;
         let name = refresh.topic.map_or(ALL_TOPICS, Topic::as_str);
         let held: Option<(i64, DateTime<Utc>)> = sqlx::query_as(
@@ -37,13 +37,13 @@ impl RefreshStore for SqlStore {
         .bind(name)
         .fetch_optional(&mut *transaction)
         .await?;
-        if let (Cause::OnDemand, Some(topic)) = (refresh.cause, refresh.topic) {
+        if let (Trigger::OnDemand, Some(topic)) = (refresh.cause, refresh.topic) {
             let listed = "SELECT id FROM topics JOIN refreshes ON topic = name WHERE name = $1 AND modified_at > $2
                  ORDER BY id DESC LIMIT 1";
             let listed =
                 sqlx::query_scalar(listed).bind(topic.as_str()).bind(now - UNKNOWN_TOPIC_TIME);
             if let Some(id) = listed.fetch_optional(&mut *transaction).await? {
-                return Ok(Begun::Running(id));
+                return Ok(BeginOutcome::Running(id));
             }
         }
         match held {
@@ -63,7 +63,7 @@ impl RefreshStore for SqlStore {
                         .await?;
                     transaction.commit().await?;
                 }
-                return Ok(Begun::Running(running));
+                return Ok(BeginOutcome::Running(running));
             }
             Some((abandoned, _)) => {
                 let report = sqlx::query_scalar("SELECT report FROM refreshes WHERE id = $1")
@@ -98,7 +98,7 @@ impl RefreshStore for SqlStore {
         .fetch_one(&mut *transaction)
         .await?;
         transaction.commit().await?;
-        Ok(Begun::Started(Lease {
+        Ok(BeginOutcome::Started(Lease {
             name: name.to_owned(),
             owner: refresh.owner.to_owned(),
             fence,
@@ -118,14 +118,14 @@ impl RefreshStore for SqlStore {
         page: &Page<'_>,
         report: &Report,
         now: DateTime<Utc>,
-    ) -> Result<(Stored, Vec<Topic>)> {
+    ) -> Result<(UpsertCounts, Vec<Topic>)> {
         let mut transaction = self.write_as(lease, now).await?;
         let written = upsert(&mut transaction, page.repositories, now).await?;
         let joined = join(&mut transaction, lease, topic, page, now).await?;
         let touched = touch(&mut transaction, topic, &written, joined).await?;
         let count = |length: usize| i64::try_from(length).unwrap_or(i64::MAX);
         let inserted = count(written.iter().filter(|written| written.is_new).count());
-        let stored = Stored {
+        let stored = UpsertCounts {
             inserted,
             updated: count(written.len()) - inserted,
             unchanged: count(page.repositories.len()) - count(written.len()),
@@ -275,7 +275,12 @@ impl RefreshStore for SqlStore {
         Ok(transaction.commit().await?)
     }
 
-    async fn finish(&self, lease: &Lease, finish: &Finish<'_>, now: DateTime<Utc>) -> Result<i64> {
+    async fn finish(
+        &self,
+        lease: &Lease,
+        finish: &FinishRun<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<i64> {
         let mut transaction = self.write_as(lease, now).await?;
         let topic = finish.topic.as_str();
         let mut overtaken = 0;
@@ -367,14 +372,14 @@ impl RefreshStore for SqlStore {
         Ok(transaction.commit().await?)
     }
 
-    async fn refreshes(&self, limit: i64) -> Result<Vec<Refresh>> {
+    async fn refreshes(&self, limit: i64) -> Result<Vec<RefreshRun>> {
         let query =
             AssertSqlSafe(format!("{ENTRY} WHERE parent_id IS NULL ORDER BY id DESC LIMIT $1"));
         let rows = sqlx::query(query).bind(limit).fetch_all(self.reader()).await?;
         Ok(rows.iter().map(entry).collect::<sqlx::Result<_>>()?)
     }
 
-    async fn refresh(&self, id: i64) -> Result<Option<Refresh>> {
+    async fn refresh(&self, id: i64) -> Result<Option<RefreshRun>> {
         let query =
             AssertSqlSafe(format!("{ENTRY} WHERE id = $1 OR parent_id = $1 ORDER BY id <> $1, id"));
         let rows = sqlx::query(query).bind(id).fetch_all(self.reader()).await?;
@@ -384,13 +389,13 @@ impl RefreshStore for SqlStore {
         };
         refresh.topics = entries.collect();
         // Its own numbers are written at its end: until then they are those of its topics so far.
-        if refresh.state == State::Running {
+        if refresh.state == RunState::Running {
             refresh.topics.iter().for_each(|topic| refresh.report.add(&topic.report));
         }
         Ok(Some(refresh))
     }
 
-    async fn latest(&self, topic: &Topic) -> Result<Option<Refresh>> {
+    async fn latest(&self, topic: &Topic) -> Result<Option<RefreshRun>> {
         let query = AssertSqlSafe(format!("{ENTRY} WHERE topic = $1 ORDER BY id DESC LIMIT 1"));
         let row = sqlx::query(query).bind(topic.as_str()).fetch_optional(self.reader()).await?;
         Ok(row.as_ref().map(entry).transpose()?)
@@ -462,7 +467,7 @@ async fn join(
 async fn touch(
     connection: &mut Connection,
     topic: &Topic,
-    written: &[Written],
+    written: &[UpsertedRow],
     joined: usize,
 ) -> Result<Vec<Topic>> {
     if written.is_empty() && joined == 0 {
@@ -524,7 +529,7 @@ async fn close_entry(
     Ok(())
 }
 
-fn entry(row: &Row) -> sqlx::Result<Refresh> {
+fn entry(row: &Row) -> sqlx::Result<RefreshRun> {
     let outcome: Option<Outcome> = match row.try_get::<Option<&str>, _>("outcome")? {
         Some(_) => Some(text(row, "outcome")?),
         None => None,
@@ -532,11 +537,11 @@ fn entry(row: &Row) -> sqlx::Result<Refresh> {
     let started_at: DateTime<Utc> = row.try_get("started_at")?;
     let finished_at: Option<DateTime<Utc>> = row.try_get("finished_at")?;
     let report: Option<Json<Report>> = row.try_get("report")?;
-    Ok(Refresh {
+    Ok(RefreshRun {
         id: row.try_get("id")?,
         topic: row.try_get("topic")?,
         cause: text(row, "cause")?,
-        state: if finished_at.is_some() { State::Finished } else { State::Running },
+        state: if finished_at.is_some() { RunState::Finished } else { RunState::Running },
         outcome,
         complete: outcome == Some(Outcome::Complete),
         started_at,

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use sqlx::Row as _;
 
 use super::Row;
-use crate::store::Written;
+use crate::store::UpsertedRow;
 
 /// A column of text that has a type of its own.
 pub(super) fn text<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(
@@ -20,6 +20,6 @@ pub(super) fn text<T: FromStr<Err: std::error::Error + Send + Sync + 'static>>(
 }
 
 /// A row of the statement that stores repositories.
-pub(super) fn written(row: &Row) -> sqlx::Result<Written> {
-    Ok(Written { id: row.try_get("id")?, is_new: row.try_get::<i64, _>("version")? == 1 })
+pub(super) fn written(row: &Row) -> sqlx::Result<UpsertedRow> {
+    Ok(UpsertedRow { id: row.try_get("id")?, is_new: row.try_get::<i64, _>("version")? == 1 })
 }

@@ -6,14 +6,14 @@ use futures_util::TryStreamExt;
 use sqlx::{AssertSqlSafe, Row as _};
 
 use super::{Connection, EACH_ID, EACH_NAME, Row, SqlStore, ids, names, text};
-use crate::lists::{LIST_LENGTH, Ranking, Standing};
-use crate::refresh::plan::Covered;
-use crate::repository::ListItem;
-use crate::store::{
-    OnDemandLimits, Origin, Result, Rows, TopicState, TopicStore, Tracked, UNKNOWN_TOPIC_TIME,
-    first_revision, is_unknown_to_github, next_modified,
+use crate::model::list::{LIST_LENGTH, ListItem, ListMeta};
+use crate::model::ranking::Ranking;
+use crate::model::topic::{
+    Origin, SyncCursor, Topic, TopicState, UNKNOWN_TOPIC_TIME, is_unknown_to_github,
 };
-use crate::topic::Topic;
+use crate::store::{
+    OnDemandLimits, Result, Rows, TopicStore, TrackOutcome, first_revision, next_modified,
+};
 
 const STATE: &str =
     "SELECT name, origin, last_read_at, revision, modified_at, refreshed_at, complete, total_count,
@@ -65,7 +65,7 @@ impl TopicStore for SqlStore {
         origin: Origin,
         limits: Option<OnDemandLimits>,
         now: DateTime<Utc>,
-    ) -> Result<Tracked> {
+    ) -> Result<TrackOutcome> {
         let mut transaction = self.write().await?;
         let known: bool =
             sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM topics WHERE name = $1)")
@@ -91,7 +91,7 @@ impl TopicStore for SqlStore {
         .execute(&mut *transaction)
         .await?;
         transaction.commit().await?;
-        Ok(Tracked::Yes)
+        Ok(TrackOutcome::Yes)
     }
 
     async fn topics(&self) -> Result<Vec<TopicState>> {
@@ -210,12 +210,12 @@ async fn refusal(
     connection: &mut Connection,
     limits: OnDemandLimits,
     now: DateTime<Utc>,
-) -> Result<Option<Tracked>> {
+) -> Result<Option<TrackOutcome>> {
     let tracked: i64 = sqlx::query_scalar("SELECT count(*) FROM topics WHERE origin = 'on_demand'")
         .fetch_one(&mut *connection)
         .await?;
     if tracked >= limits.topics {
-        return Ok(Some(Tracked::Full));
+        return Ok(Some(TrackOutcome::Full));
     }
     let hour = TimeDelta::hours(1);
     let last_hour = "SELECT tracked_at FROM topics WHERE origin = 'on_demand' AND tracked_at > $1 ORDER BY tracked_at DESC LIMIT $2";
@@ -225,15 +225,15 @@ async fn refusal(
         .fetch_all(&mut *connection)
         .await?;
     let full = i64::try_from(new.len()).is_ok_and(|new| new >= limits.new_an_hour);
-    Ok(new.last().filter(|_| full).map(|oldest| Tracked::TooManyNew(*oldest + hour)))
+    Ok(new.last().filter(|_| full).map(|oldest| TrackOutcome::TooManyNew(*oldest + hour)))
 }
 
 async fn head(connection: &mut Connection, topic: &Topic) -> Result<Option<Row>> {
     Ok(sqlx::query(HEAD).bind(topic.as_str()).fetch_optional(connection).await?)
 }
 
-fn standing(head: &Row) -> sqlx::Result<Standing> {
-    Ok(Standing {
+fn standing(head: &Row) -> sqlx::Result<ListMeta> {
+    Ok(ListMeta {
         revision: head.try_get("revision")?,
         modified_at: head.try_get("modified_at")?,
         refreshed_at: head.try_get("refreshed_at")?,
@@ -257,7 +257,7 @@ fn state(row: &Row) -> sqlx::Result<TopicState> {
         found: row.try_get("found")?,
         shrunk: shrunk.0.zip(shrunk.1),
         stored: row.try_get("stored")?,
-        covered: Covered {
+        covered: SyncCursor {
             covered_at: row.try_get("covered_at")?,
             changes_until: row.try_get("changes_until")?,
         },

@@ -11,17 +11,17 @@ use tokio_util::task::TaskTracker;
 pub(crate) type Flight<V> = Shared<BoxFuture<'static, Option<V>>>;
 
 /// What is being got, by key.
-pub(crate) struct Flights<K, V: Clone> {
+pub(crate) struct SingleFlight<K, V: Clone> {
     under_way: Arc<Mutex<HashMap<K, Flight<V>>>>,
     tasks: TaskTracker,
 }
 
-impl<K, V> Flights<K, V>
+impl<K, V> SingleFlight<K, V>
 where
     K: Clone + Eq + Hash + Send + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// Flights that are tasks of `tasks`: they go on when those who wait do not.
+    /// SingleFlight that are tasks of `tasks`: they go on when those who wait do not.
     #[must_use]
     pub(crate) fn new(tasks: TaskTracker) -> Self {
         Self { under_way: Arc::default(), tasks }

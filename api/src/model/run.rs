@@ -1,4 +1,4 @@
-//! What a refresh says of itself: while it runs, when it has ended, and in the ledger.
+//! A run of a refresh: its trigger, its plan, its report, and its entry in the ledger.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,23 +7,60 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr};
 
-use super::plan::Plan;
-use crate::repository::{RepositoryId, optional_seconds, seconds};
-use crate::store::Stored;
+use super::repository::RepositoryId;
+use super::time::{optional_seconds, seconds};
+use super::topic::{Coverage, TopicState};
 
-/// Who rang for a refresh.
+/// The most skipped items that a report names one by one.
+const MAX_SKIPPED_NAMED: usize = 20;
+
+/// The cause of a refresh.
 #[derive(Clone, Copy, Debug, EnumString, IntoStaticStr, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
-pub enum Cause {
-    /// The scheduler inside, at start or on schedule.
+pub enum Trigger {
+    /// The scheduler of this process, at start or on schedule.
     Schedule,
     /// `/update_cache`.
     Request,
-    /// A reader of a topic that had no list.
+    /// A read of a topic that had no list.
     OnDemand,
     /// `api refresh`.
     CommandLine,
+}
+
+/// The searches that follow best match, with which every plan begins: a new topic has a list as
+/// soon as possible then, and best match's count tells how large the rest is.
+#[derive(
+    Clone, Copy, Debug, Deserialize, EnumString, IntoStaticStr, PartialEq, Eq, Serialize,
+)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum Plan {
+    /// The first 500 by stars and by update.
+    Top,
+    /// Every repository, in slices by date of creation.
+    Complete,
+    /// The repositories that changed since the last run, of a topic that was read whole today.
+    Changed,
+}
+
+impl Plan {
+    /// The plan for a run at `now`. A topic that is kept whole is read whole once each UTC day, so
+    /// that every repository has a star count for every day, and again when a run could not see
+    /// every change.
+    #[must_use]
+    pub fn of(coverage: Coverage, state: &TopicState, now: DateTime<Utc>) -> Self {
+        match (coverage, state.cursor.covered_at) {
+            (Coverage::Top, _) => Self::Top,
+            (Coverage::Complete, Some(covered_at))
+                if covered_at.date_naive() == now.date_naive() =>
+            {
+                Self::Changed
+            }
+            (Coverage::Complete, _) => Self::Complete,
+        }
+    }
 }
 
 /// How a refresh ended.
@@ -33,64 +70,65 @@ pub enum Cause {
 pub enum Outcome {
     /// Every query of the plan ran whole.
     Complete,
-    /// Something is missing: what came was stored, nothing removed.
+    /// Something is missing. The pages that came were stored, and nothing was removed.
     Partial,
-    /// Nothing came.
+    /// No page came.
     Failed,
 }
 
 /// An item that could not be read.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Skipped {
-    /// Its id, where that much could be read.
+    /// `None` when even the id could not be read.
     pub id: Option<RepositoryId>,
-    /// What was wrong.
     pub reason: String,
 }
 
-/// The most skipped items that a report names one by one.
-const MAX_SKIPPED_NAMED: usize = 20;
+/// The rows that storing a page wrote and left alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UpsertCounts {
+    pub inserted: i64,
+    pub updated: i64,
+    pub unchanged: i64,
+}
 
-/// What a refresh has done; grows while it runs.
+/// The numbers of a run; they grow while it runs.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(default)]
 pub struct Report {
-    /// Which searches it makes; none of a run over several topics.
+    /// `None` for a run over several topics.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<Plan>,
-    /// Why it is not complete: one line.
+    /// Why the run is not complete: one line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// Until when GitHub wants us to wait, where that is the reason.
+    /// When GitHub's limits allow the next request, if they ended the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<DateTime<Utc>>,
     /// Requests to GitHub, retries included.
     pub requests: i64,
-    /// How many requests the plan needs, as far as known.
+    /// Requests that the plan needs, as far as known.
     pub requests_expected: i64,
-    /// Requests made again after a failure.
+    /// Requests made again after a failure or a limit.
     pub retries: i64,
-    /// Pages asked for again because something was missing from them.
+    /// Pages read again because something was missing from them.
     pub pages_refetched: i64,
     /// Milliseconds spent waiting for GitHub's limits.
     pub waited_ms: i64,
-    /// What GitHub counts.
+    /// GitHub's count of the topic's repositories.
     pub total_count: Option<i64>,
-    /// Distinct repositories found.
+    /// Distinct repositories shown.
     pub found: i64,
-    /// Rows that were not there.
     pub inserted: i64,
-    /// Rows that differed.
     pub updated: i64,
-    /// Rows left alone.
     pub unchanged: i64,
-    /// Repositories that are no longer of the topic, or were overtaken.
+    /// Repositories that left the topic or were displaced.
     pub removed: i64,
-    /// Repositories not shown that were asked for one by one.
+    /// Unconfirmed repositories about which GitHub gave an answer by id.
     pub doubts_settled: i64,
     /// Items that could not be read.
     pub skipped: i64,
-    /// The first of them.
+    /// The first [`MAX_SKIPPED_NAMED`] of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub skipped_items: Vec<Skipped>,
     /// Searches left in GitHub's window at the end.
@@ -99,14 +137,12 @@ pub struct Report {
 }
 
 impl Report {
-    /// Counts what came of storing a page.
-    pub fn stored(&mut self, stored: Stored) {
-        self.inserted += stored.inserted;
-        self.updated += stored.updated;
-        self.unchanged += stored.unchanged;
+    pub fn add_rows(&mut self, counts: UpsertCounts) {
+        self.inserted += counts.inserted;
+        self.updated += counts.updated;
+        self.unchanged += counts.unchanged;
     }
 
-    /// Counts an item that could not be read.
     pub fn skip(&mut self, skipped: Skipped) {
         self.skipped += 1;
         if self.skipped_items.len() < MAX_SKIPPED_NAMED {
@@ -114,15 +150,16 @@ impl Report {
         }
     }
 
-    /// Keeps the first reason: what follows is usually its consequence.
-    pub fn because(&mut self, reason: impl Into<String>) {
+    /// Notes why the run is not complete. The first reason stays: later ones usually follow from
+    /// it.
+    pub fn fail_with(&mut self, reason: impl Into<String>) {
         self.reason.get_or_insert(reason.into());
     }
 
-    /// Adds another topic's report: that of a run over several.
+    /// Adds the report of one topic to that of a run over several.
     pub fn add(&mut self, other: &Self) {
         if let Some(reason) = &other.reason {
-            self.because(reason);
+            self.fail_with(reason);
         }
         self.requests += other.requests;
         self.requests_expected += other.requests_expected;
@@ -159,50 +196,42 @@ impl fmt::Display for Report {
 
 /// An entry of the ledger.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Refresh {
-    /// Its number, which lists carry too.
+pub struct RefreshRun {
     pub id: i64,
-    /// Its topic; null for a run over several.
+    /// `None` for a run over several topics.
     pub topic: Option<String>,
-    /// Who rang.
-    pub cause: Cause,
-    /// `running` or `finished`.
-    pub state: State,
-    /// Null while it runs.
+    #[serde(rename = "cause")]
+    pub trigger: Trigger,
+    pub state: RunState,
+    /// `None` while it runs.
     pub outcome: Option<Outcome>,
     /// Whether every query of the plan ran whole.
     pub complete: bool,
-    /// When it began.
     #[serde(serialize_with = "seconds")]
     pub started_at: DateTime<Utc>,
-    /// When it ended.
     #[serde(serialize_with = "optional_seconds")]
     pub finished_at: Option<DateTime<Utc>>,
-    /// From begin to end.
+    /// Milliseconds from start to end.
     pub duration_ms: Option<i64>,
-    /// While it runs: how long it still takes by GitHub's limits, as far as known.
+    /// While it runs: the seconds that it still takes by GitHub's limits, as far as known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds_left: Option<i64>,
-    /// The numbers.
     #[serde(flatten)]
     pub report: Report,
-    /// One entry a topic.
+    /// The entries of a run over several topics, one a topic.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub topics: Vec<Refresh>,
+    pub topics: Vec<RefreshRun>,
 }
 
-/// Whether a refresh still runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
-    /// It does.
+pub enum RunState {
     Running,
-    /// It has ended.
     Finished,
 }
 
-impl Refresh {
-    /// `12 of about 15 requests done, 6 s left by GitHub's limit`: for readers who wait.
+impl RefreshRun {
+    /// `12 of about 15 requests done, 6 s left by GitHub's limit`, for readers who wait.
     #[must_use]
     pub fn progress(&self) -> String {
         let Report { requests, requests_expected, .. } = self.report;

@@ -1,0 +1,11 @@
+//! The types that every part of the service speaks of. Nothing here imports another part.
+
+pub mod list;
+pub mod on_demand;
+pub mod quota;
+pub mod ranking;
+pub mod repository;
+pub mod run;
+pub mod slice;
+pub mod time;
+pub mod topic;

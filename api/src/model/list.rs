@@ -1,0 +1,80 @@
+//! A list: its length, its rows, and the facts in its headers.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::repository::RepositoryId;
+use super::time::{optional_seconds, seconds};
+
+/// The most rows of a list without parameters: as many as five pages of a search show.
+pub const LIST_LENGTH: usize = 500;
+
+/// The facts that a list's headers tell.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct ListMeta {
+    /// Grows with every change of the topic.
+    pub revision: i64,
+    /// Last-Modified: never the same second for different bytes. `None` while a refresh is
+    /// changing the topic: a time is allotted when its changes are published.
+    pub modified_at: Option<DateTime<Utc>>,
+    /// X-Refreshed-At: the last complete refresh.
+    pub refreshed_at: Option<DateTime<Utc>>,
+    /// X-Complete: whether the last refresh was complete.
+    pub complete: bool,
+    /// X-Total-Count: GitHub's count.
+    pub total_count: Option<i64>,
+    /// When to ask GitHub again about a topic that it knew nothing of.
+    pub valid_until: Option<DateTime<Utc>>,
+}
+
+impl ListMeta {
+    /// Whether it is time to ask GitHub again about a topic that it knew nothing of.
+    #[must_use]
+    pub fn has_expired(&self, now: DateTime<Utc>) -> bool {
+        self.valid_until.is_some_and(|until| until <= now)
+    }
+}
+
+/// A row of a list: exactly these keys, in this order.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ListItem<'a> {
+    pub id: RepositoryId,
+    /// The part of `full_name` after the slash.
+    pub name: &'a str,
+    /// `owner/name`.
+    pub full_name: &'a str,
+    pub html_url: &'a str,
+    pub language: Option<&'a str>,
+    /// RFC 3339, UTC, whole seconds, `Z`.
+    #[serde(serialize_with = "seconds")]
+    pub updated_at: DateTime<Utc>,
+    #[serde(serialize_with = "optional_seconds")]
+    pub pushed_at: Option<DateTime<Utc>>,
+    pub stargazers_count: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn list_item_has_exactly_the_eight_keys_with_times_in_whole_seconds_utc() {
+        let item = ListItem {
+            id: 20_580_498,
+            name: "kubernetes",
+            full_name: "kubernetes/kubernetes",
+            html_url: "https://github.com/kubernetes/kubernetes",
+            language: None,
+            updated_at: "2018-05-01T17:01:50.25Z".parse().expect("a date"),
+            pushed_at: Some("2018-05-01T16:59:09+02:00".parse().expect("a date")),
+            stargazers_count: 34_914,
+        };
+        let expected = concat!(
+            r#"{"id":20580498,"name":"kubernetes","full_name":"kubernetes/kubernetes","#,
+            r#""html_url":"https://github.com/kubernetes/kubernetes","language":null,"#,
+            r#""updated_at":"2018-05-01T17:01:50Z","pushed_at":"2018-05-01T14:59:09Z","#,
+            r#""stargazers_count":34914}"#
+        );
+        assert_eq!(serde_json::to_string(&item).expect("JSON"), expected);
+    }
+}

@@ -1,0 +1,367 @@
+//! GitHub's limits as it last reported them, the pause that all replicas obey, and the next request
+//! slot.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use strum::IntoStaticStr;
+
+/// One of GitHub's rate limits.
+#[derive(Clone, Copy, Debug, IntoStaticStr, PartialEq, Eq)]
+#[strum(serialize_all = "snake_case")]
+pub enum Resource {
+    /// `/search`: 30 a minute with a token, 10 without.
+    Search,
+    /// Everything else: 5,000 an hour with a token, 60 without.
+    Core,
+}
+
+impl Resource {
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Search => Self::Core,
+            Self::Core => Self::Search,
+        }
+    }
+}
+
+/// GitHub's windows for searches are one minute long.
+const SEARCH_WINDOW: TimeDelta = TimeDelta::minutes(1);
+
+/// A request in flight for longer has failed, or its process has ended.
+const LONGEST_REQUEST: TimeDelta = TimeDelta::seconds(35);
+
+/// Reserved slots reach no further than this.
+const LONGEST_QUEUE: TimeDelta = TimeDelta::hours(1);
+
+/// GitHub's lowest limit for searches: without a token.
+const ASSUMED_LIMIT: i64 = 10;
+
+/// Before GitHub's first answer, callers after the first ask for a slot again after this time: the
+/// real limit may be far above the assumed one.
+const UNKNOWN_LIMIT_WAIT: TimeDelta = TimeDelta::seconds(1);
+
+/// Limits above this need no spacing; private servers have them.
+const SPACED_UP_TO: i64 = 1_000;
+
+/// The first wait after a secondary limit that names no time, doubled with each further one.
+/// Source: GitHub's "Rate limits for the REST API".
+const SECONDARY_WAIT: TimeDelta = TimeDelta::minutes(1);
+
+/// Secondary limits in a row after which a run ends: going on "may result in banning".
+const MAX_SECONDARY_LIMITS: i64 = 5;
+
+/// The urgency of a request, which decides how much of the quota it may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Priority {
+    /// A scheduled refresh: spread over the window, with a tenth of the limit in reserve.
+    Scheduled,
+    /// A topic that a reader asked for: spread over the window, with half of the limit in reserve,
+    /// so that readers cannot starve the schedule.
+    OnDemand,
+    /// The first search of a topic for which a reader waits: like [`Priority::OnDemand`], but without
+    /// spacing while there is quota.
+    Waiting,
+}
+
+/// The state of a rate limit, kept in the database for every replica.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Quota {
+    /// Grows with each change, for compare-and-swap.
+    pub version: i64,
+    /// Requests a window; `None` when GitHub reports no limit.
+    pub limit: Option<i64>,
+    /// Requests left in the window, as far as known.
+    pub remaining: Option<i64>,
+    /// The end of the window.
+    pub reset_at: Option<DateTime<Utc>>,
+    /// The next free slot. Each spriorityd request reserves one, in the order of asking.
+    pub next_at: Option<DateTime<Utc>>,
+    /// Until when a request may be in flight; `None` when none is.
+    pub busy_until: Option<DateTime<Utc>>,
+    /// The end of the wait that GitHub asked for.
+    pub paused_until: Option<DateTime<Utc>>,
+    /// Secondary limits since the last good answer.
+    pub secondary_limits: i64,
+}
+
+/// The `x-ratelimit-*` headers of an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reported {
+    pub limit: Option<i64>,
+    pub remaining: Option<i64>,
+    pub reset_at: Option<DateTime<Utc>>,
+}
+
+/// A request slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// The request may go at this time, or the caller may ask for a slot again.
+    pub at: DateTime<Utc>,
+    /// Whether the slot is reserved for the caller.
+    pub is_reserved: bool,
+}
+
+impl Default for Quota {
+    /// The state before GitHub's first answer. Failures report no limit, but count towards it.
+    fn default() -> Self {
+        Self {
+            version: 0,
+            limit: Some(ASSUMED_LIMIT),
+            remaining: None,
+            reset_at: None,
+            next_at: None,
+            busy_until: None,
+            paused_until: None,
+            secondary_limits: 0,
+        }
+    }
+}
+
+impl Quota {
+    /// The time at which GitHub allows a request: `now`, the end of a pause, or the end of a window
+    /// that is used up.
+    #[must_use]
+    pub fn allowed_at(&self, priority: Priority, now: DateTime<Utc>) -> DateTime<Utc> {
+        let time = now.max(self.paused_until.unwrap_or(now));
+        let (Some(limit), Some(remaining), Some(reset_at)) =
+            (self.limit, self.remaining, self.reset_at)
+        else {
+            return time;
+        };
+        let reserve = match priority {
+            Priority::Scheduled => (limit + 9) / 10,
+            Priority::OnDemand | Priority::Waiting => limit / 2,
+        };
+        if now < reset_at && remaining <= reserve { time.max(reset_at) } else { time }
+    }
+
+    /// Reserves the next request slot. Slots are handed out in order of asking, so topics that
+    /// refresh side by side share the limit. If the window has nothing left for this priority, the
+    /// slot is not reserved and tells only when to ask again: the slots until then are for other
+    /// priorities. Before GitHub's first answer only one slot at a time is reserved.
+    pub fn take_slot(&mut self, resource: Resource, priority: Priority, now: DateTime<Utc>) -> Slot {
+        let allowed = self.allowed_at(priority, now);
+        let Some(spacing) = self.spacing(resource) else {
+            return Slot { at: allowed, is_reserved: true };
+        };
+        if allowed > now.max(self.paused_until.unwrap_or(now)) {
+            return Slot { at: allowed, is_reserved: false };
+        }
+        // A slot further away than any queue means that the clock was set back.
+        let next = self.next_at.filter(|next| *next < now + LONGEST_QUEUE).unwrap_or(allowed);
+        let at = if priority == Priority::Waiting { allowed } else { allowed.max(next) };
+        if self.remaining.is_none() && at > allowed {
+            return Slot { at: at.min(allowed + UNKNOWN_LIMIT_WAIT), is_reserved: false };
+        }
+        self.next_at = Some(next.max(at + spacing));
+        Slot { at, is_reserved: true }
+    }
+
+    /// Whether another request is in flight. A time further away than any request takes means that
+    /// the clock was set back; the factor allows for replicas whose clocks differ.
+    #[must_use]
+    pub fn is_busy(&self, now: DateTime<Utc>) -> bool {
+        self.busy_until.is_some_and(|until| now < until && until <= now + LONGEST_REQUEST * 2)
+    }
+
+    /// Counts a request sent at `now`.
+    pub fn send(&mut self, now: DateTime<Utc>) {
+        if self.reset_at.is_some_and(|reset_at| reset_at <= now) {
+            (self.remaining, self.reset_at) = (self.limit, None);
+        }
+        self.remaining = self.remaining.map(|remaining| (remaining - 1).max(0));
+        self.busy_until = Some(now + LONGEST_REQUEST);
+    }
+
+    /// The time that scheduled requests, this many, take by the limits.
+    #[must_use]
+    pub fn time_for(&self, resource: Resource, requests: i64, now: DateTime<Utc>) -> TimeDelta {
+        let spacing = self.spacing(resource).unwrap_or_default();
+        let between = i32::try_from((requests - 1).max(0)).unwrap_or(i32::MAX);
+        self.allowed_at(Priority::Scheduled, now) - now + spacing * between
+    }
+
+    /// Takes over the limits that an answer reports.
+    pub fn observe(&mut self, resource: Resource, reported: Reported, now: DateTime<Utc>) {
+        let is_new = self.limit != reported.limit;
+        self.limit = reported.limit;
+        self.remaining = reported.remaining;
+        self.reset_at = reported.reset_at;
+        // A changed limit changes the spacing, so reserved slots no longer fit.
+        self.next_at = self
+            .spacing(resource)
+            .map(|spacing| self.next_at.filter(|_| !is_new).unwrap_or(now + spacing));
+    }
+
+    /// A good answer ends a series of secondary limits.
+    pub fn answered(&mut self) {
+        self.secondary_limits = 0;
+    }
+
+    /// Pauses until the window ends: GitHub says that it is used up.
+    pub fn exhausted(&mut self, now: DateTime<Utc>) {
+        // The header counts whole seconds, so the window may end up to a second later. Without the
+        // header, or if the window has ended by our clock alone, the pause is a minute.
+        let end = self.reset_at.map(|reset_at| reset_at + TimeDelta::seconds(1));
+        self.pause(end.filter(|end| *end > now).unwrap_or(now + SECONDARY_WAIT));
+    }
+
+    /// Pauses after a secondary limit. False after too many of them in a row.
+    #[must_use]
+    pub fn slowed(&mut self, retry_after: Option<TimeDelta>, now: DateTime<Utc>) -> bool {
+        let doubled = SECONDARY_WAIT
+            * 2_i32.pow(u32::try_from(self.secondary_limits.clamp(0, MAX_SECONDARY_LIMITS)).unwrap_or(0));
+        self.secondary_limits += 1;
+        self.pause(now + retry_after.unwrap_or(doubled));
+        self.secondary_limits < MAX_SECONDARY_LIMITS
+    }
+
+    /// Lets no request go before `until`.
+    pub fn pause(&mut self, until: DateTime<Utc>) {
+        self.paused_until = self.paused_until.max(Some(until));
+    }
+
+    /// The distance between two requests that spreads the limit over its window. Core requests are
+    /// too rare to need one.
+    fn spacing(&self, resource: Resource) -> Option<TimeDelta> {
+        let limit = self.limit.filter(|limit| (1..=SPACED_UP_TO).contains(limit))?;
+        (resource == Resource::Search)
+            .then(|| SEARCH_WINDOW / i32::try_from(limit).unwrap_or(i32::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_790_000_000 + seconds, 0).expect("a date")
+    }
+
+    fn after_first_request(limit: i64, remaining: i64) -> Quota {
+        let mut quota = Quota::default();
+        assert_eq!(
+            quota.take_slot(Resource::Search, Priority::Scheduled, at(0)).at,
+            at(0),
+            "the first request never waits"
+        );
+        quota.send(at(0));
+        let reported =
+            Reported { limit: Some(limit), remaining: Some(remaining), reset_at: Some(at(60)) };
+        quota.observe(Resource::Search, reported, at(0));
+        quota
+    }
+
+    #[test]
+    fn slots_spread_the_reported_limit_over_its_window() {
+        let slot =
+            |mut quota: Quota| quota.take_slot(Resource::Search, Priority::Scheduled, at(0)).at;
+        assert_eq!(slot(after_first_request(30, 29)), at(2));
+        assert_eq!(slot(after_first_request(10, 9)), at(6));
+        assert_eq!(slot(after_first_request(5_000, 4_999)), at(0), "above 1,000: no spacing");
+        let mut unlimited = Quota::default();
+        unlimited.send(at(0));
+        unlimited.observe(Resource::Search, Reported::default(), at(0));
+        assert_eq!(slot(unlimited), at(0), "no limit reported: no spacing");
+    }
+
+    #[test]
+    fn slots_are_reserved_one_at_a_time_when_the_limit_is_unknown() {
+        let mut quota = Quota::default();
+        let mut slot = |now| quota.take_slot(Resource::Search, Priority::Scheduled, now);
+        assert_eq!(slot(at(0)), Slot { at: at(0), is_reserved: true });
+        assert_eq!(
+            [slot(at(0)), slot(at(0))],
+            [Slot { at: at(1), is_reserved: false }; 2],
+            "no answer yet"
+        );
+        assert_eq!(slot(at(5)), Slot { at: at(6), is_reserved: false });
+        assert_eq!(
+            slot(at(6)),
+            Slot { at: at(6), is_reserved: true },
+            "the first answer may never come"
+        );
+    }
+
+    #[test]
+    fn slots_are_reserved_in_order_of_asking() {
+        let mut quota = after_first_request(30, 29);
+        let mut slot = |priority| quota.take_slot(Resource::Search, priority, at(1)).at;
+        assert_eq!(
+            [slot(Priority::Scheduled), slot(Priority::OnDemand), slot(Priority::Scheduled)],
+            [at(2), at(4), at(6)]
+        );
+        assert_eq!(slot(Priority::Waiting), at(1), "a waiting reader skips the queue");
+        assert_eq!(slot(Priority::Scheduled), at(8));
+        assert_eq!(quota.time_for(Resource::Search, 11, at(1)), TimeDelta::seconds(20));
+    }
+
+    #[test]
+    fn allowed_at_keeps_a_reserve_for_each_priority() {
+        let earliest =
+            |remaining, priority| after_first_request(30, remaining).allowed_at(priority, at(10));
+        assert_eq!(earliest(4, Priority::Scheduled), at(10));
+        assert_eq!(earliest(3, Priority::Scheduled), at(60), "a tenth is reserved");
+        assert_eq!(earliest(16, Priority::OnDemand), at(10));
+        assert_eq!(earliest(15, Priority::OnDemand), at(60), "half is reserved");
+        assert_eq!(earliest(15, Priority::Waiting), at(60));
+    }
+
+    #[test]
+    fn slot_is_not_reserved_when_an_on_demand_request_must_wait() {
+        let mut quota = after_first_request(30, 15);
+        assert_eq!(
+            quota.take_slot(Resource::Search, Priority::OnDemand, at(10)),
+            Slot { at: at(60), is_reserved: false }
+        );
+        assert_eq!(
+            quota.take_slot(Resource::Search, Priority::Scheduled, at(10)),
+            Slot { at: at(10), is_reserved: true }
+        );
+    }
+
+    #[test]
+    fn slots_and_requests_expire_when_the_clock_is_set_back() {
+        let mut quota = after_first_request(30, 29);
+        quota.send(at(86_400));
+        assert!(quota.is_busy(at(86_401)) && !quota.is_busy(at(0)));
+        quota.take_slot(Resource::Search, Priority::Scheduled, at(86_400));
+        assert_eq!(quota.take_slot(Resource::Search, Priority::Scheduled, at(1)).at, at(1));
+    }
+
+    #[test]
+    fn pause_lasts_as_long_as_github_says() {
+        let mut quota = after_first_request(30, 0);
+        quota.exhausted(at(10));
+        assert_eq!(quota.allowed_at(Priority::Waiting, at(10)), at(61));
+        let mut quota = after_first_request(30, 0);
+        quota.exhausted(at(70));
+        assert_eq!(
+            quota.allowed_at(Priority::Waiting, at(70)),
+            at(130),
+            "GitHub's clock is behind ours"
+        );
+
+        let mut quota = after_first_request(30, 14);
+        assert!(quota.slowed(Some(TimeDelta::seconds(7)), at(10)));
+        assert_eq!(quota.allowed_at(Priority::Scheduled, at(10)), at(17));
+
+        let mut quota = after_first_request(30, 14);
+        let mut now = at(100);
+        for minutes in [1, 2, 4, 8] {
+            assert!(quota.slowed(None, now));
+            let until = quota.allowed_at(Priority::Scheduled, now);
+            assert_eq!(until, now + TimeDelta::minutes(minutes));
+            now = until;
+        }
+        assert!(!quota.slowed(None, now), "then it gives up");
+    }
+
+    #[test]
+    fn window_is_full_again_when_it_has_ended() {
+        let mut quota = after_first_request(10, 0);
+        assert_eq!(quota.allowed_at(Priority::Scheduled, at(61)), at(61));
+        quota.send(at(61));
+        assert_eq!((quota.remaining, quota.reset_at), (Some(9), None));
+    }
+}

@@ -1,0 +1,73 @@
+//! Times as lists and reports show them: `2018-05-01T17:01:50Z`.
+
+use chrono::{DateTime, Datelike, SecondsFormat, Timelike, Utc};
+use serde::Serializer;
+
+/// RFC 3339 in UTC with whole seconds. The digits are written here because chrono's formatting took
+/// a fifth of the CPU of a list from the database.
+#[must_use]
+pub fn rfc3339(time: DateTime<Utc>) -> String {
+    let Some(year) = u32::try_from(time.year()).ok().filter(|year| *year <= 9_999) else {
+        return time.to_rfc3339_opts(SecondsFormat::Secs, true);
+    };
+    let mut text = String::with_capacity("2018-05-01T17:01:50Z".len());
+    let pairs = [
+        (year / 100, ""),
+        (year % 100, "-"),
+        (time.month(), "-"),
+        (time.day(), "T"),
+        (time.hour(), ":"),
+        (time.minute(), ":"),
+        (time.second(), "Z"),
+    ];
+    for (number, separator) in pairs {
+        let digits = [number / 10, number % 10].into_iter();
+        text.extend(digits.filter_map(|digit| char::from_digit(digit, 10)));
+        text.push_str(separator);
+    }
+    text
+}
+
+/// [`rfc3339`] for `serialize_with`.
+///
+/// # Errors
+/// The serializer's own.
+pub fn seconds<S: Serializer>(time: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&rfc3339(*time))
+}
+
+/// [`rfc3339`] or null for `serialize_with`.
+///
+/// # Errors
+/// The serializer's own.
+pub fn optional_seconds<S: Serializer>(
+    time: &Option<DateTime<Utc>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => seconds(time, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rfc3339_writes_the_same_text_as_chrono() {
+        for seconds in [
+            0,
+            1_525_194_110,
+            1_790_000_000,
+            951_782_399,
+            -62_167_219_200,
+            253_402_300_799,
+            253_402_300_800,
+            -1,
+        ] {
+            let time = DateTime::from_timestamp(seconds, 999_999_999).expect("a date");
+            assert_eq!(rfc3339(time), time.to_rfc3339_opts(SecondsFormat::Secs, true));
+        }
+    }
+}

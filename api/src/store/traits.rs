@@ -1,0 +1,203 @@
+//! The traits that both databases implement.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+
+use super::{BeginOutcome, FinishRun, Lease, NewRefresh, Page, Result, Scope};
+use crate::lists::catalogue::Catalogue;
+use crate::lists::writer::ListWriter;
+use crate::model::list::ListMeta;
+use crate::model::on_demand::OnDemandLimits;
+use crate::model::quota::{Quota, Resource};
+use crate::model::ranking::Ranking;
+use crate::model::repository::RepositoryId;
+use crate::model::run::{Outcome, RefreshRun, Report, UpsertCounts};
+use crate::model::slice::Slice;
+use crate::model::topic::{Origin, Topic, TopicState};
+
+/// The database behind the service.
+#[async_trait]
+pub trait Store: TopicStore + ListStore + RefreshStore + QuotaStore {
+    /// Makes the schema, or finds it there; true if it was made or brought up to date.
+    async fn bootstrap(&self) -> Result<bool>;
+
+    /// Whether the schema is there and up to date.
+    async fn has_schema(&self) -> Result<bool>;
+
+    async fn close(&self);
+}
+
+/// GitHub's limits, shared by every process.
+#[async_trait]
+pub trait QuotaStore: Send + Sync {
+    async fn quota(&self, resource: Resource) -> Result<Quota>;
+
+    /// Stores the quota unless another process has changed it since it was read; false then.
+    async fn save_quota(&self, resource: Resource, quota: &Quota) -> Result<bool>;
+}
+
+/// Whether a topic was tracked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrackOutcome {
+    /// It is tracked, from now on or already.
+    Tracked,
+    /// As many topics as allowed are tracked on demand.
+    Full,
+    /// As many new topics as allowed within an hour; the next one may come at this time.
+    TooManyNew(DateTime<Utc>),
+}
+
+/// The tracked topics.
+#[async_trait]
+pub trait TopicStore: Send + Sync {
+    /// Tracks exactly these topics as configured. A topic that is no longer among them becomes an
+    /// on-demand one.
+    async fn configure(&self, topics: &[Topic], now: DateTime<Utc>) -> Result<()>;
+
+    /// Tracks a topic; `limits` apply only if it is not tracked yet.
+    async fn track(
+        &self,
+        topic: &Topic,
+        origin: Origin,
+        limits: Option<OnDemandLimits>,
+        now: DateTime<Utc>,
+    ) -> Result<TrackOutcome>;
+
+    /// Every tracked topic: configured ones first, on-demand ones last, then by name.
+    async fn topics(&self) -> Result<Vec<TopicState>>;
+
+    async fn topic(&self, topic: &Topic) -> Result<Option<TopicState>>;
+
+    async fn mark_read(&self, topic: &Topic, now: DateTime<Utc>) -> Result<()>;
+
+    /// Deletes a topic and the repositories that no other topic has; false if it was not tracked.
+    /// A refresh of the topic loses its lease.
+    async fn delete_topic(&self, topic: &Topic, now: DateTime<Utc>) -> Result<bool>;
+}
+
+/// The rows of lists. Both reads see one instant, and neither writes.
+#[async_trait]
+pub trait ListStore: Send + Sync {
+    /// Writes the first rows of a ranking, at most as many as a list has; `None` when the topic has
+    /// no list to serve.
+    async fn list(
+        &self,
+        topic: &Topic,
+        ranking: Ranking,
+        writer: &mut dyn ListWriter,
+    ) -> Result<Option<ListMeta>>;
+
+    /// Every repository of the topic; `None` when the topic has no list to serve.
+    async fn catalogue(&self, topic: &Topic) -> Result<Option<Catalogue>>;
+
+    /// Allots a Last-Modified to the topic's changes since the last one, if there are any.
+    async fn allot_modified(&self, topic: &Topic, now: DateTime<Utc>) -> Result<()>;
+}
+
+/// Refreshes: the lease, the changes that they bring, the ledger. A method that takes a lease also
+/// renews it, and fails with [`LeaseLost`](super::StoreError::LeaseLost) when another process
+/// holds it.
+#[async_trait]
+pub trait RefreshStore: Send + Sync {
+    /// Takes the lease and opens an entry in the ledger, or tells which refresh is running. If a
+    /// reader asked for a topic that has got a list since, the refresh that brought the list is
+    /// returned.
+    async fn begin(&self, refresh: &NewRefresh<'_>, now: DateTime<Utc>) -> Result<BeginOutcome>;
+
+    /// Keeps the lease for another [`LEASE_TIME`](super::LEASE_TIME).
+    async fn renew(&self, lease: &Lease, now: DateTime<Utc>) -> Result<()>;
+
+    /// Stores a page and the run's report; returns the row counts and the topics whose lists may
+    /// differ now.
+    async fn store_page(
+        &self,
+        lease: &Lease,
+        topic: &Topic,
+        page: &Page<'_>,
+        report: &Report,
+        now: DateTime<Utc>,
+    ) -> Result<(UpsertCounts, Vec<Topic>)>;
+
+    /// The slices of a topic that were read whole since then, and when each reading began.
+    async fn slices(
+        &self,
+        topic: &Topic,
+        since: DateTime<Utc>,
+    ) -> Result<Vec<(Slice, DateTime<Utc>)>>;
+
+    /// Notes that the run has read a slice whole, beginning at `began`.
+    async fn keep_slice(
+        &self,
+        lease: &Lease,
+        topic: &Topic,
+        slice: Slice,
+        began: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Result<()>;
+
+    /// Takes over a slice that an earlier run has read, and returns its repositories: they count as
+    /// shown by this run.
+    async fn take_slice(
+        &self,
+        lease: &Lease,
+        topic: &Topic,
+        slice: Slice,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<RepositoryId>>;
+
+    /// Gives a topic without a list its first one, of the rows stored so far.
+    async fn first_list(
+        &self,
+        lease: &Lease,
+        topic: &Topic,
+        best_match: &[RepositoryId],
+        total_count: Option<i64>,
+        now: DateTime<Utc>,
+    ) -> Result<()>;
+
+    /// The repositories of the scope that the run has not shown, longest unconfirmed first.
+    async fn unconfirmed(
+        &self,
+        lease: &Lease,
+        topic: &Topic,
+        scope: Scope,
+        limit: i64,
+    ) -> Result<Vec<RepositoryId>>;
+
+    /// Takes repositories out of a topic.
+    async fn remove(
+        &self,
+        lease: &Lease,
+        topic: &Topic,
+        ids: &[RepositoryId],
+        now: DateTime<Utc>,
+    ) -> Result<()>;
+
+    /// The last transaction of a topic's data: removals, best-match ranks, today's star counts.
+    /// Returns the number of displaced repositories.
+    async fn finish(
+        &self,
+        lease: &Lease,
+        finish: &FinishRun<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<i64>;
+
+    /// Ends a refresh: closes its entry in the ledger, gives the lease back, and drops entries
+    /// older than [`LEDGER_TIME`](super::LEDGER_TIME). The caller has published the lists.
+    async fn end(
+        &self,
+        lease: &Lease,
+        outcome: Outcome,
+        report: &Report,
+        now: DateTime<Utc>,
+    ) -> Result<()>;
+
+    /// The ledger, newest first, without the children of runs over several topics.
+    async fn refreshes(&self, limit: i64) -> Result<Vec<RefreshRun>>;
+
+    /// An entry of the ledger with its children.
+    async fn refresh(&self, id: i64) -> Result<Option<RefreshRun>>;
+
+    /// The newest refresh of a topic, running or not.
+    async fn latest(&self, topic: &Topic) -> Result<Option<RefreshRun>>;
+}
