@@ -1,13 +1,13 @@
-//! Work that is done even when whoever waits for it leaves.
+//! Work in a task of its own, which goes on when the caller is dropped.
 
 use tokio::task::JoinHandle;
 
-/// What a task brings; its panic is its waiter's own.
-pub(crate) async fn end_of<T>(task: JoinHandle<T>) -> T {
+/// Awaits a task and resumes its panic in the caller.
+pub(crate) async fn join<T>(task: JoinHandle<T>) -> T {
     match task.await {
-        Ok(done) => done,
+        Ok(result) => result,
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        // The runtime has stopped, and so will this.
+        // The task was cancelled because the runtime is shutting down. The caller will be as well.
         Err(_) => std::future::pending().await,
     }
 }

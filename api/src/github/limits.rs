@@ -1,0 +1,136 @@
+//! GitHub's limits as the client keeps them. The quota is in the database and changes by
+//! compare-and-swap, so all replicas share it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::response::{Response, ResponseClass, classify};
+use super::{Deadline, GitHubError};
+use crate::clock::Clock;
+use crate::model::quota::{Resource, Slot};
+use crate::store::{SharedStore, StoreError};
+
+/// How often to look whether another search is still in flight.
+const BUSY_POLL: Duration = Duration::from_millis(50);
+
+/// The shared quota. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Limits {
+    store: SharedStore,
+    clock: Arc<dyn Clock>,
+    stopping: CancellationToken,
+}
+
+impl Limits {
+    pub(super) fn new(
+        store: SharedStore,
+        clock: Arc<dyn Clock>,
+        stopping: CancellationToken,
+    ) -> Self {
+        Self { store, clock, stopping }
+    }
+
+    /// Waits for a request slot, and for the search in flight if there is one, because GitHub asks
+    /// for one at a time. Then counts the request, and returns the time waited.
+    pub(super) async fn admit(
+        &self,
+        resource: Resource,
+        deadline: Deadline,
+    ) -> Result<TimeDelta, GitHubError> {
+        let asked_at = self.clock.now();
+        let mut slot = self.take_slot(resource, deadline).await?;
+        loop {
+            self.sleep_until(slot.at).await?;
+            let now = self.clock.now();
+            let mut quota = self.store.quota(resource).await?;
+            // mutant in coverage: one search at a time
+            //     resource == Resource::Search && quota.is_busy(now) => false
+            if !slot.is_reserved || quota.allowed_at(deadline.priority, now) > now {
+                // The slot was only a time to ask again, or a pause began during the wait.
+                slot = self.take_slot(resource, deadline).await?;
+            } else if resource == Resource::Search && quota.is_busy(now) {
+                let waited = self.stopping.run_until_cancelled(tokio::time::sleep(BUSY_POLL)).await;
+                waited.ok_or(GitHubError::Stopping)?;
+            } else {
+                quota.send(now);
+                if self.store.save_quota(resource, &quota).await? {
+                    return Ok(now - asked_at);
+                }
+            }
+        }
+    }
+
+    async fn take_slot(&self, resource: Resource, deadline: Deadline) -> Result<Slot, GitHubError> {
+        loop {
+            let mut quota = self.store.quota(resource).await?;
+            let now = self.clock.now();
+            let slot = quota.take_slot(resource, deadline.priority, now);
+            // A caller whose deadline has passed may still send a request that need not wait.
+            // mutant in client: no request is waited for beyond the deadline
+            //     slot.at > deadline.until.max(now) => false
+            // mutant in refreshes: a request that need not wait is sent whatever the deadline
+            //     deadline.until.max(now) => deadline.until
+            if slot.at > deadline.until.max(now) {
+                return Err(GitHubError::Limited { until: slot.at });
+            }
+            if !slot.is_reserved || self.store.save_quota(resource, &quota).await? {
+                debug!(?slot, "the next request has a slot");
+                return Ok(slot);
+            }
+        }
+    }
+
+    /// Classifies a request's response, or the reason for having none, and stores the limits that
+    /// the response reports.
+    pub(super) async fn record(
+        &self,
+        resource: Resource,
+        sent: &Result<Response, String>,
+    ) -> Result<ResponseClass, GitHubError> {
+        loop {
+            let mut quota = self.store.quota(resource).await?;
+            let secondary_limits = quota.secondary_limits;
+            quota.busy_until = None;
+            let class = match sent {
+                Ok(response) => classify(response, resource, &mut quota, self.clock.now()),
+                Err(reason) => ResponseClass::Failed(reason.clone()),
+            };
+            if !self.store.save_quota(resource, &quota).await? {
+                continue;
+            }
+            if let Some(until) =
+                quota.paused_until.filter(|_| quota.secondary_limits > secondary_limits)
+            {
+                // mutant in property: a secondary limit holds for both resources
+                //     self.pause(resource.other(), until).await? => let _ = until
+                self.pause(resource.other(), until).await?;
+            }
+            return Ok(class);
+        }
+    }
+
+    async fn pause(&self, resource: Resource, until: DateTime<Utc>) -> Result<(), StoreError> {
+        loop {
+            let mut quota = self.store.quota(resource).await?;
+            quota.pause(until);
+            if self.store.save_quota(resource, &quota).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    pub(super) async fn sleep(&self, pause: Duration) -> Result<(), GitHubError> {
+        self.sleep_until(self.clock.now() + pause).await
+    }
+
+    async fn sleep_until(&self, time: DateTime<Utc>) -> Result<(), GitHubError> {
+        tokio::select! {
+            () = self.stopping.cancelled() => Err(GitHubError::Stopping),
+            () = self.clock.sleep_until(time) => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! Classes of responses: good ones, limits, failures that may pass, refusals.
+//!
+//! Source: GitHub's "Rate limits for the REST API", and responses recorded by other clients'
+//! projects.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use tracing::warn;
+
+use crate::model::quota::{Quota, Reported, Resource};
+
+/// The longest wait that a Retry-After header may cause.
+const LONGEST_RETRY_AFTER: TimeDelta = TimeDelta::days(1);
+
+/// Characters of GitHub's message in the log.
+const LOGGED_MESSAGE: usize = 160;
+
+/// A response with its whole body.
+pub(super) struct Response {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+/// How the client treats a response.
+#[derive(Debug, PartialEq)]
+pub(super) enum ResponseClass {
+    /// Read it.
+    Good,
+    /// Wait until the quota allows the next request, then make the request again.
+    Limited,
+    /// Make the request again after a pause, for this reason.
+    Failed(String),
+    /// Give up, for this reason.
+    Refused(String),
+}
+
+/// Classifies a response and takes the limits that it reports into the quota.
+pub(super) fn classify(
+    response: &Response,
+    resource: Resource,
+    quota: &mut Quota,
+    now: DateTime<Utc>,
+) -> ResponseClass {
+    let Response { status, headers, body } = response;
+    let reported = reported(headers);
+    // A proxy in between answers 404 as well, but only GitHub answers it with JSON.
+    // mutant in response: only GitHub says that a repository is gone
+    //     404 | 410 | 451) && is_json(headers) => 404 | 410 | 451)
+    let gone = matches!(status, 404 | 410 | 451) && is_json(headers);
+    let good = matches!(status, 200..=299) || gone || (*status == 403 && is_blocked(body));
+    // A failure, or a page of a proxy in between, may lack the headers. If GitHub's good response
+    // lacks them, there is no limit.
+    // mutant in response: only GitHub says that there is no limit
+    //     (good && is_json(headers)) || => good ||
+    if (good && is_json(headers)) || reported.limit.is_some() {
+        quota.observe(resource, reported, now);
+    }
+    if good {
+        quota.answered();
+        return ResponseClass::Good;
+    }
+    let message = message(body);
+    let retry_after = retry_after(headers, now);
+    match *status {
+        403 | 429 if reported.remaining == Some(0) && !is_secondary(&message) => {
+            quota.exhausted(now);
+            // Retry-After may name a time after the window's end.
+            quota.paused_until = quota.paused_until.max(retry_after.map(|wait| now + wait));
+            ResponseClass::Limited
+        }
+        403 | 429 if is_secondary(&message) || retry_after.is_some() || *status == 429 => {
+            if quota.slowed(retry_after, now) {
+                ResponseClass::Limited
+            } else {
+                ResponseClass::Refused("its secondary rate limit came again and again".to_owned())
+            }
+        }
+        500..=599 => {
+            // A 503 may say when to come back.
+            if let Some(wait) = retry_after {
+                let _ = quota.slowed(Some(wait), now);
+            }
+            ResponseClass::Failed(format!("status {status}"))
+        }
+        _ => refuse(*status, &message),
+    }
+}
+
+/// The class of a status that names no limit and no failure of GitHub's servers.
+fn refuse(status: u16, message: &str) -> ResponseClass {
+    match status {
+        401 => ResponseClass::Refused("bad credentials: check GITHUB_TOKEN".to_owned()),
+        404 | 410 | 451 => ResponseClass::Failed(format!("status {status}, not from GitHub")),
+        300..=399 => ResponseClass::Refused(format!(
+            "status {status}: a redirect to elsewhere, which is not followed"
+        )),
+        _ => {
+            // The message stays in the log, because it may name our address.
+            let message: String = message.chars().take(LOGGED_MESSAGE).collect();
+            warn!(status, message = message.trim(), "GitHub refused the request");
+            ResponseClass::Refused(format!("status {status}; the log says more"))
+        }
+    }
+}
+
+/// Whether GitHub's staff has blocked the repository:
+/// `{"message":"Repository access blocked","block":{…}}`.
+fn is_blocked(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Blocked {
+        #[serde(rename = "block")]
+        _block: IgnoredAny,
+    }
+    serde_json::from_slice::<Blocked>(body).is_ok()
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.contains("json"))
+}
+
+fn reported(headers: &HeaderMap) -> Reported {
+    let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<i64>().ok();
+    Reported {
+        limit: number("x-ratelimit-limit"),
+        remaining: number("x-ratelimit-remaining"),
+        reset_at: number("x-ratelimit-reset")
+            .and_then(|seconds| DateTime::from_timestamp(seconds, 0)),
+    }
+}
+
+/// The wait that Retry-After asks for: seconds or a date (RFC 9110, section 10.2.3).
+fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<TimeDelta> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = match text.parse::<i64>() {
+        Ok(seconds) => TimeDelta::try_seconds(seconds)?,
+        Err(_) => DateTime::parse_from_rfc2822(text).ok()?.with_timezone(&Utc) - now,
+    };
+    Some(wait.clamp(TimeDelta::zero(), LONGEST_RETRY_AFTER))
+}
+
+/// GitHub's message with the address of its documentation, or the beginning of a body that is not
+/// GitHub's JSON.
+fn message(body: &[u8]) -> String {
+    #[derive(Deserialize)]
+    struct Message {
+        #[serde(default)]
+        message: String,
+        #[serde(default)]
+        documentation_url: String,
+    }
+    match serde_json::from_slice::<Message>(body) {
+        Ok(Message { message, documentation_url }) => format!("{message} {documentation_url}"),
+        Err(_) => String::from_utf8_lossy(&body[..body.len().min(200)]).into_owned(),
+    }
+}
+
+/// Whether the message, or the address of its documentation, names the secondary limit. GitHub once
+/// called it abuse detection.
+fn is_secondary(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    message.contains("secondary") || message.contains("abuse")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_790_000_000 + seconds, 0).expect("a date")
+    }
+
+    fn classified(
+        status: u16,
+        headers: &[(&'static str, &str)],
+        body: &str,
+    ) -> (ResponseClass, Option<DateTime<Utc>>) {
+        let headers = headers.iter().map(|(name, value)| {
+            (
+                reqwest::header::HeaderName::from_static(name),
+                value.parse().expect("a header's value"),
+            )
+        });
+        let response =
+            Response { status, headers: headers.collect(), body: body.as_bytes().to_vec() };
+        let mut quota = Quota::default();
+        let class = classify(&response, Resource::Search, &mut quota, at(0));
+        (class, quota.paused_until)
+    }
+
+    #[test]
+    fn used_up_window_is_waited_for_with_either_status() {
+        for status in [403, 429] {
+            let headers = [
+                ("x-ratelimit-limit", "30"),
+                ("x-ratelimit-remaining", "0"),
+                ("x-ratelimit-reset", "1790000020"),
+            ];
+            assert_eq!(
+                classified(status, &headers, r#"{"message":"API rate limit exceeded"}"#),
+                (ResponseClass::Limited, Some(at(21)))
+            );
+            let headers = [&headers[..], &[("retry-after", "40")]].concat();
+            assert_eq!(
+                classified(status, &headers, "{}"),
+                (ResponseClass::Limited, Some(at(40))),
+                "Retry-After goes first"
+            );
+        }
+    }
+
+    #[test]
+    fn secondary_limit_is_recognised_by_its_message_or_by_retry_after() {
+        let words =
+            r#"{"message":"You have exceeded a secondary rate limit.","documentation_url":"x"}"#;
+        let anchor = concat!(
+            r#"{"message":"Slow down","#,
+            r#""documentation_url":"https://docs.github.com/rest#abuse-rate-limits"}"#
+        );
+        let quota = [
+            ("x-ratelimit-limit", "30"),
+            ("x-ratelimit-remaining", "14"),
+            ("x-ratelimit-reset", "1790000020"),
+        ];
+        assert_eq!(
+            classified(403, &quota, words),
+            (ResponseClass::Limited, Some(at(60))),
+            "at least a minute"
+        );
+        assert_eq!(classified(403, &[], anchor), (ResponseClass::Limited, Some(at(60))));
+        assert_eq!(
+            classified(403, &[("retry-after", "8")], "{}"),
+            (ResponseClass::Limited, Some(at(8)))
+        );
+        assert_eq!(
+            classified(429, &[("retry-after", "Mon, 21 Sep 2026 14:13:30 GMT")], "{}"),
+            (ResponseClass::Limited, Some(at(10)))
+        );
+    }
+
+    #[test]
+    fn refusal_is_not_retried() {
+        let without_user_agent = "Request forbidden by administrative rules.";
+        for (status, body) in
+            [(403, without_user_agent), (403, "{}"), (401, "{}"), (422, "{}"), (301, "")]
+        {
+            assert!(
+                matches!(classified(status, &[], body), (ResponseClass::Refused(_), None)),
+                "{status}"
+            );
+        }
+    }
+
+    #[test]
+    fn missing_limit_is_believed_only_with_json() {
+        let limit = |content_type: &str| {
+            let headers = [(CONTENT_TYPE, content_type.parse().expect("a header's value"))]
+                .into_iter()
+                .collect();
+            let mut quota = Quota::default();
+            classify(
+                &Response { status: 200, headers, body: Vec::new() },
+                Resource::Search,
+                &mut quota,
+                at(0),
+            );
+            quota.limit
+        };
+        assert_eq!(limit("application/json; charset=utf-8"), None);
+        assert_eq!(limit("text/html"), Quota::default().limit, "a page of a proxy in between");
+    }
+
+    #[test]
+    fn gone_repository_is_believed_only_with_json() {
+        let json = [("content-type", "application/json")];
+        assert_eq!(classified(404, &json, "{}").0, ResponseClass::Good);
+        assert_eq!(
+            classified(
+                403,
+                &json,
+                r#"{"message":"Repository access blocked","block":{"reason":"tos"}}"#
+            )
+            .0,
+            ResponseClass::Good
+        );
+        assert!(matches!(
+            classified(404, &[("content-type", "text/html")], "<html>").0,
+            ResponseClass::Failed(_)
+        ));
+    }
+
+    #[test]
+    fn retry_after_is_bounded() {
+        assert_eq!(classified(429, &[("retry-after", "99999999999")], "{}").1, Some(at(86_400)));
+    }
+
+    #[test]
+    fn server_error_is_retried() {
+        assert_eq!(
+            classified(502, &[], "<html>Unicorn!</html>"),
+            (ResponseClass::Failed("status 502".into()), None)
+        );
+        assert_eq!(
+            classified(503, &[("retry-after", "5")], ""),
+            (ResponseClass::Failed("status 503".into()), Some(at(5)))
+        );
+    }
+}
