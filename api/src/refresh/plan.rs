@@ -1,96 +1,109 @@
-//! Which searches a refresh makes.
+//! The searches of a run and how far each is read.
 
-use chrono::{DateTime, TimeDelta, Utc};
-use serde::{Deserialize, Serialize};
-use strum::{EnumString, IntoStaticStr};
+use chrono::{DateTime, Utc};
 
-use crate::github::Sort;
+use crate::github::{PER_PAGE, Sort};
 use crate::model::list::LIST_LENGTH;
-use crate::model::topic::{Origin, Topic, TopicState};
+use crate::model::quota::Priority;
+use crate::model::run::{Plan, Trigger};
+use crate::model::slice::Slice;
+use crate::model::topic::{Coverage, SyncCursor, Topic};
+use crate::store::Scope;
 
-/// Searches show no more than this, however many there are.
+/// The most repositories that a search shows, however many match.
 /// Source: GitHub's "Search", "Only the first 1000 search results are available".
-pub const SEARCH_CAP: i64 = 1_000;
+pub(super) const SEARCH_CAP: i64 = 1_000;
 
-/// How far before the last run's beginning the next one looks for changes: for clocks that differ,
-/// and for what GitHub's index did not show yet.
-pub const CHANGES_OVERLAP: TimeDelta = TimeDelta::minutes(5);
-
-/// How much of a topic is kept.
-#[derive(
-    Clone, Copy, Debug, Default, Deserialize, EnumString, IntoStaticStr, PartialEq, Eq, Serialize,
-)]
-
-impl Plan {
-    /// The plan for a run at `now`: a topic to be kept whole is read whole once each UTC day, so
-    /// that no day's star count is missing, and again when a run could not see every change.
-    #[must_use]
-    pub fn of(coverage: Coverage, state: &TopicState, now: DateTime<Utc>) -> Self {
-        match (coverage, state.covered.covered_at) {
-            (Coverage::Top, _) => Self::Top,
-            (Coverage::Complete, Some(covered_at))
-                if covered_at.date_naive() == now.date_naive() =>
-            {
-                Self::Changed
-            }
-            (Coverage::Complete, _) => Self::Complete,
-        }
-    }
-}
-
-/// A search to be read page by page.
+/// A search that is read page by page.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Query {
+pub(super) struct Query {
     /// GitHub's `q`.
-    pub q: String,
-    /// In this order.
-    pub sort: Sort,
-    /// How far to read.
-    pub extent: Extent,
+    pub(super) q: String,
+    pub(super) sort: Sort,
+    pub(super) extent: Extent,
 }
 
 /// How far a search is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Extent {
-    /// So many repositories, counted from the first.
+pub(super) enum Extent {
+    /// The first so many repositories.
     First(usize),
-    /// All of them; none where there are more than a search shows.
+    /// Every repository, or none if there are more than a search shows.
     All,
-    /// Until one was last updated before this time.
+    /// Until a repository was last updated before this time.
     Since(DateTime<Utc>),
 }
 
 impl Query {
-    /// The first 500 of a topic.
-    #[must_use]
-    pub fn first(topic: &Topic, sort: Sort) -> Self {
+    /// The first repositories of a topic, as many as a list has.
+    pub(super) fn first(topic: &Topic, sort: Sort) -> Self {
         Self { q: format!("topic:{topic}"), sort, extent: Extent::First(LIST_LENGTH) }
     }
 
-    /// What changed in a topic.
-    #[must_use]
-    pub fn since(topic: &Topic, time: DateTime<Utc>) -> Self {
+    /// The repositories of a topic that changed since a time.
+    pub(super) fn since(topic: &Topic, time: DateTime<Utc>) -> Self {
         Self { q: format!("topic:{topic}"), sort: Sort::Updated, extent: Extent::Since(time) }
     }
 
-    /// A slice of a topic. By update, since ties of stars may change places between two pages.
-    #[must_use]
-    pub fn slice(topic: &Topic, slice: Slice) -> Self {
-        Self {
-            q: format!("topic:{topic} {}", slice.qualifier()),
-            sort: Sort::Updated,
-            extent: Extent::All,
-        }
+    /// A slice of a topic. It is sorted by update, because repositories with equally many stars may
+    /// change places between two pages.
+    pub(super) fn slice(topic: &Topic, slice: Slice) -> Self {
+        let q = format!("topic:{topic} {}", slice.qualifier());
+        Self { q, sort: Sort::Updated, extent: Extent::All }
     }
 
-    /// The most repositories that it reads of so many.
-    #[must_use]
-    pub fn reach(&self, total_count: i64) -> usize {
+    /// The most repositories that the query reads if this many match.
+    pub(super) fn reach(&self, total_count: i64) -> usize {
         let shown = usize::try_from(total_count.min(SEARCH_CAP)).unwrap_or(0);
         match self.extent {
             Extent::First(depth) => shown.min(depth),
             Extent::All | Extent::Since(_) => shown,
         }
+    }
+
+    /// Best match has priority in a run that a reader waits for, because it gives the topic its
+    /// first list.
+    pub(super) fn priority(&self, trigger: Trigger) -> Priority {
+        match trigger {
+            Trigger::OnDemand if self.sort == Sort::BestMatch => Priority::Waiting,
+            Trigger::OnDemand => Priority::OnDemand,
+            Trigger::Schedule | Trigger::Request | Trigger::CommandLine => Priority::Scheduled,
+        }
+    }
+}
+
+/// The requests that a plan needs, as far as known before its first.
+pub(super) fn expected_requests(plan: Plan) -> usize {
+    let list = LIST_LENGTH.div_ceil(PER_PAGE);
+    match plan {
+        Plan::Top => 3 * list,
+        Plan::Complete | Plan::Changed => list + 1,
+    }
+}
+
+/// The part of a topic that the searches for this coverage should show.
+pub(super) fn scope(coverage: Coverage) -> Scope {
+    match coverage {
+        Coverage::Top => Scope::First(LIST_LENGTH as i64),
+        Coverage::Complete => Scope::All,
+    }
+}
+
+/// The cursor after a complete run that began at `began` and saw `newest` as the newest
+/// `updated_at`.
+pub(super) fn next_cursor(
+    coverage: Coverage,
+    plan: Plan,
+    last: SyncCursor,
+    began: DateTime<Utc>,
+    newest: Option<DateTime<Utc>>,
+) -> SyncCursor {
+    match (coverage, plan, last.covered_at) {
+        (Coverage::Top, ..) => SyncCursor::default(),
+        (Coverage::Complete, Plan::Changed, Some(covered_at)) => {
+            SyncCursor::after(covered_at, began, newest)
+        }
+        (Coverage::Complete, ..) => SyncCursor::after(began, began, newest),
     }
 }
 
@@ -99,22 +112,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn halves_leave_no_second_out_and_none_twice() {
-        let mut slice = Slice::ROOT;
-        while let Some([older, younger]) = slice.halves() {
-            assert_eq!((older.first(), younger.last()), (slice.first(), slice.last()));
-            assert_eq!(younger.first() - older.last(), TimeDelta::seconds(1));
-            slice = if slice.length % 3 == 1 { older } else { younger };
-        }
-        assert_eq!(slice.first(), slice.last());
-    }
-
-    #[test]
-    fn one_range_names_both_ends_to_the_second() {
+    fn slice_query_names_the_topic_and_one_range() {
         let query = Query::slice(&"mcp".parse().expect("a topic"), Slice::ROOT);
         assert_eq!(
             query.q,
             "topic:mcp created:2007-10-01T00:00:00+00:00..2041-10-09T13:37:03+00:00"
         );
+    }
+
+    #[test]
+    fn reach_is_bounded_by_the_query_and_by_the_cap() {
+        let topic = "mcp".parse().expect("a topic");
+        let first = Query::first(&topic, Sort::Stars);
+        assert_eq!([3, 700].map(|count| first.reach(count)), [3, 500]);
+        let slice = Query::slice(&topic, Slice::ROOT);
+        assert_eq!([3, 700, 1_001].map(|count| slice.reach(count)), [3, 700, 1_000]);
     }
 }

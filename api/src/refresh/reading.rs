@@ -1,4 +1,4 @@
-//! What came of reading a query: how far it went, what was missing, in which order it came.
+//! A reading: the facts that the pages of one query have shown.
 
 use std::collections::HashSet;
 
@@ -10,53 +10,50 @@ use crate::model::repository::RepositoryId;
 /// A query, read page by page.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
-    /// The most repositories that GitHub counted.
+    /// The highest of GitHub's counts.
     pub(super) total_count: i64,
     /// Why something is missing: one line.
     pub(super) fault: Option<String>,
     /// The oldest `updated_at` of the last page.
     pub(super) oldest: Option<DateTime<Utc>>,
-    /// The newest `updated_at` of all.
-    pub(super) newest: Option<DateTime<Utc>>,
-    /// Distinct repositories shown.
+    /// The ids in GitHub's order, each once.
+    pub(super) order: Vec<RepositoryId>,
+    /// Neighbours on a page, the second of which was updated later than the first.
+    pub(super) against_update: usize,
+    /// Neighbours on a page, the second of which was pushed to later than the first.
+    pub(super) against_push: usize,
     ids: HashSet<RepositoryId>,
-    /// Items whose id could not be read.
+    /// Items without a readable id.
     unnamed: usize,
-    /// Neighbours on a page of which the second was updated, or pushed to, later than the first.
-    against_update: usize,
-    against_push: usize,
 }
 
 impl Reading {
-    /// Takes a page in.
     pub(super) fn add(&mut self, page: &SearchPage) {
         self.total_count = self.total_count.max(page.total_count);
-        self.ids.extend(page.repositories.iter().map(|repository| repository.id));
-        self.ids.extend(page.skipped.iter().filter_map(|skipped| skipped.id));
+        for id in &page.order {
+            // A repository that is shown twice moved while the pages were read. Its later place
+            // counts.
+            if !self.ids.insert(*id) {
+                self.order.retain(|earlier| earlier != id);
+            }
+            self.order.push(*id);
+        }
         self.unnamed += page.skipped.iter().filter(|skipped| skipped.id.is_none()).count();
-        let updates = || page.repositories.iter().map(|repository| repository.updated_at);
-        self.oldest = updates().min().or(self.oldest);
-        self.newest = self.newest.max(updates().max());
+        let updates = page.repositories.iter().map(|repository| repository.updated_at);
+        self.oldest = updates.min().or(self.oldest);
         for pair in page.repositories.windows(2) {
             self.against_update += usize::from(pair[1].updated_at > pair[0].updated_at);
             self.against_push += usize::from(pair[1].pushed_at > pair[0].pushed_at);
         }
     }
 
-    /// Notes what is missing; the first fault is told.
-    pub(super) fn fault(&mut self, fault: String) {
-        self.fault.get_or_insert(fault);
+    /// Notes why something is missing. The first fault stays.
+    pub(super) fn add_fault(&mut self, fault: Option<String>) {
+        self.fault = self.fault.take().or(fault);
     }
 
-    /// Whether it is less than GitHub counted: pages move while they are read, and one that moved
-    /// up was never shown.
-    pub(super) fn lacks_some(&self) -> bool {
-        i64::try_from(self.ids.len() + self.unnamed).is_ok_and(|shown| shown < self.total_count)
-    }
-
-    /// Whether sort=updated went by the last push. It is not documented that it goes by
-    /// `updated_at`, which stars change too; the order in which the repositories came tells.
-    pub(super) fn is_by_push(&self) -> bool {
-        self.against_push < self.against_update
+    /// The number of distinct repositories that GitHub showed.
+    pub(super) fn shown(&self) -> usize {
+        self.ids.len() + self.unnamed
     }
 }

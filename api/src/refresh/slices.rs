@@ -5,123 +5,126 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::plan::{CHANGES_OVERLAP, Query, SEARCH_CAP};
-use super::run::{Run, length};
+use super::plan::{Query, SEARCH_CAP};
+use super::recorder::{Recorder, count};
+use super::{search, verdict};
 use crate::github::{GitHubError, PER_PAGE};
 use crate::model::slice::Slice;
 use crate::model::time::rfc3339;
+use crate::store::StoreError;
 
-/// A slice that was read this recently is not read again: a run that was cut off is finished by the
-/// next.
+/// A slice that an earlier run read this recently is not read again, so a run that was cut off is
+/// finished by the next.
+// mutant in coverage: slices that were read longer ago are read again
+//     hours(1) => days(9)
 const FRESH: TimeDelta = TimeDelta::hours(1);
 
-/// How often a slice is read again because repositories moved while it was read.
+/// How often a slice is read again because repositories moved between its pages.
 const MAX_REREADS: usize = 2;
 
 /// A slice that is still to be read.
 struct Open {
     slice: Slice,
-    /// About how many repositories it has, where its parent and its older sibling tell.
+    /// About how many repositories it has, if its parent's count and its older sibling's tell.
     estimate: Option<i64>,
-    /// The next one on the stack is its younger sibling, and expects to hear how many this one had.
+    /// Whether the next one on the stack is its younger sibling, whose estimate needs its count.
     is_older: bool,
 }
 
-impl Run<'_> {
-    /// Reads the topic slice by slice, oldest first.
-    pub(super) async fn read_slices(&mut self) -> Result<(), GitHubError> {
-        let read: HashMap<Slice, DateTime<Utc>> =
-            self.parts.store.slices(self.topic, self.began - FRESH).await?.into_iter().collect();
-        let was_halved =
-            |slice: Slice| read.keys().any(|inner| *inner != slice && slice.contains(*inner));
-        let mut taken_since: Option<DateTime<Utc>> = None;
-        let mut open =
-            vec![Open { slice: Slice::ROOT, estimate: self.report.total_count, is_older: false }];
-        while let Some(Open { slice, estimate, is_older }) = open.pop() {
-            if slice.first() > self.began {
+/// Reads the topic slice by slice, the oldest first. Returns the time of the earliest reading among
+/// the slices taken over from an earlier run, if there are any: they may have changed since.
+pub(super) async fn read(
+    recorder: &mut Recorder<'_>,
+) -> Result<Option<DateTime<Utc>>, GitHubError> {
+    let run = recorder.run;
+    let earlier: HashMap<Slice, DateTime<Utc>> =
+        run.store.slices(run.topic, run.began - FRESH).await?.into_iter().collect();
+    let was_halved =
+        |slice: Slice| earlier.keys().any(|inner| *inner != slice && slice.contains(*inner));
+    let mut taken_since: Option<DateTime<Utc>> = None;
+    let total_count = recorder.report.total_count;
+    let mut open = vec![Open { slice: Slice::ROOT, estimate: total_count, is_older: false }];
+    while let Some(Open { slice, estimate, is_older }) = open.pop() {
+        if slice.first() > run.began {
+            continue;
+        }
+        let is_too_large = |count: i64| count > SEARCH_CAP;
+        // mutant in coverage: slices of the last hour are not read again
+        //     earlier.get(&slice) => earlier.get(&slice).filter(|_| false)
+        let (count, halve) = if let Some(read_at) = earlier.get(&slice) {
+            taken_since = Some(taken_since.map_or(*read_at, |since| since.min(*read_at)));
+            (Some(take_over(recorder, slice).await?), false)
+        } else if estimate.is_some_and(is_too_large) || was_halved(slice) {
+            (estimate, true)
+        } else {
+            let count = read_slice(recorder, slice).await?;
+            // mutant in coverage: a whole topic is read past 1,000 repositories
+            //     count.is_some_and(is_too_large) => false
+            (count, count.is_some_and(is_too_large))
+        };
+        if is_older && let Some(younger) = open.last_mut() {
+            younger.estimate = younger.estimate.zip(count).map(|(both, own)| both - own);
+        }
+        if halve {
+            let Some([older, younger]) = slice.halves() else {
+                let second = rfc3339(slice.first());
+                recorder.report.fail_with(format!(
+                    "more than {SEARCH_CAP} repositories were created in the second {second}"
+                ));
                 continue;
-            }
-            let mut too_large = estimate.filter(|estimate| *estimate > SEARCH_CAP);
-            let count = if let Some(read_at) = read.get(&slice) {
-                taken_since = Some(taken_since.map_or(*read_at, |since| since.min(*read_at)));
-                Some(self.take_slice(slice).await?)
-            } else if too_large.is_some() || was_halved(slice) {
-                estimate
-            } else {
-                let total = self.read_slice(slice).await?;
-                too_large = total.filter(|total| *total > SEARCH_CAP);
-                total
             };
-            if is_older && let Some(younger) = open.last_mut() {
-                younger.estimate = younger.estimate.zip(count).map(|(both, own)| both - own);
-            }
-            if !read.contains_key(&slice) && (too_large.is_some() || was_halved(slice)) {
-                let Some([older, younger]) = slice.halves() else {
-                    let second = rfc3339(slice.first());
-                    self.report.because(format!(
-                        "more than {SEARCH_CAP} repositories were created in the second {second}"
-                    ));
-                    continue;
-                };
-                open.push(Open { slice: younger, estimate: count, is_older: false });
-                open.push(Open { slice: older, estimate: None, is_older: true });
-            }
-            self.expect_slices();
+            open.push(Open { slice: younger, estimate: count, is_older: false });
+            open.push(Open { slice: older, estimate: None, is_older: true });
         }
-        // What was taken over may have changed since it was read.
-        if let Some(since) = taken_since {
-            self.read_changes(since - CHANGES_OVERLAP).await?;
+        expect_rest(recorder);
+    }
+    Ok(taken_since)
+}
+
+/// Reads a slice and returns GitHub's count of its repositories. If the slice is too large, it is
+/// only counted. `None` if GitHub failed.
+async fn read_slice(recorder: &mut Recorder<'_>, slice: Slice) -> Result<Option<i64>, GitHubError> {
+    let run = recorder.run;
+    let query = Query::slice(run.topic, slice);
+    let mut rereads = 0;
+    loop {
+        let began = run.clock.now();
+        let Some(reading) = search::read(recorder, &query).await? else { return Ok(None) };
+        let count = reading.total_count;
+        if count > SEARCH_CAP {
+            return Ok(Some(count));
         }
-        Ok(())
-    }
-
-    /// Reads a slice whole and returns how many repositories GitHub counts there. One that is too
-    /// large is only counted; `None` when it could not be read.
-    async fn read_slice(&mut self, slice: Slice) -> Result<Option<i64>, GitHubError> {
-        let query = Query::slice(self.topic, slice);
-        let mut rereads = 0;
-        loop {
-            let began = self.parts.clock.now();
-            let Some(reading) = self.attempt(&query).await? else { return Ok(None) };
-            if reading.total_count > SEARCH_CAP {
-                return Ok(Some(reading.total_count));
-            }
-            if reading.lacks_some() && reading.fault.is_none() && rereads < MAX_REREADS {
-                rereads += 1;
-                self.report.pages_refetched +=
-                    length(query.reach(reading.total_count).div_ceil(PER_PAGE));
-                continue;
-            }
-            // What GitHub counts and does not show each time is judged by the size of the whole
-            // topic.
-            if reading.fault.is_none() {
-                self.parts
-                    .store
-                    .keep_slice(self.lease, self.topic, slice, began, self.parts.clock.now())
-                    .await?;
-            }
-            return Ok(Some(reading.total_count));
+        if reading.fault.is_some() {
+            return Ok(Some(count));
         }
+        // mutant in coverage: a slice that lacks repositories is read again
+        //     verdict::lacks_some(&reading) => false
+        if verdict::lacks_some(&reading) && rereads < MAX_REREADS {
+            rereads += 1;
+            let pages = query.reach(count).div_ceil(PER_PAGE);
+            recorder.report.pages_refetched += self::count(pages);
+            continue;
+        }
+        // A slice that still lacks repositories counts as read. The verdict compares the size of
+        // the whole topic with GitHub's count.
+        let now = run.clock.now();
+        run.store.keep_slice(run.lease, run.topic, slice, began, now).await?;
+        return Ok(Some(count));
     }
+}
 
-    /// Takes over a slice that an earlier run has read; returns how many repositories it has.
-    async fn take_slice(&mut self, slice: Slice) -> Result<i64, GitHubError> {
-        let ids = self
-            .parts
-            .store
-            .take_slice(self.lease, self.topic, slice, self.parts.clock.now())
-            .await?;
-        let count = length(ids.len());
-        self.seen.extend(ids);
-        self.report.found = length(self.seen.len());
-        Ok(count)
-    }
+/// Takes over a slice that an earlier run has read, and returns how many repositories it has.
+async fn take_over(recorder: &mut Recorder<'_>, slice: Slice) -> Result<i64, StoreError> {
+    let run = recorder.run;
+    let ids = run.store.take_slice(run.lease, run.topic, slice, run.clock.now()).await?;
+    recorder.add_shown(&ids);
+    Ok(count(ids.len()))
+}
 
-    /// What is left: a page for each hundred, and as much again for the slices' last pages and for
-    /// finding the slices as was needed so far.
-    fn expect_slices(&mut self) {
-        let left = self.report.total_count.unwrap_or(0) - self.report.found;
-        let pages = usize::try_from(left).unwrap_or(0).div_ceil(PER_PAGE);
-        self.expect(pages + pages.div_ceil(5));
-    }
+/// Estimates the requests that are still needed: one a hundred repositories, and a fifth more for
+/// the slices' last pages and for finding the slices.
+fn expect_rest(recorder: &mut Recorder<'_>) {
+    let left = recorder.report.total_count.unwrap_or(0) - recorder.report.found;
+    let pages = usize::try_from(left).unwrap_or(0).div_ceil(PER_PAGE);
+    recorder.expect(pages + pages.div_ceil(5));
 }

@@ -1,0 +1,90 @@
+//! A run over every tracked topic: each topic has a run of its own below it.
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use tracing::{error, info};
+
+use super::Dependencies;
+use super::deletion::Deleter;
+use crate::model::run::{Outcome, RefreshRun, Report};
+use crate::model::topic::Topic;
+use crate::store::StoreError;
+
+/// Runs of topics side by side. They share GitHub's limit, so a large topic does not hold up the
+/// others.
+const TOPICS_AT_ONCE: usize = 4;
+
+/// A topic's run, as the run over all topics counts it.
+struct Child {
+    id: i64,
+    outcome: Outcome,
+    /// With the topic's name in the reason.
+    report: Report,
+}
+
+/// Tracks TOPICS, deletes expired on-demand topics, and refreshes the others with `refresh`, those
+/// with the oldest data first. Returns the outcome and the sum of the reports.
+pub(super) async fn run<F>(
+    dependencies: &Dependencies,
+    deleter: &Deleter,
+    refresh: impl Fn(Topic) -> F,
+) -> Result<(Outcome, Report), StoreError>
+where
+    F: Future<Output = Result<RefreshRun, StoreError>>,
+{
+    let Dependencies { store, clock, topics, stopping, .. } = dependencies;
+    store.configure(topics, clock.now()).await?;
+    delete_expired(dependencies, deleter).await?;
+    let mut states = store.topics().await?;
+    states.retain(|state| !state.is_unknown_to_github());
+    states.sort_by_key(|state| state.refreshed_at);
+    let children = stream::iter(states).map(|state| {
+        let run = (!stopping.is_cancelled()).then(|| refresh(state.topic.clone()));
+        async move {
+            let Some(run) = run else { return Ok(Child::not_started()) };
+            Ok::<_, StoreError>(Child::new(&state.topic, run.await?))
+        }
+    });
+    let children = children.buffer_unordered(TOPICS_AT_ONCE).try_collect().await?;
+    Ok(sum(children))
+}
+
+async fn delete_expired(dependencies: &Dependencies, deleter: &Deleter) -> Result<(), StoreError> {
+    let now = dependencies.clock.now();
+    let states = dependencies.store.topics().await?;
+    for state in states.iter().filter(|state| state.has_expired(now)) {
+        let topic = &state.topic;
+        match deleter.delete(topic).await {
+            Ok(_) => info!(%topic, "an on-demand topic has expired and was deleted"),
+            Err(error) => error!(%topic, %error, "an expired topic could not be deleted"),
+        }
+    }
+    Ok(())
+}
+
+fn sum(mut children: Vec<Child>) -> (Outcome, Report) {
+    children.sort_by_key(|child| child.id);
+    let mut report = Report::default();
+    children.iter().for_each(|child| report.add(&child.report));
+    let all = |outcome| children.iter().all(|child| child.outcome == outcome);
+    let outcome = match (all(Outcome::Complete), all(Outcome::Failed)) {
+        (true, _) => Outcome::Complete,
+        (false, true) => Outcome::Failed,
+        (false, false) => Outcome::Partial,
+    };
+    (outcome, report)
+}
+
+impl Child {
+    fn new(topic: &Topic, run: RefreshRun) -> Self {
+        let RefreshRun { id, outcome, mut report, .. } = run;
+        report.reason = report.reason.map(|reason| format!("{topic}: {reason}"));
+        Self { id, outcome: outcome.unwrap_or(Outcome::Failed), report }
+    }
+
+    /// The child of a topic whose turn comes after the service was told to stop.
+    fn not_started() -> Self {
+        let reason = Some("the service is stopping".to_owned());
+        let report = Report { reason, ..Report::default() };
+        Self { id: i64::MAX, outcome: Outcome::Partial, report }
+    }
+}

@@ -1,0 +1,35 @@
+//! Deletion of a topic: its rows, the repositories that no other topic has, and its lists in every
+//! cache.
+
+use std::sync::Arc;
+
+use tokio_util::task::TaskTracker;
+
+use super::publish::Publisher;
+use crate::clock::Clock;
+use crate::model::topic::Topic;
+use crate::store::{SharedStore, StoreError};
+use crate::task::join;
+
+/// Deletes topics. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Deleter {
+    pub(super) store: SharedStore,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) publisher: Publisher,
+    pub(super) tasks: TaskTracker,
+}
+
+impl Deleter {
+    /// Deletes a topic; false if it was not tracked. The deletion goes on if the caller is dropped.
+    pub(super) async fn delete(&self, topic: &Topic) -> Result<bool, StoreError> {
+        let (Self { store, clock, publisher, tasks }, topic) = (self.clone(), topic.clone());
+        let deletion = async move {
+            let was_tracked = store.delete_topic(&topic, clock.now()).await;
+            // A deletion that failed half-way has deleted the topic's lists already.
+            publisher.publish_or_retry(&topic).await;
+            was_tracked
+        };
+        join(tasks.spawn(deletion)).await
+    }
+}

@@ -1,0 +1,152 @@
+//! The record of a run: the requests that it made, the rows that it stored, and its report.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
+use tracing::warn;
+use url::Url;
+
+use super::plan::Query;
+use super::publish::ChangedTopics;
+use crate::clock::Clock;
+use crate::github::{Deadline, GitHub, GitHubError, Lookup, SearchPage, Usage};
+use crate::model::quota::Priority;
+use crate::model::repository::{Repository, RepositoryId};
+use crate::model::run::{Plan, Report, Trigger};
+use crate::model::topic::{Coverage, Topic};
+use crate::store::{Lease, Page, Store, StoreError};
+
+/// The facts of a run that do not change while it runs.
+pub(super) struct RunContext<'a> {
+    pub(super) store: &'a dyn Store,
+    pub(super) github: &'a GitHub,
+    pub(super) clock: &'a dyn Clock,
+    pub(super) lease: &'a Lease,
+    pub(super) topic: &'a Topic,
+    pub(super) trigger: Trigger,
+    pub(super) coverage: Coverage,
+    pub(super) began: DateTime<Utc>,
+    /// No request is waited for beyond this.
+    pub(super) deadline: DateTime<Utc>,
+}
+
+/// Makes a run's requests, stores the repositories that GitHub shows, and counts both in the
+/// report.
+pub(super) struct Recorder<'a> {
+    pub(super) run: &'a RunContext<'a>,
+    pub(super) report: Report,
+    /// Topics whose lists may differ now. There may be several, because a repository has several.
+    pub(super) changed: ChangedTopics,
+    usage: Usage,
+    /// Every repository that GitHub has shown, unreadable ones included.
+    shown: HashSet<RepositoryId>,
+    unreadable: HashSet<RepositoryId>,
+    newest: Option<DateTime<Utc>>,
+}
+
+impl<'a> Recorder<'a> {
+    pub(super) fn new(run: &'a RunContext<'a>, plan: Plan, changed: ChangedTopics) -> Self {
+        Self {
+            run,
+            report: Report { plan: Some(plan), ..Report::default() },
+            changed,
+            usage: Usage::default(),
+            shown: HashSet::new(),
+            unreadable: HashSet::new(),
+            newest: None,
+        }
+    }
+
+    /// The newest `updated_at` on the pages that were stored.
+    pub(super) fn newest(&self) -> Option<DateTime<Utc>> {
+        self.newest
+    }
+
+    /// Notes that about this many requests are still needed.
+    pub(super) fn expect(&mut self, requests: usize) {
+        self.report.requests_expected = self.report.requests + count(requests);
+    }
+
+    pub(super) async fn search(
+        &mut self,
+        query: &Query,
+        page: &Url,
+    ) -> Result<SearchPage, GitHubError> {
+        let run = self.run;
+        let deadline = Deadline { priority: query.priority(run.trigger), until: run.deadline };
+        let page = run.github.search(page, deadline, &mut self.usage).await;
+        self.copy_usage();
+        page
+    }
+
+    /// Asks GitHub for a repository by its id, unless that request would have to wait.
+    pub(super) async fn look_up(&mut self, id: RepositoryId) -> Result<Lookup, GitHubError> {
+        let now = self.run.clock.now();
+        let deadline = Deadline { priority: Priority::Scheduled, until: now };
+        let lookup = self.run.github.repository(id, deadline, &mut self.usage).await;
+        self.copy_usage();
+        lookup
+    }
+
+    fn copy_usage(&mut self) {
+        let Usage { requests, retries, waited_ms } = self.usage;
+        (self.report.requests, self.report.retries) = (requests, retries);
+        self.report.waited_ms = waited_ms;
+    }
+
+    pub(super) async fn store_page(&mut self, page: &SearchPage) -> Result<(), StoreError> {
+        let mut unreadable = Vec::new();
+        for skipped in &page.skipped {
+            warn!(id = skipped.id, reason = skipped.reason, "an item was skipped");
+            // mutant in refreshes: unreadable items keep their places
+            //     unreadable.extend(skipped.id) => ()
+            unreadable.extend(skipped.id);
+            // An item on the pages of several searches counts once.
+            if skipped.id.is_none_or(|id| self.unreadable.insert(id)) {
+                self.report.skip(skipped.clone());
+            }
+        }
+        let updates = page.repositories.iter().map(|repository| repository.updated_at);
+        self.newest = self.newest.max(updates.max());
+        self.add_shown(&unreadable);
+        self.store(&page.repositories, &unreadable).await
+    }
+
+    /// Stores repositories, and the run's report with them.
+    pub(super) async fn store(
+        &mut self,
+        repositories: &[Repository],
+        unreadable: &[RepositoryId],
+    ) -> Result<(), StoreError> {
+        let ids: Vec<RepositoryId> = repositories.iter().map(|repository| repository.id).collect();
+        self.add_shown(&ids);
+        // A private repository is for the token's owner alone, so it is not stored. An id must not
+        // be twice in a statement; the later copy counts.
+        let mut stored = HashSet::new();
+        // mutant in refreshes: private repositories are not stored
+        //     !repository.private && stored => stored
+        let public = |repository: &&Repository| !repository.private && stored.insert(repository.id);
+        let mut public: Vec<Repository> =
+            repositories.iter().rev().filter(public).cloned().collect();
+        public.reverse();
+        let Self { run, report, .. } = self;
+        let page = Page { repositories: &public, unreadable };
+        let now = run.clock.now();
+        let (counts, changed) =
+            run.store.store_page(run.lease, run.topic, &page, report, now).await?;
+        self.report.add_rows(counts);
+        self.changed.extend(changed);
+        Ok(())
+    }
+
+    /// Counts repositories as shown by this run.
+    pub(super) fn add_shown(&mut self, ids: &[RepositoryId]) {
+        self.shown.extend(ids);
+        self.report.found = count(self.shown.len());
+    }
+}
+
+/// A length as reports count it.
+pub(super) fn count(length: usize) -> i64 {
+    i64::try_from(length).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,125 @@
+//! Reading a query page by page: pages with something missing are asked for again, and each page is
+//! stored.
+
+use chrono::{DateTime, Utc};
+use url::Url;
+
+use super::plan::{Extent, Query, SEARCH_CAP};
+use super::reading::Reading;
+use super::recorder::{Recorder, count};
+use super::verdict;
+use crate::github::{GitHubError, PER_PAGE, SearchPage, Sort};
+
+/// How often a page is asked for again because something is missing from it.
+// mutant in client: a page with something missing is asked for again
+//     usize = 2 => usize = 0
+const MAX_REFETCHES: usize = 2;
+
+/// The result of searching for changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Changes {
+    /// The search showed every change, or the report says why not.
+    Read,
+    /// More repositories changed than a search shows, so the next run must read every repository.
+    TooMany,
+    /// GitHub sorted by the last push, so the search may have missed any change.
+    ByPush,
+}
+
+/// Reads a query. `None` if GitHub failed on one of its pages: the run is partial then, but its
+/// other queries may succeed.
+pub(super) async fn read(
+    recorder: &mut Recorder<'_>,
+    query: &Query,
+) -> Result<Option<Reading>, GitHubError> {
+    match read_pages(recorder, query).await {
+        Ok(reading) => {
+            if let Some(fault) = &reading.fault {
+                recorder.report.fail_with(fault);
+            }
+            Ok(Some(reading))
+        }
+        Err(error @ GitHubError::Failed { .. }) => {
+            recorder.report.fail_with(error.to_string());
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads the repositories that changed since a time. A star is a change of `updated_at` too.
+pub(super) async fn read_changes(
+    recorder: &mut Recorder<'_>,
+    since: DateTime<Utc>,
+) -> Result<Changes, GitHubError> {
+    let Some(reading) = read(recorder, &Query::since(recorder.run.topic, since)).await? else {
+        return Ok(Changes::Read);
+    };
+    if verdict::is_by_push(&reading) {
+        return Ok(Changes::ByPush);
+    }
+    let Some(fault) = verdict::too_many_changes(&reading, since) else {
+        return Ok(Changes::Read);
+    };
+    recorder.report.fail_with(fault);
+    Ok(Changes::TooMany)
+}
+
+async fn read_pages(recorder: &mut Recorder<'_>, query: &Query) -> Result<Reading, GitHubError> {
+    let mut next = Some(recorder.run.github.first_page(&query.q, query.sort));
+    let mut reading = Reading::default();
+    let mut offset = 0;
+    while let Some(url) = next.take() {
+        let page = whole_page(recorder, &url, offset, query, &mut reading).await?;
+        let counted_before = match query.extent {
+            Extent::All => (offset > 0).then_some(reading.total_count),
+            Extent::First(_) | Extent::Since(_) => recorder.report.total_count,
+        };
+        reading.add_fault(verdict::count_fault(counted_before, page.total_count));
+        if query.sort == Sort::BestMatch {
+            recorder.report.total_count = Some(page.total_count);
+        }
+        reading.add(&page);
+        if query.extent == Extent::All && offset == 0 && page.total_count > SEARCH_CAP {
+            break;
+        }
+        recorder.store_page(&page).await?;
+        offset += PER_PAGE;
+        let is_read = match query.extent {
+            Extent::First(depth) => offset >= depth,
+            // mutant in coverage: changes are read back to the last run
+            //     reading.oldest.is_some_and(|oldest| oldest < time) => true
+            Extent::Since(time) => reading.oldest.is_some_and(|oldest| oldest < time),
+            Extent::All => false,
+        };
+        if is_read {
+            break;
+        }
+        next = page.next.filter(|_| count(offset) < SEARCH_CAP);
+        let reach = query.reach(page.total_count);
+        reading.add_fault(verdict::end_fault(next.is_some(), offset, reach));
+    }
+    Ok(reading)
+}
+
+/// Asks for a page until nothing is missing from it. After [`MAX_REFETCHES`] returns the page
+/// nevertheless and notes the fault.
+async fn whole_page(
+    recorder: &mut Recorder<'_>,
+    url: &Url,
+    offset: usize,
+    query: &Query,
+    reading: &mut Reading,
+) -> Result<SearchPage, GitHubError> {
+    let mut refetches = 0;
+    loop {
+        let page = recorder.search(query, url).await?;
+        let fault = verdict::page_fault(&page, offset);
+        if fault.is_none() || refetches == MAX_REFETCHES {
+            reading.add_fault(fault);
+            return Ok(page);
+        }
+        refetches += 1;
+        recorder.report.pages_refetched += 1;
+    }
+}

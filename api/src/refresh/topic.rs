@@ -1,0 +1,209 @@
+//! A run over one topic, as a list of steps: plan, search, verdict, verify, finish, publish.
+
+use super::plan::{self, Query};
+use super::publish::{ChangedTopics, Publisher};
+use super::recorder::{Recorder, RunContext};
+use super::search::{self, Changes};
+use super::verdict::{self, Evidence, Verdict};
+use super::{slices, verify};
+use crate::github::{GitHubError, Sort};
+use crate::model::quota::Resource;
+use crate::model::repository::RepositoryId;
+use crate::model::run::{Outcome, Plan, Report};
+use crate::model::topic::{CHANGES_OVERLAP, SyncCursor, TopicState};
+use crate::store::{CompleteRun, FinishRun, Scope, StoreError};
+
+/// The result of a run's searches.
+struct Searched {
+    /// The plan that was followed in the end.
+    plan: Plan,
+    /// The part of the topic that the searches should have shown.
+    scope: Scope,
+    /// The topic's repositories in the order of best match.
+    best_match: Vec<RepositoryId>,
+    /// The cursor for the next run, unless this run is complete.
+    cursor: SyncCursor,
+}
+
+/// Refreshes a topic. GitHub's failures are in the report. An error is the database's or a lost
+/// lease, and leaves the lists as they were.
+pub(super) async fn refresh(
+    run: &RunContext<'_>,
+    state: &TopicState,
+    publisher: &Publisher,
+    changed: ChangedTopics,
+) -> Result<(Outcome, Report), StoreError> {
+    let plan = Plan::of(run.coverage, state, run.began);
+    let mut recorder = Recorder::new(run, plan, changed);
+    let searched = search(&mut recorder, plan, state, publisher).await?;
+    let verdict = verdict::judge(&evidence(&recorder, &searched), state, run.clock.now());
+    if let Some(reason) = &verdict.reason {
+        recorder.report.fail_with(reason);
+    }
+    if verdict.outcome == Outcome::Complete {
+        let verified = verify::verify_missing(&mut recorder, searched.scope).await?;
+        verify::apply(&mut recorder, verified).await?;
+    }
+    finish(&mut recorder, &searched, &verdict).await?;
+    recorder.changed.publish().await;
+    // The entry is closed last, so that a caller who waits for it finds the new lists.
+    run.store.end(run.lease, verdict.outcome, &recorder.report, run.clock.now()).await?;
+    Ok((verdict.outcome, recorder.report))
+}
+
+/// Makes the plan's searches and stores the repositories that they show. A failure of GitHub's ends
+/// the searches and is in the report.
+async fn search(
+    recorder: &mut Recorder<'_>,
+    plan: Plan,
+    state: &TopicState,
+    publisher: &Publisher,
+) -> Result<Searched, StoreError> {
+    let error = match search_by_plan(recorder, plan, state, publisher).await {
+        Ok(searched) => return Ok(searched),
+        Err(GitHubError::Store(error)) => return Err(error),
+        Err(error) => error,
+    };
+    if let GitHubError::Limited { until } = error {
+        recorder.report.retry_at = Some(until);
+    }
+    recorder.report.fail_with(error.to_string());
+    Ok(Searched::new(plan, recorder.run, state))
+}
+
+async fn search_by_plan(
+    recorder: &mut Recorder<'_>,
+    plan: Plan,
+    state: &TopicState,
+    publisher: &Publisher,
+) -> Result<Searched, GitHubError> {
+    let run = recorder.run;
+    let mut searched = Searched::new(plan, run, state);
+    recorder.expect(plan::expected_requests(plan));
+    let best_match = search::read(recorder, &Query::first(run.topic, Sort::BestMatch)).await?;
+    if let Some(reading) = best_match {
+        let shows_all = verdict::shows_all(&reading, run.coverage, state.found);
+        searched.best_match = reading.order;
+        // If best match is all that a complete run needs, the list comes with the end of the run.
+        let goes_on = !shows_all || recorder.report.reason.is_some();
+        if state.modified_at.is_none() && goes_on && !searched.best_match.is_empty() {
+            give_first_list(recorder, &searched.best_match, publisher).await?;
+        }
+        if shows_all {
+            recorder.expect(0);
+            return Ok(searched);
+        }
+    }
+    match (plan, state.cursor.changes_until) {
+        (Plan::Top, _) => {
+            for sort in [Sort::Stars, Sort::Updated] {
+                search::read(recorder, &Query::first(run.topic, sort)).await?;
+            }
+        }
+        (Plan::Changed, Some(since)) => match search::read_changes(recorder, since).await? {
+            changes @ (Changes::Read | Changes::TooMany) => {
+                let confirmed_at = searched.cursor.covered_at.unwrap_or(since);
+                searched.scope = Scope::Since { updated_at: since, confirmed_at };
+                searched.note(changes);
+            }
+            // Only a reading of every repository shows new stars then.
+            Changes::ByPush => {
+                searched.plan = Plan::Complete;
+                recorder.report.plan = Some(Plan::Complete);
+                read_every_repository(recorder, &mut searched).await?;
+            }
+        },
+        (Plan::Complete | Plan::Changed, _) => {
+            read_every_repository(recorder, &mut searched).await?;
+        }
+    }
+    Ok(searched)
+}
+
+/// Serves a new topic from its best match while the run goes on.
+async fn give_first_list(
+    recorder: &Recorder<'_>,
+    best_match: &[RepositoryId],
+    publisher: &Publisher,
+) -> Result<(), StoreError> {
+    let (run, total_count) = (recorder.run, recorder.report.total_count);
+    let now = run.clock.now();
+    run.store.first_list(run.lease, run.topic, best_match, total_count, now).await?;
+    publisher.publish(run.topic).await
+}
+
+async fn read_every_repository(
+    recorder: &mut Recorder<'_>,
+    searched: &mut Searched,
+) -> Result<(), GitHubError> {
+    if let Some(since) = slices::read(recorder).await? {
+        // mutant in coverage: slices taken over from an earlier run are brought up to date
+        //     search::read_changes(recorder, since - CHANGES_OVERLAP).await? => Changes::Read
+        let changes = search::read_changes(recorder, since - CHANGES_OVERLAP).await?;
+        searched.note(changes);
+    }
+    Ok(())
+}
+
+fn evidence(recorder: &Recorder<'_>, searched: &Searched) -> Evidence {
+    let report = &recorder.report;
+    Evidence {
+        coverage: recorder.run.coverage,
+        plan: searched.plan,
+        reason: report.reason.clone(),
+        found: report.found,
+        skipped: report.skipped,
+        total_count: report.total_count.unwrap_or(0),
+    }
+}
+
+/// Makes the run's last change to the topic: only a complete run removes repositories and changes
+/// best match.
+async fn finish(
+    recorder: &mut Recorder<'_>,
+    searched: &Searched,
+    verdict: &Verdict,
+) -> Result<(), StoreError> {
+    let run = recorder.run;
+    recorder.report.quota_remaining = run.store.quota(Resource::Search).await?.remaining;
+    let is_complete = verdict.outcome == Outcome::Complete;
+    let complete = CompleteRun {
+        best_match: &searched.best_match,
+        total_count: recorder.report.total_count.unwrap_or_default(),
+        found: verdict.size,
+        scope: searched.scope,
+    };
+    let cursor = if is_complete {
+        let newest = recorder.newest();
+        plan::next_cursor(run.coverage, searched.plan, searched.cursor, run.began, newest)
+    } else {
+        searched.cursor
+    };
+    let finish = FinishRun {
+        topic: run.topic,
+        // mutant in refreshes: a partial run removes nothing and keeps best match
+        //     is_complete.then_some(complete) => Some(complete)
+        complete: is_complete.then_some(complete),
+        shrunk: verdict.shrunk,
+        cursor,
+    };
+    let displaced = run.store.finish(run.lease, &finish, run.clock.now()).await?;
+    recorder.report.removed += displaced;
+    Ok(())
+}
+
+impl Searched {
+    fn new(plan: Plan, run: &RunContext<'_>, state: &TopicState) -> Self {
+        let scope = plan::scope(run.coverage);
+        Self { plan, scope, best_match: Vec::new(), cursor: state.cursor }
+    }
+
+    /// Notes whether a search for changes has shown all of them.
+    fn note(&mut self, changes: Changes) {
+        if changes == Changes::TooMany {
+            // mutant in coverage: after too many changes the next run reads every repository
+            //     self.cursor.covered_at = None => ()
+            self.cursor.covered_at = None;
+        }
+    }
+}
