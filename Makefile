@@ -67,7 +67,7 @@ load: | prerequisites
 ## mutants: takes each rule of a refresh out in turn and expects the tests to fail (docs/refresh.md); half an hour
 .PHONY: mutants
 mutants: | test-prerequisites
-	python3 api/tests/mutants.py
+	python3 tests/mutants.py
 
 ## bench: what every kind of read and a refresh cost, beside nginx serving files; docs/performance.md is the report (QUICK=1)
 .PHONY: bench
