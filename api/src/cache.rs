@@ -1,142 +1,184 @@
-//! The caches above the database: ready bodies, in tiers from the fastest to the one that is
-//! shared.
+//! The caches above the database: bundles of ready bodies, in tiers from the fastest to the one
+//! that replicas share.
+//!
+//! A tier moves bundles. The policy (which copy is stale, who fills which tier) is here.
 
 mod memory;
 mod redis;
+mod redis_format;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tokio_util::task::TaskTracker;
 
-use crate::lists::Lists;
+use crate::lists::bundle::Bundle;
 use crate::model::topic::Topic;
+use crate::single_flight::SingleFlight;
 
 pub use memory::MemoryCache;
 pub use redis::{Pushes, RedisCache};
 
-/// One tier. A tier that does not answer is a miss: caches cost speed when they fail, never truth.
+/// A tier. A tier that fails is a miss: failing caches cost speed, but serve nothing wrong.
 #[async_trait]
 pub trait Cache: Send + Sync {
-    /// As in Cache-Status.
+    /// The name in `/ready`.
     fn name(&self) -> &'static str;
 
-    /// The topic's lists, if this tier has them.
-    async fn get(&self, topic: &Topic) -> Option<Cached>;
+    /// Cache-Status (RFC 9211) of a list from this tier.
+    fn cache_status(&self) -> &'static str;
 
-    /// Whether it could serve a list now.
+    async fn get(&self, topic: &Topic) -> Option<CachedBundle>;
+
+    /// Whether the tier could serve a list now.
     async fn can_answer(&self) -> bool;
 
-    /// Whether it could keep lists now.
+    /// Whether the tier could store lists now.
     async fn takes_lists(&self) -> bool;
 
-    /// Keeps lists built of the database, unless it has ones of a higher revision. False when it
-    /// could not, or knows that they are old.
-    async fn fill(&self, lists: &Arc<Lists>) -> bool;
+    /// Stores a bundle that was built from the database, unless the tier has one of a higher
+    /// revision. False if it could not, or if it knows that the bundle is old.
+    async fn fill(&self, bundle: &Arc<Bundle>) -> bool;
 
-    /// Keeps the lists of a refresh that has just ended, and makes everyone who reads this tier see
-    /// them. False when it could not: then it is to be tried again.
-    async fn publish(&self, lists: &Arc<Lists>) -> bool;
+    /// Stores the bundle of a refresh that has just ended, and makes all replicas see it. False if
+    /// it could not; then the caller tries again.
+    async fn publish(&self, bundle: &Arc<Bundle>) -> bool;
 
-    /// Drops the topic's lists of lower revisions, for everyone. False when it could not: then it
-    /// is to be tried again.
-    async fn forget(&self, topic: &Topic, below: i64) -> bool;
+    /// Drops the topic's bundles of lower revisions, for all replicas. False if it could not; then
+    /// the caller tries again.
+    async fn evict(&self, topic: &Topic, below: i64) -> bool;
 }
 
-/// What a tier found.
+/// A tier's copy of a topic's lists.
 #[derive(Clone, Debug)]
-pub struct Cached {
-    /// The lists.
-    pub lists: Arc<Lists>,
-    /// Not to be served without asking the tiers below, unless none of them answers.
-    pub stale: bool,
+pub struct CachedBundle {
+    pub bundle: Arc<Bundle>,
+    /// A stale copy is served only if no tier below and no database answers.
+    pub is_stale: bool,
 }
 
-/// The tiers, fastest first.
+/// A bundle and where it came from.
+#[derive(Clone, Debug)]
+pub struct Hit {
+    pub bundle: Arc<Bundle>,
+    /// Cache-Status of its lists.
+    pub cache_status: &'static str,
+}
+
+/// The answer of all tiers together.
+#[derive(Clone, Debug)]
+pub enum Cached {
+    Fresh(Hit),
+    /// To be served only if the database does not answer.
+    Stale(Hit),
+    Miss,
+}
+
+/// The tiers, fastest first. Cheap to clone.
 #[derive(Clone)]
-pub struct Tiers(Vec<Arc<dyn Cache>>);
+pub struct Tiers {
+    tiers: Arc<[Arc<dyn Cache>]>,
+    /// However many readers ask for a topic, one of them asks the tiers below the fastest.
+    flights: Arc<SingleFlight<Topic, Cached>>,
+}
 
 impl Tiers {
     /// Tiers in the order in which they are asked.
     #[must_use]
     pub fn new(tiers: Vec<Arc<dyn Cache>>) -> Self {
-        Self(tiers)
+        let flights = Arc::new(SingleFlight::new(TaskTracker::new()));
+        Self { tiers: tiers.into(), flights }
     }
 
-    /// The topic's lists from the fastest tier alone, if it has them fresh, with its name.
-    pub async fn nearest(&self, topic: &Topic) -> Option<(Arc<Lists>, &'static str)> {
-        let nearest = self.0.first()?;
-        let Cached { lists, stale } = nearest.get(topic).await?;
-        (!stale).then_some((lists, nearest.name()))
+    /// The topic's lists from the fastest tier that has them fresh, else a stale copy. A fresh copy
+    /// from below fills the tiers above it.
+    pub async fn lookup(&self, topic: &Topic) -> Cached {
+        let nearest = self.look_in(0, topic).await;
+        if self.tiers.len() < 2 || matches!(nearest, Cached::Fresh(_)) {
+            return nearest;
+        }
+        let (tiers, own) = (self.clone(), topic.clone());
+        let look = || async move { tiers.look_below(&own).await };
+        match (self.flights.join(topic, look).await, nearest) {
+            (Some(Cached::Fresh(hit)), _) => Cached::Fresh(hit),
+            (_, Cached::Stale(hit)) => Cached::Stale(hit),
+            (Some(below), _) => below,
+            (None, nearest) => nearest,
+        }
     }
 
-    /// The topic's lists from the first tier that has them fresh, with its name; tiers above it are
-    /// filled. Lists that a tier above knows to be old are passed over: the one below has missed a
-    /// refresh.
-    pub async fn get(&self, topic: &Topic) -> Option<(Arc<Lists>, &'static str)> {
-        for (depth, tier) in self.0.iter().enumerate() {
-            if let Some(Cached { lists, stale: false }) = tier.get(topic).await {
-                let mut trusted = true;
-                for above in &self.0[..depth] {
-                    trusted &= above.fill(&lists).await;
+    async fn look_in(&self, depth: usize, topic: &Topic) -> Cached {
+        let Some(tier) = self.tiers.get(depth) else { return Cached::Miss };
+        let Some(CachedBundle { bundle, is_stale }) = tier.get(topic).await else {
+            return Cached::Miss;
+        };
+        let hit = Hit { bundle, cache_status: tier.cache_status() };
+        if is_stale { Cached::Stale(hit) } else { Cached::Fresh(hit) }
+    }
+
+    /// Asks the tiers below the fastest. If a tier above knows that a copy is old, the tier that
+    /// had it missed a refresh, and the copy is stale.
+    async fn look_below(&self, topic: &Topic) -> Cached {
+        let mut stale = Cached::Miss;
+        for depth in 1..self.tiers.len() {
+            let found = self.look_in(depth, topic).await;
+            if let Cached::Fresh(hit) = &found {
+                let mut is_newest = true;
+                for above in &self.tiers[..depth] {
+                    is_newest &= above.fill(&hit.bundle).await;
                 }
-                if trusted {
-                    return Some((lists, tier.name()));
+                if is_newest {
+                    return found;
                 }
             }
-        }
-        None
-    }
-
-    /// The topic's lists however old: for when nothing below answers.
-    pub async fn get_stale(&self, topic: &Topic) -> Option<(Arc<Lists>, &'static str)> {
-        for tier in &self.0 {
-            if let Some(Cached { lists, .. }) = tier.get(topic).await {
-                return Some((lists, tier.name()));
+            if let (Cached::Miss, Cached::Fresh(hit) | Cached::Stale(hit)) = (&stale, found) {
+                stale = Cached::Stale(hit);
             }
         }
-        None
+        stale
     }
 
     /// Each tier's name, and whether it could serve a list now.
     pub async fn status(&self) -> Vec<(&'static str, bool)> {
-        let mut status = Vec::with_capacity(self.0.len());
-        for tier in &self.0 {
+        let mut status = Vec::with_capacity(self.tiers.len());
+        for tier in self.tiers.iter() {
             status.push((tier.name(), tier.can_answer().await));
         }
         status
     }
 
-    /// Whether every tier could take lists now, as far as that can be told without any.
+    /// Whether every tier could store lists now.
     pub async fn take_lists(&self) -> bool {
         let mut all = true;
-        for tier in &self.0 {
+        for tier in self.tiers.iter() {
             all &= tier.takes_lists().await;
         }
         all
     }
 
-    /// Fills every tier with lists built of the database.
-    pub async fn fill(&self, lists: &Arc<Lists>) {
-        for tier in self.0.iter().rev() {
-            tier.fill(lists).await;
+    /// Fills every tier with a bundle that was built from the database.
+    pub async fn fill(&self, bundle: &Arc<Bundle>) {
+        for tier in self.tiers.iter().rev() {
+            tier.fill(bundle).await;
         }
     }
 
-    /// Puts the lists of a refresh that has just ended into every tier, the shared one first. False
-    /// when one of them has not got them.
-    pub async fn publish(&self, lists: &Arc<Lists>) -> bool {
+    /// Puts the bundle of a refresh that has just ended into every tier, the shared one first.
+    /// False if one of them has not got it.
+    pub async fn publish(&self, bundle: &Arc<Bundle>) -> bool {
         let mut everywhere = true;
-        for tier in self.0.iter().rev() {
-            everywhere &= tier.publish(lists).await;
+        for tier in self.tiers.iter().rev() {
+            everywhere &= tier.publish(bundle).await;
         }
         everywhere
     }
 
-    /// Drops the topic's lists of lower revisions everywhere. False when one of them has not.
-    pub async fn forget(&self, topic: &Topic, below: i64) -> bool {
+    /// Drops the topic's bundles of lower revisions from every tier. False if one of them has not
+    /// done it.
+    pub async fn evict(&self, topic: &Topic, below: i64) -> bool {
         let mut everywhere = true;
-        for tier in self.0.iter().rev() {
-            everywhere &= tier.forget(topic, below).await;
+        for tier in self.tiers.iter().rev() {
+            everywhere &= tier.evict(topic, below).await;
         }
         everywhere
     }

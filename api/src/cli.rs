@@ -10,10 +10,10 @@ use clap::builder::OsStr;
 use clap::{Arg, ArgMatches, Command, value_parser};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::app::App;
 use crate::config::{SETTINGS, Setting, Source};
 use crate::model::run::{Outcome, Trigger};
 use crate::model::topic::{Origin, Topic};
-use crate::service::Service;
 
 /// How often progress is looked up.
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
@@ -68,7 +68,7 @@ pub fn source(matches: &ArgMatches) -> impl Source {
 ///
 /// # Errors
 /// When the schema cannot be made.
-pub async fn bootstrap(service: &Service) -> anyhow::Result<()> {
+pub async fn bootstrap(service: &App) -> anyhow::Result<()> {
     let made = service.bootstrap().await.context("cannot make the schema")?;
     println!("{}", if made { "the schema was made" } else { "the schema is there" });
     Ok(())
@@ -78,7 +78,7 @@ pub async fn bootstrap(service: &Service) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// When nothing could be refreshed.
-pub async fn refresh(service: &Arc<Service>, topic: Option<&Topic>) -> anyhow::Result<()> {
+pub async fn refresh(service: &Arc<App>, topic: Option<&Topic>) -> anyhow::Result<()> {
     service.bootstrap().await.context("cannot make the schema")?;
     if let Some(topic) = topic {
         service.store.track(topic, Origin::Requested, None, service.clock.now()).await?;

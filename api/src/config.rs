@@ -9,8 +9,10 @@ use secrecy::SecretString;
 use sqlx::postgres::PgConnectOptions;
 use url::Url;
 
+use crate::github::GitHubConfig;
 use crate::model::topic::{Coverage, Coverages, Topic};
 use crate::schedule::Schedule;
+use crate::store::DatabaseUrl;
 
 /// A row of the settings table.
 #[derive(Clone, Copy, Debug)]
@@ -122,25 +124,6 @@ pub struct Config {
     pub maintenance_token: Option<SecretString>,
     /// LOG_FORMAT.
     pub log_format: Option<LogFormat>,
-}
-
-/// GITHUB_API_URL and GITHUB_TOKEN.
-#[derive(Clone, Debug)]
-pub struct GitHubConfig {
-    /// Without a slash at its end.
-    pub url: Url,
-    /// Sent to that origin only.
-    pub token: Option<SecretString>,
-}
-
-/// Which database; the address' scheme decides.
-#[derive(Clone, Debug)]
-pub enum DatabaseUrl {
-    /// `postgres://HOST:PORT/NAME`, with role, password and name from POSTGRES_USER,
-    /// POSTGRES_PASSWORD and POSTGRES_DB.
-    Postgres(Box<PgConnectOptions>),
-    /// `sqlite:PATH`.
-    Sqlite(PathBuf),
 }
 
 /// Who rings for refreshes.

@@ -1,9 +1,10 @@
 //! A mirror of GitHub's repository search, one topic at a time: ranked lists, complete, fresh and
 //! fast.
 //!
-//! A read goes [`http`] → [`read`] → [`cache`] → [`store`] → [`refresh`]; a refresh goes
-//! [`scheduler`] or [`http`] → [`refresh`] → [`github`] → [`store`] → [`lists`] → [`cache`].
+//! Each part imports only parts before it in this order: [`model`], [`lists`], [`store`] and
+//! [`cache`], [`github`], [`refresh`], [`read`], [`app`], [`http`] and [`cli`].
 
+pub mod app;
 pub mod cache;
 pub mod cli;
 pub mod clock;
@@ -18,7 +19,6 @@ pub mod refresh;
 pub mod schedule;
 pub mod scheduler;
 pub mod server;
-pub mod service;
 mod single_flight;
 pub mod store;
 mod task;

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
+use api::app::App;
 use api::clock::SystemClock;
 use api::config::Config;
-use api::service::Service;
 use api::topic::Topic;
 use api::{cli, server, telemetry};
 use clap::ArgMatches;
@@ -53,9 +53,9 @@ async fn run(command: &str, flags: &ArgMatches, config: Config) -> anyhow::Resul
     }
     match command {
         "healthcheck" => cli::healthcheck(config.listen_addr).await,
-        "bootstrap" => cli::bootstrap(&*Service::new(config, Arc::new(SystemClock)).await?).await,
+        "bootstrap" => cli::bootstrap(&*App::new(config, Arc::new(SystemClock)).await?).await,
         "refresh" => {
-            let service = Service::new(config, Arc::new(SystemClock)).await?;
+            let service = App::new(config, Arc::new(SystemClock)).await?;
             let refresh = cli::refresh(&service, flags.get_one::<Topic>("topic"));
             let outcome = tokio::select! {
                 outcome = refresh => outcome,
@@ -76,7 +76,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         tokio::spawn(server::serve_metrics(listener, handle));
     }
     let listener = bind(config.listen_addr, "LISTEN_ADDR")?;
-    let service = Service::new(config, Arc::new(SystemClock)).await?;
+    let service = App::new(config, Arc::new(SystemClock)).await?;
     server::serve(service, listener, stop).await.context("the listener failed")
 }
 

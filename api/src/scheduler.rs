@@ -6,10 +6,10 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::{error, warn};
 
+use crate::app::App;
 use crate::model::run::Trigger;
 use crate::model::time::rfc3339;
 use crate::model::topic::Origin;
-use crate::service::Service;
 use crate::store::StoreError;
 
 /// The first pause after a refresh that left a topic without any list, doubled each time.
@@ -23,7 +23,7 @@ const DATABASE_RETRY: Duration = Duration::from_secs(5);
 
 /// Rings until the service stops. Refreshes do not overlap: the next ring comes after the last
 /// one's end.
-pub async fn run(service: Arc<Service>) {
+pub async fn run(service: Arc<App>) {
     let work = async {
         while let Err(error) = start(&service).await {
             warn!(%error, "the database does not answer; next try in {} s", DATABASE_RETRY.as_secs());
@@ -44,13 +44,13 @@ pub async fn run(service: Arc<Service>) {
     }
 }
 
-async fn start(service: &Service) -> Result<(), StoreError> {
+async fn start(service: &App) -> Result<(), StoreError> {
     service.bootstrap().await?;
     service.refresher.catch_up().await
 }
 
 /// When to ring next: on schedule, but sooner while a topic has no list at all.
-async fn next_ring(service: &Service, pause: &mut TimeDelta) -> DateTime<Utc> {
+async fn next_ring(service: &App, pause: &mut TimeDelta) -> DateTime<Utc> {
     let now = service.clock.now();
     let next = service.config.schedule.next(now);
     let Some((topic, reason)) = without_list(service).await else {
@@ -66,7 +66,7 @@ async fn next_ring(service: &Service, pause: &mut TimeDelta) -> DateTime<Utc> {
     next
 }
 
-async fn without_list(service: &Service) -> Option<(String, String)> {
+async fn without_list(service: &App) -> Option<(String, String)> {
     let states = service.store.topics().await.ok()?;
     // What strangers ask for is no reason to hurry.
     let state = states

@@ -14,8 +14,8 @@ use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::app::{App, STOP_TIME};
 use crate::config::Scheduler;
-use crate::service::{STOP_TIME, Service};
 use crate::{http, scheduler};
 
 /// How long answers only say `Connection: close` before idle connections are closed: a client that
@@ -44,7 +44,7 @@ pub fn runtime() -> std::io::Result<Runtime> {
 /// # Errors
 /// When the listener fails.
 pub async fn serve(
-    service: Arc<Service>,
+    service: Arc<App>,
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {

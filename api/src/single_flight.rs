@@ -1,4 +1,4 @@
-//! Single flight: many who want the same thing at once wait for one who gets it.
+//! Single flight: callers who want the same value at the same time share one computation.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -8,11 +8,12 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use tokio_util::task::TaskTracker;
 
+/// A computation to wait for; `None` if it panicked.
 pub(crate) type Flight<V> = Shared<BoxFuture<'static, Option<V>>>;
 
-/// What is being got, by key.
+/// The computations in flight, by key.
 pub(crate) struct SingleFlight<K, V: Clone> {
-    under_way: Arc<Mutex<HashMap<K, Flight<V>>>>,
+    flights: Arc<Mutex<HashMap<K, Flight<V>>>>,
     tasks: TaskTracker,
 }
 
@@ -21,42 +22,43 @@ where
     K: Clone + Eq + Hash + Send + 'static,
     V: Clone + Send + Sync + 'static,
 {
-    /// SingleFlight that are tasks of `tasks`: they go on when those who wait do not.
+    /// Runs computations as tasks of `tasks`: they go on when their callers leave.
     #[must_use]
     pub(crate) fn new(tasks: TaskTracker) -> Self {
-        Self { under_way: Arc::default(), tasks }
+        Self { flights: Arc::default(), tasks }
     }
 
-    /// The flight of this key, started if there is none: to be waited for, or not. Brings `None`
-    /// when it panicked.
+    /// Joins the computation of this key, or starts it. The caller may drop the returned flight
+    /// without waiting for it.
     pub(crate) fn join<F>(&self, key: &K, start: impl FnOnce() -> F) -> Flight<V>
     where
         F: Future<Output = V> + Send + 'static,
     {
-        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(flight) = under_way.get(key) {
+        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(flight) = flights.get(key) {
             return flight.clone();
         }
-        let landing = Landing { under_way: Arc::clone(&self.under_way), key: key.clone() };
+        let entry = Entry { flights: Arc::clone(&self.flights), key: key.clone() };
         let work = start();
         let task = self.tasks.spawn(async move {
-            // Dropped when the work is done, and also when it panics.
-            let _landing = landing;
+            // Dropped when the work ends, also by a panic.
+            let _entry = entry;
             work.await
         });
         let flight = task.map(Result::ok).boxed().shared();
-        under_way.insert(key.clone(), flight.clone());
+        flights.insert(key.clone(), flight.clone());
         flight
     }
 }
 
-struct Landing<K: Eq + Hash, V: Clone> {
-    under_way: Arc<Mutex<HashMap<K, Flight<V>>>>,
+/// Removes a computation from those in flight when it ends.
+struct Entry<K: Eq + Hash, V: Clone> {
+    flights: Arc<Mutex<HashMap<K, Flight<V>>>>,
     key: K,
 }
 
-impl<K: Eq + Hash, V: Clone> Drop for Landing<K, V> {
+impl<K: Eq + Hash, V: Clone> Drop for Entry<K, V> {
     fn drop(&mut self) {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.key);
     }
 }

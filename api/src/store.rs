@@ -7,6 +7,7 @@ mod changes;
 mod lease;
 mod migrations;
 mod postgres;
+mod revision;
 mod sqlite;
 mod traits;
 
@@ -17,6 +18,7 @@ use sqlx::postgres::PgConnectOptions;
 
 pub use changes::{CompleteRun, FinishRun, Page, Scope};
 pub use lease::{ALL_TOPICS, BeginOutcome, LEASE_TIME, LEDGER_TIME, Lease, NewRefresh};
+pub use revision::first_revision;
 pub use traits::{ListStore, QuotaStore, RefreshStore, Store, TopicStore, TrackOutcome};
 
 /// A store shared by all parts of the service.

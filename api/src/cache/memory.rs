@@ -1,4 +1,4 @@
-//! Ready bodies in the process's own memory, bounded by bytes.
+//! Bundles in the memory of the process, bounded by bytes.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,33 +9,33 @@ use chrono::{DateTime, TimeDelta, Utc};
 use moka::future::Cache as Moka;
 use moka::ops::compute::Op;
 
-use super::{Cache, Cached};
+use super::{Cache, CachedBundle};
 use crate::clock::Clock;
-use crate::lists::Lists;
+use crate::lists::bundle::Bundle;
 use crate::model::topic::Topic;
 
-/// A copy older than this is compared with the tiers below before it is served.
+/// An older copy is compared with the tiers below before it is served.
 const FRESH: TimeDelta = TimeDelta::seconds(60);
 
-/// A copy that nothing below confirms is still better than none, but not for ever.
+/// How long a copy is kept that no tier below confirms.
 const KEPT: Duration = Duration::from_hours(24);
 
-/// All lists of some 250 topics; the least used ones go first.
+/// The lists of some 250 topics. The least used ones are evicted first.
 const CAPACITY_BYTES: u64 = 128 << 20;
 
-/// The first tier.
+/// The fastest tier.
 pub struct MemoryCache {
     entries: Moka<Topic, Entry>,
     clock: Arc<dyn Clock>,
-    /// Counts the times at which every copy became doubtful.
+    /// Counts the times at which every copy became stale.
     generation: AtomicU64,
 }
 
 #[derive(Clone)]
 struct Entry {
-    /// `None` when only their revision is known.
-    lists: Option<Arc<Lists>>,
-    /// Lists of a lower revision are known to be old.
+    /// `None` if only the newest revision is known.
+    bundle: Option<Arc<Bundle>>,
+    /// The highest revision that a refresh has announced: a bundle of a lower one is stale.
     announced: i64,
     taken_at: DateTime<Utc>,
     generation: u64,
@@ -43,16 +43,16 @@ struct Entry {
 
 impl Entry {
     fn size(&self) -> u32 {
-        self.lists.as_ref().map_or(0, |lists| u32::try_from(lists.size()).unwrap_or(u32::MAX))
+        let size = self.bundle.as_ref().map_or(0, |bundle| bundle.size());
+        u32::try_from(size).unwrap_or(u32::MAX)
     }
 
     fn revision(&self) -> i64 {
-        self.lists.as_ref().map_or(0, |lists| lists.standing.revision)
+        self.bundle.as_ref().map_or(0, |bundle| bundle.meta.revision)
     }
 }
 
 impl MemoryCache {
-    /// An empty one.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         let entries = Moka::builder()
@@ -63,21 +63,23 @@ impl MemoryCache {
         Self { entries, clock, generation: AtomicU64::new(0) }
     }
 
-    /// Lists of a lower revision are old from now on, also ones that somebody is just about to fill
-    /// in.
+    /// Marks the topic's bundles of lower revisions as stale, also one that a reader is about to
+    /// fill in.
     pub async fn expire(&self, topic: &Topic, below: i64) {
-        let expired = |held: Option<&Entry>| Entry {
-            lists: held.and_then(|held| held.lists.clone()),
-            announced: held.map_or(below, |held| held.announced.max(below)),
-            taken_at: held.map_or_else(|| self.clock.now(), |held| held.taken_at),
-            generation: held
-                .map_or_else(|| self.generation.load(Ordering::Relaxed), |held| held.generation),
+        let expired = |held: Option<&Entry>| match held {
+            Some(held) => Entry { announced: held.announced.max(below), ..held.clone() },
+            None => Entry {
+                bundle: None,
+                announced: below,
+                taken_at: self.clock.now(),
+                generation: self.generation.load(Ordering::Relaxed),
+            },
         };
         let entry = self.entries.entry_by_ref(topic);
         entry.and_upsert_with(async |held| expired(held.as_ref().map(moka::Entry::value))).await;
     }
 
-    /// Any copy may be old: a message may have been missed.
+    /// Marks every copy as stale, since a message about it may have been missed.
     pub fn expire_all(&self) {
         self.generation.fetch_add(1, Ordering::Relaxed);
     }
@@ -89,57 +91,63 @@ impl Cache for MemoryCache {
         "memory"
     }
 
-    async fn get(&self, topic: &Topic) -> Option<Cached> {
+    fn cache_status(&self) -> &'static str {
+        "memory; hit"
+    }
+
+    async fn get(&self, topic: &Topic) -> Option<CachedBundle> {
         let entry = self.entries.get(topic).await?;
         let (now, revision) = (self.clock.now(), entry.revision());
-        let lists = entry.lists?;
-        let stale = now - entry.taken_at > FRESH
+        let bundle = entry.bundle?;
+        let is_stale = now - entry.taken_at > FRESH
             || revision < entry.announced
             || entry.generation != self.generation.load(Ordering::Relaxed)
-            || lists.has_expired(now);
-        Some(Cached { lists, stale })
+            || bundle.has_expired(now);
+        Some(CachedBundle { bundle, is_stale })
     }
 
     async fn can_answer(&self) -> bool {
-        self.entries.iter().any(|(_, entry)| entry.lists.is_some())
+        self.entries.iter().any(|(_, entry)| entry.bundle.is_some())
     }
 
     async fn takes_lists(&self) -> bool {
         true
     }
 
-    async fn fill(&self, lists: &Arc<Lists>) -> bool {
-        let (now, revision) = (self.clock.now(), lists.standing.revision);
+    async fn fill(&self, bundle: &Arc<Bundle>) -> bool {
+        let (now, revision) = (self.clock.now(), bundle.meta.revision);
         let entry = Entry {
-            lists: Some(Arc::clone(lists)),
+            bundle: Some(Arc::clone(bundle)),
             announced: revision,
             taken_at: now,
             generation: self.generation.load(Ordering::Relaxed),
         };
         let kept = self
             .entries
-            .entry_by_ref(&lists.topic)
+            .entry_by_ref(&bundle.topic)
             .and_compute_with(async |held| match held.map(moka::Entry::into_value) {
                 Some(held) if held.revision() > entry.revision() => Op::Nop,
                 Some(held) => {
-                    Op::Put(Entry { announced: entry.announced.max(held.announced), ..entry })
+                    let announced = entry.announced.max(held.announced);
+                    Op::Put(Entry { announced, ..entry })
                 }
                 None => Op::Put(entry),
             })
             .await;
-        let newest = kept
-            .into_entry()
-            .is_none_or(|kept| kept.value().announced.max(kept.value().revision()) <= revision);
-        newest && !lists.has_expired(now)
+        let is_newest = kept.into_entry().is_none_or(|kept| {
+            let kept = kept.value();
+            kept.announced.max(kept.revision()) <= revision
+        });
+        is_newest && !bundle.has_expired(now)
     }
 
-    async fn publish(&self, lists: &Arc<Lists>) -> bool {
-        // Not to be tried again where it already has newer ones.
-        self.fill(lists).await;
+    async fn publish(&self, bundle: &Arc<Bundle>) -> bool {
+        // A bundle that this tier refuses because it has a newer one need not be tried again.
+        self.fill(bundle).await;
         true
     }
 
-    async fn forget(&self, topic: &Topic, below: i64) -> bool {
+    async fn evict(&self, topic: &Topic, below: i64) -> bool {
         self.entries.invalidate(topic).await;
         self.expire(topic, below).await;
         true

@@ -1,80 +1,74 @@
-//! Ready bodies in Redis, shared by every replica: one key a topic, and a channel that says whose
-//! lists have changed.
+//! Bundles in Redis, shared by every replica: one key a topic, and a channel that announces new
+//! lists.
 //!
-//! Redis may lose everything at any time. It may also be slow or gone: a call takes
-//! [`CALL_TIMEOUT`] at most, and while Redis does not answer nobody waits for it.
+//! Redis may lose everything at any time. It may also be slow or down: a call takes
+//! [`CALL_TIMEOUT`] at most, and no call is made while Redis does not answer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use axum::http::HeaderValue;
-use bytes::{Buf, BufMut, Bytes, BytesMut};
-use chrono::{DateTime, Utc};
+use bytes::Bytes;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::io::tcp::TcpSettings;
 use redis::{
     AsyncTypedCommands, Client, ConnectionInfo, Pipeline, ProtocolVersion, PushInfo, PushKind,
     RedisResult, Value,
 };
-use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
-use super::{Cache, Cached, MemoryCache};
-use crate::lists::{Body, List, Lists};
-use crate::model::list::ListMeta;
+use super::redis_format::{FORMAT, decode, digits, encode};
+use super::{Cache, CachedBundle, MemoryCache};
+use crate::lists::bundle::Bundle;
 use crate::model::topic::Topic;
 
-/// No read waits longer for Redis.
+/// The longest wait for an answer of Redis.
 const CALL_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// How often to see whether Redis answers.
+/// How often to check whether Redis answers.
 const PING_EVERY: Duration = Duration::from_millis(500);
 
-/// Lists that a refresh has published: until the next one, and some more for when GitHub or we are
-/// down.
+/// How long Redis keeps the lists of a refresh. It is longer than any schedule's period, so that
+/// readers have lists while GitHub or the database is down.
 const PUBLISHED_SECONDS: u64 = 24 * 60 * 60;
 
-/// Lists that were read from the database: should a refresh have overtaken them, they are gone
-/// soon.
+/// How long Redis keeps lists that a reader built from the database. It is short, since a refresh may
+/// have published newer ones that Redis has lost.
 const FILLED_SECONDS: u64 = 60;
 
-/// Stores lists unless there are ones of a higher revision: of two refreshes that end at once, the
-/// one that read the database first may come last. The key's lists begin with their revision, in
-/// [`REVISION_DIGITS`] digits.
+/// Stores lists unless Redis has lists of a higher revision: of two refreshes that end at the same
+/// time, the one that read the database first may come last. A value begins with its revision, in
+/// digits that sort as it does.
 const STORE_UNLESS_NEWER: &str = "
     local held = redis.call('GETRANGE', KEYS[1], 0, #ARGV[1] - 1)
     if #held < #ARGV[1] or held:find('%D') or held <= ARGV[1] then
         redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
     end";
 
-/// As many as the largest revision has.
-const REVISION_DIGITS: usize = 19;
-
-/// Says `topic revision` when a topic's lists have changed. The number is that of [`encode`]'s
-/// format.
-const CHANNEL: &str = "github-topic-mirror:1";
+/// The channel that announces `topic revision` when a topic's lists have changed, and the prefix of
+/// the keys. Replicas of another release, with another format, use other ones.
+const CHANNEL: &str = FORMAT;
 
 /// The shared tier.
 pub struct RedisCache {
     connection: ConnectionManager,
-    up: AtomicBool,
+    is_up: AtomicBool,
 }
 
-/// What the connection says of itself and of the channel.
+/// Messages of the connection: announcements, and changes of its own state.
 pub struct Pushes(mpsc::UnboundedReceiver<PushInfo>);
 
 impl RedisCache {
-    /// A cache that connects when it is first used, and what it will hear.
+    /// A cache that connects when it is first used, and the messages that it will receive.
     ///
     /// # Errors
-    /// When the address cannot be one of Redis'.
+    /// When the address is not one of a Redis server.
     pub fn new(address: ConnectionInfo) -> RedisResult<(Self, Pushes)> {
         let (sender, receiver) = mpsc::unbounded_channel();
-        // Pushes come in the protocol's version 3 only; without TCP_NODELAY a small write waits for
-        // an acknowledgement.
+        // Only version 3 of the protocol has pushes. Without TCP_NODELAY a small write waits for an
+        // acknowledgement.
         let settings = address.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
         let address = address
             .set_redis_settings(settings)
@@ -86,20 +80,19 @@ impl RedisCache {
             .set_push_sender(sender)
             .set_automatic_resubscription();
         let connection = ConnectionManager::new_lazy_with_config(Client::open(address)?, config)?;
-        Ok((Self { connection, up: AtomicBool::new(true) }, Pushes(receiver)))
+        Ok((Self { connection, is_up: AtomicBool::new(true) }, Pushes(receiver)))
     }
 
-    /// Keeps `memory` true: its copy of a topic is not to be served unasked once the topic has
-    /// changed, and none is after a time in which we may have missed a message. Never returns.
+    /// Marks copies in `memory` as stale when a topic's lists have changed, and all of them when a
+    /// message may have been missed. Never returns.
     pub async fn watch(&self, mut pushes: Pushes, memory: &MemoryCache) {
-        let mut connection = self.connection.clone();
-        let mut subscribed = false;
+        let mut is_subscribed = false;
         let mut ping = tokio::time::interval(PING_EVERY);
         ping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 Some(push) = pushes.0.recv() => match push.kind {
-                    PushKind::Message => match changed(&push) {
+                    PushKind::Message => match changed_topic(&push) {
                         Some((topic, revision)) => memory.expire(&topic, revision).await,
                         None => memory.expire_all(),
                     },
@@ -107,41 +100,54 @@ impl RedisCache {
                     _ => {}
                 },
                 _ = ping.tick() => {
-                    let answers = if subscribed {
-                        bounded(connection.ping()).await.map(|_| ())
-                    } else {
-                        bounded(connection.subscribe(CHANNEL)).await
-                    };
-                    subscribed |= answers.is_ok();
-                    match (answers, self.up.load(Ordering::Relaxed)) {
-                        (Ok(()), false) => info!("Redis answers again"),
-                        (Err(error), true) => warn!(%error, "Redis does not answer; the database does its work"),
-                        _ => continue,
+                    if self.check(&mut is_subscribed).await {
+                        memory.expire_all();
                     }
-                    self.up.fetch_not(Ordering::Relaxed);
-                    memory.expire_all();
                 }
             }
         }
     }
 
-    /// Sends commands together; false when they did not come through.
+    /// Checks whether Redis answers, and subscribes at its first answer. True if its state has
+    /// changed.
+    async fn check(&self, is_subscribed: &mut bool) -> bool {
+        let mut connection = self.connection.clone();
+        let answer = if *is_subscribed {
+            bounded(connection.ping()).await.map(|_| ())
+        } else {
+            bounded(connection.subscribe(CHANNEL)).await
+        };
+        *is_subscribed |= answer.is_ok();
+        match (answer, self.is_up()) {
+            (Ok(()), false) => info!("Redis answers again"),
+            (Err(error), true) => warn!(%error, "Redis does not answer; the database serves"),
+            _ => return false,
+        }
+        self.is_up.fetch_not(Ordering::Relaxed);
+        true
+    }
+
+    fn is_up(&self) -> bool {
+        self.is_up.load(Ordering::Relaxed)
+    }
+
+    /// Sends commands together; false if Redis did not execute them.
     async fn run(&self, commands: &Pipeline) -> bool {
-        if !self.up.load(Ordering::Relaxed) {
+        if !self.is_up() {
             return false;
         }
         let mut connection = self.connection.clone();
         match bounded(commands.exec_async(&mut connection)).await {
             Ok(()) => true,
             Err(error) => {
-                warn!(%error, "Redis did not take the lists");
+                warn!(%error, "Redis did not store the lists");
                 false
             }
         }
     }
 }
 
-/// What a call answers, or an error in time.
+/// The answer of a call, or an error after [`CALL_TIMEOUT`].
 async fn bounded<T>(call: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
     match tokio::time::timeout(CALL_TIMEOUT, call).await {
         Ok(answer) => answer,
@@ -149,22 +155,18 @@ async fn bounded<T>(call: impl Future<Output = RedisResult<T>>) -> RedisResult<T
     }
 }
 
-/// The hash tag keeps a topic's keys together in a cluster.
+/// The hash tag keeps a topic's keys on one node of a cluster.
 fn key(topic: &Topic) -> String {
     format!("{CHANNEL}:{{{topic}}}")
 }
 
-/// What says that the topic has changed.
+/// The message that announces a topic's new revision.
 fn announcement(topic: &Topic, revision: i64) -> String {
     format!("{topic} {revision}")
 }
 
-/// A revision whose digits sort as it does.
-fn digits(revision: i64) -> String {
-    format!("{:0REVISION_DIGITS$}", revision.max(0))
-}
-
-fn changed(push: &PushInfo) -> Option<(Topic, i64)> {
+/// Reads an [`announcement`].
+fn changed_topic(push: &PushInfo) -> Option<(Topic, i64)> {
     let Some(Value::BulkString(message)) = push.data.last() else { return None };
     let (topic, revision) = std::str::from_utf8(message).ok()?.split_once(' ')?;
     Some((topic.parse().ok()?, revision.parse().ok()?))
@@ -176,165 +178,69 @@ impl Cache for RedisCache {
         "redis"
     }
 
-    async fn get(&self, topic: &Topic) -> Option<Cached> {
-        if !self.up.load(Ordering::Relaxed) {
+    fn cache_status(&self) -> &'static str {
+        "redis; hit"
+    }
+
+    async fn get(&self, topic: &Topic) -> Option<CachedBundle> {
+        if !self.is_up() {
             return None;
         }
         let mut get = redis::cmd("GET");
         get.arg(key(topic));
-        let value: Option<Bytes> =
-            bounded(get.query_async(&mut self.connection.clone())).await.ok()?;
-        let lists = decode(topic, value?);
-        if lists.is_none() {
-            warn!(%topic, "Redis holds something else under our key");
+        let mut connection = self.connection.clone();
+        let get = get.query_async(&mut connection);
+        let value: Option<Bytes> = bounded(get).await.ok()?;
+        let bundle = decode(topic, value?);
+        if bundle.is_none() {
+            warn!(%topic, "the value in Redis is not a list of this service");
         }
-        Some(Cached { lists: Arc::new(lists?), stale: false })
+        Some(CachedBundle { bundle: Arc::new(bundle?), is_stale: false })
     }
 
     async fn can_answer(&self) -> bool {
-        if !self.up.load(Ordering::Relaxed) {
+        if !self.is_up() {
             return false;
         }
-        // It is a cache of little but our keys: one look finds one of them.
+        // The cache holds little but these keys, so one step of a scan finds one of them.
         let mut scan = redis::cmd("SCAN");
         scan.arg(0).arg("MATCH").arg(format!("{CHANNEL}:*")).arg("COUNT").arg(1_000);
-        let found: RedisResult<(u64, Vec<String>)> =
-            bounded(scan.query_async(&mut self.connection.clone())).await;
+        let mut connection = self.connection.clone();
+        let scan = scan.query_async(&mut connection);
+        let found: RedisResult<(u64, Vec<String>)> = bounded(scan).await;
         found.is_ok_and(|(_, keys)| !keys.is_empty())
     }
 
     async fn takes_lists(&self) -> bool {
-        self.up.load(Ordering::Relaxed)
+        self.is_up()
     }
 
-    async fn fill(&self, lists: &Arc<Lists>) -> bool {
+    async fn fill(&self, bundle: &Arc<Bundle>) -> bool {
         let mut commands = redis::pipe();
-        let (key, value) = (key(&lists.topic), encode(lists));
-        commands.cmd("SET").arg(key).arg(&*value).arg("NX").arg("EX").arg(FILLED_SECONDS).ignore();
+        let set = commands.cmd("SET").arg(key(&bundle.topic)).arg(&*encode(bundle));
+        set.arg("NX").arg("EX").arg(FILLED_SECONDS).ignore();
         self.run(&commands).await
     }
 
-    async fn publish(&self, lists: &Arc<Lists>) -> bool {
-        let (topic, revision) = (&lists.topic, lists.standing.revision);
+    async fn publish(&self, bundle: &Arc<Bundle>) -> bool {
+        let (topic, revision) = (&bundle.topic, bundle.meta.revision);
         let mut commands = redis::pipe();
         commands.atomic();
         let store = commands.cmd("EVAL").arg(STORE_UNLESS_NEWER).arg(1).arg(key(topic));
-        store.arg(digits(revision)).arg(&*encode(lists)).arg(PUBLISHED_SECONDS).ignore();
+        store.arg(digits(revision)).arg(&*encode(bundle)).arg(PUBLISHED_SECONDS).ignore();
         commands.publish(CHANNEL, announcement(topic, revision)).ignore();
-        let taken = self.run(&commands).await;
-        if !taken {
-            // A Redis that is full refuses to store; it can still be kept from serving what is old.
-            self.forget(topic, revision).await;
+        let is_stored = self.run(&commands).await;
+        if !is_stored {
+            // A Redis that is full stores nothing, but can still drop the old lists.
+            self.evict(topic, revision).await;
         }
-        taken
+        is_stored
     }
 
-    async fn forget(&self, topic: &Topic, below: i64) -> bool {
-        // No transaction: a Redis that is full refuses every command in one.
+    async fn evict(&self, topic: &Topic, below: i64) -> bool {
+        // No transaction, since a Redis that is full refuses every command in one.
         let mut commands = redis::pipe();
         commands.del(key(topic)).ignore().publish(CHANNEL, announcement(topic, below)).ignore();
         self.run(&commands).await
-    }
-}
-
-/// What stands before the bodies.
-#[derive(Deserialize, Serialize)]
-struct Head {
-    standing: ListMeta,
-    valid_until: Option<DateTime<Utc>>,
-    /// Each body's length and ETag: identity, gzip and br of each list in turn.
-    bodies: Vec<(usize, String)>,
-}
-
-/// The revision's digits, the head's length in four bytes, the head as JSON, the bodies.
-#[expect(clippy::expect_used, reason = "serializing plain data cannot fail, and ETags are ASCII")]
-fn encode(lists: &Lists) -> Bytes {
-    let bodies = || lists.lists.iter().flat_map(List::bodies);
-    let etag = |body: &Body| body.etag.to_str().expect("ASCII").to_owned();
-    let head = Head {
-        standing: lists.standing.clone(),
-        valid_until: lists.valid_until,
-        bodies: bodies().map(|body| (body.bytes.len(), etag(body))).collect(),
-    };
-    let head = serde_json::to_vec(&head).expect("plain data");
-    let mut value = BytesMut::with_capacity(REVISION_DIGITS + 4 + head.len() + lists.size());
-    value.put_slice(digits(lists.standing.revision).as_bytes());
-    value.put_u32(u32::try_from(head.len()).expect("a few hundred bytes"));
-    value.put_slice(&head);
-    bodies().for_each(|body| value.put_slice(&body.bytes));
-    value.freeze()
-}
-
-/// The lists in a value of [`encode`]; their bodies are slices of it.
-fn decode(topic: &Topic, mut value: Bytes) -> Option<Lists> {
-    take(&mut value, REVISION_DIGITS)?;
-    let length = usize::try_from(take(&mut value, 4)?.get_u32()).ok()?;
-    let head: Head = serde_json::from_slice(&take(&mut value, length)?).ok()?;
-    let mut bodies = Vec::with_capacity(head.bodies.len());
-    for (length, etag) in head.bodies {
-        bodies.push(Body::with_etag(take(&mut value, length)?, HeaderValue::try_from(etag).ok()?));
-    }
-    let mut bodies = bodies.into_iter();
-    let mut list =
-        || Some(List { identity: bodies.next()?, gzip: bodies.next()?, brotli: bodies.next()? });
-    let lists = [list()?, list()?, list()?];
-    Some(Lists {
-        topic: topic.clone(),
-        standing: head.standing,
-        valid_until: head.valid_until,
-        lists,
-    })
-}
-
-fn take(value: &mut Bytes, length: usize) -> Option<Bytes> {
-    (value.len() >= length).then(|| value.split_to(length))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::lists::Encoding;
-
-    fn lists() -> Lists {
-        let list = |text: &'static str| {
-            let body =
-                |encoding: Encoding| Body::new(format!("{encoding:?} {text}").into(), encoding);
-            List {
-                identity: body(Encoding::Identity),
-                gzip: body(Encoding::Gzip),
-                brotli: body(Encoding::Brotli),
-            }
-        };
-        let at = DateTime::from_timestamp(1_790_000_000, 0).expect("a date");
-        Lists {
-            topic: "kubernetes".parse().expect("a topic"),
-            standing: ListMeta {
-                revision: 7,
-                modified_at: at,
-                refreshed_at: None,
-                complete: false,
-                total_count: Some(3),
-            },
-            valid_until: Some(at),
-            lists: [list("best"), list(""), list("active")],
-        }
-    }
-
-    #[test]
-    fn lists_survive_the_trip() {
-        let lists = lists();
-        assert_eq!(decode(&lists.topic, encode(&lists)), Some(lists));
-    }
-
-    #[test]
-    fn anything_else_is_no_list_and_no_panic() {
-        let (lists, whole) = (lists(), encode(&lists()));
-        for length in 0..whole.len() {
-            assert_eq!(decode(&lists.topic, whole.slice(..length)), None, "{length}");
-        }
-        assert_eq!(
-            decode(&lists.topic, Bytes::from_static(b"0000000000000000007\xff\xff\xff\xff{}")),
-            None
-        );
     }
 }

@@ -139,7 +139,12 @@ impl Quota {
     /// refresh side by side share the limit. If the window has nothing left for this priority, the
     /// slot is not reserved and tells only when to ask again: the slots until then are for other
     /// priorities. Before GitHub's first answer only one slot at a time is reserved.
-    pub fn take_slot(&mut self, resource: Resource, priority: Priority, now: DateTime<Utc>) -> Slot {
+    pub fn take_slot(
+        &mut self,
+        resource: Resource,
+        priority: Priority,
+        now: DateTime<Utc>,
+    ) -> Slot {
         let allowed = self.allowed_at(priority, now);
         let Some(spacing) = self.spacing(resource) else {
             return Slot { at: allowed, is_reserved: true };
@@ -210,7 +215,9 @@ impl Quota {
     #[must_use]
     pub fn slowed(&mut self, retry_after: Option<TimeDelta>, now: DateTime<Utc>) -> bool {
         let doubled = SECONDARY_WAIT
-            * 2_i32.pow(u32::try_from(self.secondary_limits.clamp(0, MAX_SECONDARY_LIMITS)).unwrap_or(0));
+            * 2_i32.pow(
+                u32::try_from(self.secondary_limits.clamp(0, MAX_SECONDARY_LIMITS)).unwrap_or(0),
+            );
         self.secondary_limits += 1;
         self.pause(now + retry_after.unwrap_or(doubled));
         self.secondary_limits < MAX_SECONDARY_LIMITS

@@ -31,9 +31,7 @@ pub enum Trigger {
 
 /// The searches that follow best match, with which every plan begins: a new topic has a list as
 /// soon as possible then, and best match's count tells how large the rest is.
-#[derive(
-    Clone, Copy, Debug, Deserialize, EnumString, IntoStaticStr, PartialEq, Eq, Serialize,
-)]
+#[derive(Clone, Copy, Debug, Deserialize, EnumString, IntoStaticStr, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Plan {

@@ -1,20 +1,20 @@
-//! What is known of GitHub's limits. Compiled for each database with the names that its own module
-//! gives.
+//! GitHub's limits, one row a resource.
 
 use async_trait::async_trait;
 use sqlx::Row as _;
 
-use super::SqlStore;
+use super::dialect::SqlStore;
 use crate::model::quota::{Quota, Resource};
 use crate::store::{QuotaStore, Result};
 
 #[async_trait]
 impl QuotaStore for SqlStore {
-    async fn quota(&self, bucket: Resource) -> Result<Quota> {
+    async fn quota(&self, resource: Resource) -> Result<Quota> {
         let row = sqlx::query(
-            "SELECT version, limit_, remaining, reset_at, next_at, busy_until, paused_until, strikes FROM quotas WHERE bucket = $1",
+            "SELECT version, limit_, remaining, reset_at, next_at, busy_until, paused_until, strikes
+             FROM quotas WHERE bucket = $1",
         )
-        .bind(<&str>::from(bucket))
+        .bind(<&str>::from(resource))
         .fetch_optional(self.reader())
         .await?;
         let Some(row) = row else { return Ok(Quota::default()) };
@@ -26,20 +26,23 @@ impl QuotaStore for SqlStore {
             next_at: row.try_get("next_at")?,
             busy_until: row.try_get("busy_until")?,
             paused_until: row.try_get("paused_until")?,
-            strikes: row.try_get("strikes")?,
+            secondary_limits: row.try_get("strikes")?,
         })
     }
 
-    async fn save_quota(&self, bucket: Resource, quota: &Quota) -> Result<bool> {
+    async fn save_quota(&self, resource: Resource, quota: &Quota) -> Result<bool> {
         let saved = sqlx::query(
-            "INSERT INTO quotas (bucket, version, limit_, remaining, reset_at, next_at, busy_until, paused_until, strikes)
+            "INSERT INTO quotas (bucket, version, limit_, remaining, reset_at, next_at, busy_until,
+                 paused_until, strikes)
              VALUES ($1, $2 + 1, $3, $4, $5, $6, $7, $8, $9)
-             ON CONFLICT (bucket) DO UPDATE SET version = excluded.version, limit_ = excluded.limit_,
-                 remaining = excluded.remaining, reset_at = excluded.reset_at, next_at = excluded.next_at,
-                 busy_until = excluded.busy_until, paused_until = excluded.paused_until, strikes = excluded.strikes
+             ON CONFLICT (bucket) DO UPDATE SET version = excluded.version,
+                 limit_ = excluded.limit_, remaining = excluded.remaining,
+                 reset_at = excluded.reset_at, next_at = excluded.next_at,
+                 busy_until = excluded.busy_until, paused_until = excluded.paused_until,
+                 strikes = excluded.strikes
              WHERE quotas.version = $2",
         )
-        .bind(<&str>::from(bucket))
+        .bind(<&str>::from(resource))
         .bind(quota.version)
         .bind(quota.limit)
         .bind(quota.remaining)
@@ -47,7 +50,7 @@ impl QuotaStore for SqlStore {
         .bind(quota.next_at)
         .bind(quota.busy_until)
         .bind(quota.paused_until)
-        .bind(quota.strikes)
+        .bind(quota.secondary_limits)
         .execute(self.writer())
         .await?;
         Ok(saved.rows_affected() == 1)

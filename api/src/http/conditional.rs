@@ -1,12 +1,11 @@
-//! Which encoding a client wants, and whether it has the list already (RFC 9110, sections 12.5.3
-//! and 13).
+//! Content negotiation and conditional requests (RFC 9110, sections 12.5.3 and 13).
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use chrono::{DateTime, Utc};
 
-use crate::lists::Encoding;
+use crate::lists::bundle::Encoding;
 
-/// The encoding to answer in: br before gzip where the client likes both equally.
+/// The encoding of the answer: br before gzip if the client likes both equally.
 pub(super) fn encoding(headers: &HeaderMap) -> Encoding {
     let (mut brotli, mut gzip, mut identity, mut any) = (None, None, None, None);
     for part in members(headers, &header::ACCEPT_ENCODING) {
@@ -22,7 +21,7 @@ pub(super) fn encoding(headers: &HeaderMap) -> Encoding {
     }
     let any = any.unwrap_or(0);
     let (brotli, gzip) = (brotli.unwrap_or(any), gzip.unwrap_or(any));
-    // Not named, identity will do, but what is named is liked better.
+    // An identity that the client does not name is acceptable, but any named coding goes before it.
     let identity = identity.unwrap_or(0);
     if brotli > 0 && brotli >= gzip && brotli >= identity {
         Encoding::Brotli
@@ -33,11 +32,12 @@ pub(super) fn encoding(headers: &HeaderMap) -> Encoding {
     }
 }
 
-/// Whether the client's copy is as good as ours. If-None-Match rules where both are given.
+/// Whether the client's copy is current. If-None-Match goes before If-Modified-Since. Without a
+/// Last-Modified no date is current.
 pub(super) fn is_current<'a>(
     headers: &HeaderMap,
-    mut etags: impl Iterator<Item = &'a HeaderValue> + Clone,
-    modified_at: DateTime<Utc>,
+    etags: impl Iterator<Item = &'a HeaderValue> + Clone,
+    modified_at: Option<DateTime<Utc>>,
 ) -> bool {
     if headers.contains_key(header::IF_NONE_MATCH) {
         return members(headers, &header::IF_NONE_MATCH).any(|tag| {
@@ -46,25 +46,23 @@ pub(super) fn is_current<'a>(
         });
     }
     let since = headers.get(header::IF_MODIFIED_SINCE).and_then(|value| value.to_str().ok());
-    // One of the three forms of RFC 9110's section 5.6.7; the others are obsolete and get the whole
-    // list.
     let since = since.and_then(|text| DateTime::parse_from_rfc2822(text).ok());
-    etags.next().is_some() && since.is_some_and(|since| modified_at <= since)
+    since.zip(modified_at).is_some_and(|(since, modified_at)| modified_at <= since)
 }
 
-/// A time as HTTP writes it: `Tue, 01 May 2018 17:01:50 GMT`.
+/// A time in HTTP's form: `Tue, 01 May 2018 17:01:50 GMT`.
 pub(super) fn http_date(time: DateTime<Utc>) -> HeaderValue {
     let text = time.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("Thu, 01 Jan 1970 00:00:00 GMT"))
 }
 
-/// The members of a list that may be spread over several headers.
+/// The members of a header's list, which may be spread over several lines.
 fn members<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
     values.flat_map(|value| value.split(',')).map(str::trim).filter(|member| !member.is_empty())
 }
 
-/// A member and its weight in thousandths; a weight that cannot be read counts as none.
+/// A member and its weight in thousandths; a weight that cannot be read counts as 0.
 fn weighted(member: &str) -> (&str, u32) {
     let mut parameters = member.split(';').map(str::trim);
     let name = parameters.next().unwrap_or_default();
@@ -94,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_the_encoding_that_the_client_likes_best() {
+    fn encoding_is_the_one_that_the_client_likes_best() {
         let chosen = |values: &[&str]| encoding(&headers(header::ACCEPT_ENCODING, values));
         for (accept, expected) in [
             ("gzip, br", Encoding::Brotli),
@@ -123,22 +121,22 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_is_current_by_any_etag_or_by_any_date_not_before() {
+    fn copy_is_current_by_any_etag_or_by_any_date_not_before() {
         let etags = [HeaderValue::from_static("\"a\""), HeaderValue::from_static("\"b\"")];
         let modified: DateTime<Utc> = "2018-05-01T17:01:50Z".parse().expect("a date");
         let matches = |value: &str| {
-            is_current(&headers(header::IF_NONE_MATCH, &[value]), etags.iter(), modified)
+            is_current(&headers(header::IF_NONE_MATCH, &[value]), etags.iter(), Some(modified))
         };
         assert!(matches("\"a\"") && matches("\"x\", \"b\"") && matches("W/\"a\"") && matches("*"));
         assert!(!matches("\"c\"") && !matches("a") && !matches(""));
         let since = |value: &str| {
-            is_current(&headers(header::IF_MODIFIED_SINCE, &[value]), etags.iter(), modified)
+            is_current(&headers(header::IF_MODIFIED_SINCE, &[value]), etags.iter(), Some(modified))
         };
         assert_eq!(http_date(modified), "Tue, 01 May 2018 17:01:50 GMT");
         assert!(since("Tue, 01 May 2018 17:01:50 GMT") && since("Tue, 01 May 2018 17:01:51 GMT"));
         assert!(!since("Tue, 01 May 2018 17:01:49 GMT") && !since("yesterday"));
         let mut both = headers(header::IF_NONE_MATCH, &["\"c\""]);
         both.extend(headers(header::IF_MODIFIED_SINCE, &["Tue, 01 May 2030 17:01:50 GMT"]));
-        assert!(!is_current(&both, etags.iter(), modified), "If-None-Match rules");
+        assert!(!is_current(&both, etags.iter(), Some(modified)), "If-None-Match rules");
     }
 }

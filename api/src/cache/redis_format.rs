@@ -1,0 +1,129 @@
+//! The format of a topic's lists in Redis: the revision's digits, the length of the head in four
+//! bytes, the head as JSON, the bodies.
+
+#![expect(clippy::expect_used, reason = "plain data is always JSON, and ETags are ASCII")]
+
+use axum::http::HeaderValue;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
+
+use crate::lists::bundle::{Body, Bundle, List};
+use crate::model::list::ListMeta;
+use crate::model::ranking::Ranking;
+use crate::model::topic::Topic;
+
+/// The name of the format. Whoever changes the format counts the number up.
+pub(super) const FORMAT: &str = "github-topic-mirror:2";
+
+/// The digits of the largest revision.
+const REVISION_DIGITS: usize = 19;
+
+#[derive(Deserialize, Serialize)]
+struct Head {
+    meta: ListMeta,
+    lists: Vec<ListHead>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct ListHead {
+    /// The name of the ranking.
+    ranking: String,
+    /// The length and the ETag of the body in each encoding.
+    bodies: [(usize, String); 3],
+}
+
+/// A revision in digits that sort as it does.
+pub(super) fn digits(revision: i64) -> String {
+    format!("{:0REVISION_DIGITS$}", revision.max(0))
+}
+
+/// Writes a bundle.
+pub(super) fn encode(bundle: &Bundle) -> Bytes {
+    let etag = |body: &Body| body.etag.to_str().expect("ASCII").to_owned();
+    let head = |ranking: &Ranking| ListHead {
+        ranking: ranking.name().to_owned(),
+        bodies: bundle.list(*ranking).bodies.each_ref().map(|body| (body.bytes.len(), etag(body))),
+    };
+    let lists = Ranking::ALL.iter().map(head).collect();
+    let head = Head { meta: bundle.meta.clone(), lists };
+    let head = serde_json::to_vec(&head).expect("plain data");
+    let mut value = BytesMut::with_capacity(REVISION_DIGITS + 4 + head.len() + bundle.size());
+    value.put_slice(digits(bundle.meta.revision).as_bytes());
+    value.put_u32(u32::try_from(head.len()).expect("a few hundred bytes"));
+    value.put_slice(&head);
+    for body in bundle.lists.iter().flat_map(List::bodies) {
+        value.put_slice(&body.bytes);
+    }
+    value.freeze()
+}
+
+/// Reads a value of [`encode`]; the bodies are slices of it. `None` if it is another value, or lacks
+/// a ranking that this release has.
+pub(super) fn decode(topic: &Topic, mut value: Bytes) -> Option<Bundle> {
+    take(&mut value, REVISION_DIGITS)?;
+    let length = usize::try_from(take(&mut value, 4)?.get_u32()).ok()?;
+    let head: Head = serde_json::from_slice(&take(&mut value, length)?).ok()?;
+    let mut lists = Vec::with_capacity(head.lists.len());
+    for ListHead { ranking, bodies } in head.lists {
+        let mut read = Vec::with_capacity(bodies.len());
+        for (length, etag) in bodies {
+            let etag = HeaderValue::try_from(etag).ok()?;
+            read.push(Body::with_etag(take(&mut value, length)?, etag));
+        }
+        lists.push((ranking, List { bodies: read.try_into().ok()? }));
+    }
+    let list = |ranking: &Ranking| {
+        let at = lists.iter().position(|(name, _)| name == ranking.name())?;
+        Some(lists[at].1.clone())
+    };
+    let lists = Ranking::ALL.iter().map(list).collect::<Option<_>>()?;
+    Some(Bundle { topic: topic.clone(), meta: head.meta, lists })
+}
+
+fn take(value: &mut Bytes, length: usize) -> Option<Bytes> {
+    (value.len() >= length).then(|| value.split_to(length))
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+    use crate::lists::bundle::Encoding;
+
+    fn bundle() -> Bundle {
+        let list = |ranking: &Ranking| List {
+            bodies: Encoding::ALL
+                .map(|encoding| Body::new(format!("{encoding:?} {ranking:?}").into(), encoding)),
+        };
+        let at = DateTime::from_timestamp(1_790_000_000, 0).expect("a date");
+        Bundle {
+            topic: "kubernetes".parse().expect("a topic"),
+            meta: ListMeta {
+                revision: 7,
+                modified_at: Some(at),
+                refreshed_at: None,
+                complete: false,
+                total_count: Some(3),
+                valid_until: Some(at),
+            },
+            lists: Ranking::ALL.iter().map(list).collect(),
+        }
+    }
+
+    #[test]
+    fn decode_returns_the_bundle_that_was_encoded() {
+        let bundle = bundle();
+        assert_eq!(decode(&bundle.topic, encode(&bundle)), Some(bundle));
+    }
+
+    #[test]
+    fn decode_returns_none_for_other_values() {
+        let (bundle, whole) = (bundle(), encode(&bundle()));
+        for length in 0..whole.len() {
+            assert_eq!(decode(&bundle.topic, whole.slice(..length)), None, "{length}");
+        }
+        let no_json = Bytes::from_static(b"0000000000000000007\xff\xff\xff\xff{}");
+        assert_eq!(decode(&bundle.topic, no_json), None);
+    }
+}

@@ -1,0 +1,62 @@
+//! The API's routes, one file a resource.
+
+mod index;
+mod lists;
+mod maintenance;
+mod ready;
+mod refreshes;
+mod topics;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{FromRequestParts, Path};
+use axum::http::request::Parts;
+use axum::routing::{MethodRouter, get};
+
+use crate::app::App;
+use crate::error::Error;
+use crate::model::ranking::Ranking;
+use crate::model::topic::{InvalidTopic, Topic};
+
+pub(super) fn routes() -> Router<Arc<App>> {
+    let bootstrap_db = get(maintenance::bootstrap_db).post(maintenance::bootstrap_db);
+    let update_cache = get(maintenance::update_cache).post(maintenance::track_and_update);
+    let mut routes = Router::new()
+        .route("/", get(index::index))
+        .route("/bootstrap_db", maintenance_route(bootstrap_db))
+        .route("/update_cache", maintenance_route(update_cache))
+        .route("/test", get(index::test))
+        .route("/health", get(index::health))
+        .route("/ready", get(ready::ready))
+        .route("/topics", get(topics::topics))
+        .route("/topics/{topic}", get(topics::topic).delete(maintenance::delete_topic))
+        .route("/refreshes", get(refreshes::refreshes))
+        .route("/refreshes/{id}", get(refreshes::refresh));
+    for ranking in Ranking::ALL {
+        let path = ranking.path();
+        routes = routes
+            .route(&format!("/api/{path}{{topic}}"), lists::cached(*ranking))
+            .route(&format!("/db/{path}{{topic}}"), lists::stored(*ranking));
+    }
+    routes
+}
+
+/// HEAD promises to change nothing, which maintenance cannot.
+fn maintenance_route(route: MethodRouter<Arc<App>>) -> MethodRouter<Arc<App>> {
+    async fn refuse() -> Error {
+        Error::MethodNotAllowed("GET, POST")
+    }
+    route.head(refuse).fallback(refuse)
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Topic {
+    type Rejection = Error;
+
+    /// The path's only parameter.
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let Path(name) =
+            Path::<String>::from_request_parts(parts, state).await.map_err(|_| InvalidTopic)?;
+        Ok(name.parse()?)
+    }
+}

@@ -1,0 +1,125 @@
+//! The lists: `/api` from the caches, `/db` from the database.
+//!
+//! nginx (`nginx/nginx.conf`) answers lists itself and relies on these agreements:
+//! - the ETag of a compressed list ends in `-gzip` or `-br`, that of a plain one in neither;
+//! - `X-Accel-Expires` names the end of the present second;
+//! - br goes before gzip if the client likes both equally.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use axum::routing::{MethodRouter, get};
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+
+use crate::app::App;
+use crate::error::Error;
+use crate::http::conditional::{encoding, http_date, is_current};
+use crate::lists::bundle::{self, Encoding};
+use crate::model::list::ListMeta;
+use crate::model::ranking::Ranking;
+use crate::model::time::rfc3339;
+use crate::model::topic::Topic;
+use crate::read::FROM_DATABASE;
+
+const CACHE_CONTROL: HeaderValue = HeaderValue::from_static(
+    "public, max-age=60, stale-while-revalidate=600, stale-if-error=86400",
+);
+
+/// Headers that scripts of other origins may read besides the simple ones.
+const EXPOSED: HeaderValue =
+    HeaderValue::from_static("ETag, X-Refreshed-At, X-Complete, X-Total-Count, Cache-Status");
+
+const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+const X_ACCEL_EXPIRES: HeaderName = HeaderName::from_static("x-accel-expires");
+
+/// Room for all headers of a list's answer.
+const HEADERS: usize = 24;
+
+/// A list from the caches, as a body that is ready to send.
+pub(super) fn cached(ranking: Ranking) -> MethodRouter<Arc<App>> {
+    let answer = async move |State(app): State<Arc<App>>, topic: Topic, request: Request| {
+        let hit = app.reader.lists(&topic).await?;
+        let (list, meta) = (hit.bundle.list(ranking), &hit.bundle.meta);
+        let encoding = encoding(request.headers());
+        let body = list.body(encoding);
+        let head = body.head.get_or_init(|| {
+            let mut head = head(meta, &body.etag, encoding);
+            head.insert(header::CACHE_CONTROL, CACHE_CONTROL);
+            head.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+            head
+        });
+        let etags = list.bodies().iter().map(|body| &body.etag);
+        let current = is_current(request.headers(), etags, meta.modified_at);
+        let mut response = answer(head.clone(), body.bytes.clone(), current);
+        let headers = response.headers_mut();
+        headers.insert(CACHE_STATUS, HeaderValue::from_static(hit.cache_status));
+        headers.insert(X_ACCEL_EXPIRES, end_of_this_second(app.clock.now()));
+        Ok::<_, Error>(response)
+    };
+    get(answer)
+}
+
+/// A list as the database has it now.
+pub(super) fn stored(ranking: Ranking) -> MethodRouter<Arc<App>> {
+    let answer = async move |State(app): State<Arc<App>>, topic: Topic, request: Request| {
+        let (meta, json) = app.reader.stored_list(&topic, ranking).await?;
+        let body = bundle::Body::new(json.into(), Encoding::Identity);
+        let etags = std::iter::once(&body.etag);
+        let current = is_current(request.headers(), etags, meta.modified_at);
+        let head = head(&meta, &body.etag, Encoding::Identity);
+        let mut response = answer(head, body.bytes, current);
+        let headers = response.headers_mut();
+        headers.insert(CACHE_STATUS, HeaderValue::from_static(FROM_DATABASE));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        Ok::<_, Error>(response)
+    };
+    get(answer)
+}
+
+/// A list, or 304 if the client's copy is current.
+fn answer(head: HeaderMap, bytes: Bytes, current: bool) -> Response {
+    let mut response = Response::new(if current { Body::empty() } else { Body::from(bytes) });
+    *response.headers_mut() = head;
+    if current {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        response.headers_mut().remove(header::CONTENT_TYPE);
+        response.headers_mut().remove(header::CONTENT_ENCODING);
+    }
+    response
+}
+
+/// The headers of a list that are the same for every client.
+fn head(meta: &ListMeta, etag: &HeaderValue, encoding: Encoding) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(HEADERS);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(name) = encoding.name() {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(name));
+    }
+    headers.insert(header::ETAG, etag.clone());
+    if let Some(modified_at) = meta.modified_at {
+        headers.insert(header::LAST_MODIFIED, http_date(modified_at));
+    }
+    let complete = if meta.complete { "true" } else { "false" };
+    headers.insert("x-complete", HeaderValue::from_static(complete));
+    let refreshed_at = meta.refreshed_at.map(|at| HeaderValue::try_from(rfc3339(at)));
+    if let Some(Ok(refreshed_at)) = refreshed_at {
+        headers.insert("x-refreshed-at", refreshed_at);
+    }
+    if let Some(total_count) = meta.total_count {
+        headers.insert("x-total-count", HeaderValue::from(total_count));
+    }
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+    headers
+}
+
+/// The time until which nginx may answer in the service's place. nginx counts in whole seconds:
+/// one second from now would be up to two.
+fn end_of_this_second(now: DateTime<Utc>) -> HeaderValue {
+    let time = format!("@{}", now.timestamp());
+    HeaderValue::try_from(time).unwrap_or(HeaderValue::from_static("0"))
+}

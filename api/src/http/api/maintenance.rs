@@ -1,0 +1,167 @@
+//! Maintenance: the schema, refreshes, and the deletion of topics, for maintainers only.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{FromRequestParts, Query, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use secrecy::ExposeSecret;
+use serde::Deserialize;
+use serde_json::json;
+use subtle::ConstantTimeEq;
+use tracing::info;
+
+use crate::app::App;
+use crate::error::Error;
+use crate::model::run::Trigger;
+use crate::model::topic::{Origin, Topic, TopicState};
+use crate::refresh::RunResult;
+use crate::task::join;
+
+/// A caller who may do maintenance. A handler that takes one is guarded, under every spelling of
+/// its path.
+pub(super) struct Maintainer;
+
+impl FromRequestParts<Arc<App>> for Maintainer {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Error> {
+        // Browsers set this header themselves, and pages cannot forge it (Fetch Metadata).
+        if parts.headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
+            return Err(Error::CrossSite);
+        }
+        let Some(token) = &app.config.maintenance_token else { return Ok(Self) };
+        let given = parts.headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+        let given = given.and_then(|given| given.split_at_checked("Bearer ".len()));
+        let (scheme, given) = given.unwrap_or_default();
+        let is_equal = bool::from(given.ct_eq(token.expose_secret().as_bytes()));
+        if scheme.eq_ignore_ascii_case(b"Bearer ") && is_equal {
+            Ok(Self)
+        } else {
+            Err(Error::Unauthorized)
+        }
+    }
+}
+
+/// Makes the schema. The work goes on if the caller leaves.
+pub(super) async fn bootstrap_db(
+    _: Maintainer,
+    State(app): State<Arc<App>>,
+) -> Result<Response, Error> {
+    let created = join(tokio::spawn(async move { app.bootstrap().await })).await?;
+    Ok(Json(json!({ "created": created })).into_response())
+}
+
+#[derive(Deserialize)]
+pub(super) struct TopicQuery {
+    topic: Option<String>,
+}
+
+impl TopicQuery {
+    fn topic(&self) -> Result<Option<Topic>, Error> {
+        Ok(self.topic.as_deref().map(str::parse).transpose()?)
+    }
+}
+
+/// GET: refreshes every tracked topic, or the given one, which must be tracked.
+pub(super) async fn update_cache(
+    _: Maintainer,
+    State(app): State<Arc<App>>,
+    Query(query): Query<TopicQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    let topic = query.topic()?;
+    if let Some(topic) = &topic
+        && app.store.topic(topic).await?.is_none()
+    {
+        return Err(Error::NotTracked(topic.clone()));
+    }
+    update(&app, topic.as_ref(), &headers).await
+}
+
+/// POST: the same, but the given topic is tracked from now on.
+pub(super) async fn track_and_update(
+    _: Maintainer,
+    State(app): State<Arc<App>>,
+    Query(query): Query<TopicQuery>,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    let topic = query.topic()?;
+    if let Some(topic) = &topic {
+        app.store.track(topic, Origin::Requested, None, app.clock.now()).await?;
+    }
+    update(&app, topic.as_ref(), &headers).await
+}
+
+async fn update(app: &App, topic: Option<&Topic>, headers: &HeaderMap) -> Result<Response, Error> {
+    if prefers_async(headers) {
+        return start(app, topic).await;
+    }
+    let result = app.refresher.refresh(topic, Trigger::Request).await?;
+    // An on-demand topic without a list does not fail a run over all topics.
+    let counts = |state: &TopicState| match topic {
+        Some(topic) => *topic == state.topic,
+        None => state.origin != Origin::OnDemand,
+    };
+    let mut states = app.store.topics().await?.into_iter();
+    if let Some(state) = states.find(|state| counts(state) && state.modified_at.is_none()) {
+        let reason = result.refresh.report.reason.as_deref();
+        let reason = reason.unwrap_or("the next refresh tries again");
+        let (topic, id) = (state.topic, result.refresh.id);
+        return Err(Error::NotYet {
+            detail: format!("{topic} has no list: {reason}; see /refreshes/{id}"),
+            retry_after: app.until_next_refresh(),
+        });
+    }
+    Ok(Json(with_topics(result)).into_response())
+}
+
+/// Starts a refresh and answers with its address.
+async fn start(app: &App, topic: Option<&Topic>) -> Result<Response, Error> {
+    let run = app.refresher.start(topic, Trigger::Request).await?;
+    let location = format!("/refreshes/{}", run.id);
+    let body = json!({
+        "id": run.id,
+        "state": "running",
+        "coalesced": run.coalesced,
+        "location": location,
+    });
+    let mut response = (StatusCode::ACCEPTED, Json(body)).into_response();
+    let headers = response.headers_mut();
+    let location = HeaderValue::try_from(location).map_err(|_| Error::Internal)?;
+    headers.insert(header::LOCATION, location);
+    headers.insert("preference-applied", HeaderValue::from_static("respond-async"));
+    Ok(response)
+}
+
+/// Shows a run of one topic as its own only child, so that callers read both kinds alike.
+fn with_topics(mut result: RunResult) -> RunResult {
+    if result.refresh.topic.is_some() {
+        result.refresh.topics = vec![result.refresh.clone()];
+    }
+    result
+}
+
+/// Whether the caller wants an answer before the refresh ends. RFC 7240: preferences are separated
+/// by commas, over any number of headers.
+fn prefers_async(headers: &HeaderMap) -> bool {
+    let values = headers.get_all("prefer").into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|preference| {
+        let name = preference.split(';').next().unwrap_or_default();
+        name.trim().eq_ignore_ascii_case("respond-async")
+    })
+}
+
+pub(super) async fn delete_topic(
+    _: Maintainer,
+    State(app): State<Arc<App>>,
+    topic: Topic,
+) -> Result<StatusCode, Error> {
+    if !app.refresher.delete_topic(&topic).await? {
+        return Err(Error::NotTracked(topic));
+    }
+    info!(%topic, "deleted on request");
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,84 @@
+//! What every answer gets: a request id, problem details for an error, a log line if it was slow or
+//! failed, metrics.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use tracing::{Instrument, info_span, warn};
+
+use super::{metrics, problem};
+use crate::app::App;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A list from memory takes microseconds; the first read of a new topic may wait three seconds for
+/// GitHub.
+const SLOW: Duration = Duration::from_secs(1);
+
+pub(super) async fn surround(
+    State(app): State<Arc<App>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let started = Instant::now();
+    let id = request_id(request.headers());
+    let method = request.method().clone();
+    let uri = request.uri().clone();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let (shown_id, path) = (id.to_str().unwrap_or_default(), uri.path());
+    let span = || info_span!("request", id = shown_id, %method, path);
+
+    let mut answer = pin!(next.run(request));
+    // A list from memory is ready at the first poll. Only an answer that waits can log, so only
+    // that one pays for a span.
+    let mut response = match futures_util::poll!(answer.as_mut()) {
+        Poll::Ready(response) => response,
+        Poll::Pending => answer.instrument(span()).await,
+    };
+    let (status, took) = (response.status(), started.elapsed());
+    let is_error = status.is_client_error() || status.is_server_error();
+    if is_error && !problem::is_json(&response) {
+        response = problem::describe(response, path, shown_id);
+    }
+    let headers = response.headers_mut();
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    headers.insert(X_REQUEST_ID, id.clone());
+    if app.stopping.is_cancelled() {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    if status.is_server_error() || (took >= SLOW && route != "/update_cache") {
+        let (status, milliseconds) = (status.as_u16(), took.as_millis());
+        span().in_scope(|| warn!(status, milliseconds, "a request failed or was slow"));
+    }
+    metrics::count(route, status, took);
+    response
+}
+
+/// The caller's own id if it is harmless in a log, else a new one.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let is_harmless = |id: &&HeaderValue| {
+        let bytes = id.as_bytes();
+        (1..=64).contains(&bytes.len())
+            && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
+    };
+    let own = headers.get(X_REQUEST_ID).filter(is_harmless);
+    own.cloned().unwrap_or_else(new_id)
+}
+
+/// 128 random bits in hexadecimal digits.
+fn new_id() -> HeaderValue {
+    let id = fastrand::u128(..).to_ne_bytes();
+    let digits: [u8; 32] = std::array::from_fn(|at| {
+        b"0123456789abcdef"[usize::from(id[at / 2] >> (at % 2 * 4) & 0xf)]
+    });
+    HeaderValue::from_bytes(&digits).unwrap_or(HeaderValue::from_static("none"))
+}

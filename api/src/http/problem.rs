@@ -1,0 +1,55 @@
+//! Errors as problem details (RFC 9457).
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use crate::error::Detail;
+
+const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// Whether a handler has written JSON of its own, as `/ready` does.
+pub(super) fn is_json(response: &Response) -> bool {
+    let content_type = response.headers().get(header::CONTENT_TYPE);
+    content_type.is_some_and(|value| value == "application/json")
+}
+
+/// Replaces the body of an error, which may be the framework's, and keeps headers such as Allow and
+/// Retry-After.
+pub(super) fn describe(response: Response, path: &str, request_id: &str) -> Response {
+    let (mut parts, _) = response.into_parts();
+    let title = parts.status.canonical_reason().unwrap_or("Error");
+    let detail = match parts.extensions.remove::<Detail>() {
+        Some(Detail(detail)) => detail,
+        None => default_detail(parts.status).unwrap_or(title).to_owned(),
+    };
+    let body = Json(json!({
+        "type": "about:blank",
+        "title": title,
+        "status": parts.status.as_u16(),
+        "detail": detail,
+        "instance": path,
+        "request_id": request_id,
+    }));
+    let mut response = (parts.status, body).into_response();
+    for (name, value) in &parts.headers {
+        if *name != header::CONTENT_TYPE && *name != header::CONTENT_LENGTH {
+            response.headers_mut().insert(name.clone(), value.clone());
+        }
+    }
+    response.headers_mut().insert(header::CONTENT_TYPE, PROBLEM_JSON);
+    response
+}
+
+/// The detail of an error that the framework answers with.
+fn default_detail(status: StatusCode) -> Option<&'static str> {
+    match status {
+        StatusCode::NOT_FOUND => Some("no route has this path; GET / lists the routes"),
+        StatusCode::METHOD_NOT_ALLOWED => {
+            Some("the route does not answer this method; the header Allow lists those that it does")
+        }
+        StatusCode::BAD_REQUEST => Some("the path or the query cannot be read"),
+        _ => None,
+    }
+}

@@ -1,0 +1,36 @@
+//! Every name that PostgreSQL gives to the statements in `sql/`. A batch is one JSON parameter,
+//! always the first.
+
+pub(super) use super::PostgresStore as SqlStore;
+pub(super) use sqlx::Postgres as Database;
+pub(super) use sqlx::postgres::{PgConnection as Connection, PgRow as Row};
+
+/// The rows of a batch of ids.
+pub(super) const EACH_ID: &str =
+    "(SELECT id::int8 AS value FROM jsonb_array_elements_text($1) AS id) AS each";
+
+/// The rows of a batch of names.
+pub(super) const EACH_NAME: &str = "jsonb_array_elements_text($1) AS each(value)";
+
+/// The rows of a batch of objects.
+pub(super) const EACH_OBJECT: &str = "jsonb_array_elements($1) AS each(value)";
+
+/// The rows of a batch of ids with their places in it, from 0.
+pub(super) const PLACES: &str = "
+    (SELECT id::int8 AS value, ordinality - 1 AS place
+     FROM jsonb_array_elements_text($1) WITH ORDINALITY AS each(id, ordinality)) AS best";
+
+/// Reads a text of a batch's object as an integer.
+pub(super) const AS_INTEGER: &str = "::int8";
+
+/// Reads a text of a batch's object as a boolean.
+pub(super) const AS_BOOLEAN: &str = "::boolean";
+
+/// Reads a text of a batch's object, which is RFC 3339 in UTC, as a time.
+pub(super) fn as_time(text: &str) -> String {
+    format!("({text})::timestamptz")
+}
+
+/// A condition that takes the writers' lock, for a transaction that begins with
+/// [`begin`](super::PostgresStore::begin).
+pub(super) const WITH_LOCK: &str = " AND pg_advisory_xact_lock(7106914) IS NOT NULL";

@@ -1,0 +1,82 @@
+//! Leases: one process at a time refreshes a topic.
+
+use chrono::{DateTime, Utc};
+use sqlx::{AssertSqlSafe, Transaction};
+
+use super::dialect::{Connection, Database, SqlStore, WITH_LOCK};
+use crate::store::{ALL_TOPICS, LEASE_TIME, Lease, NewRefresh, Result, StoreError};
+
+impl SqlStore {
+    /// A transaction of the lease's holder, which renews the lease. A caller that lost the lease
+    /// stores nothing.
+    pub(super) async fn write_as(
+        &self,
+        lease: &Lease,
+        now: DateTime<Utc>,
+    ) -> Result<Transaction<'static, Database>> {
+        let mut transaction = self.begin().await?;
+        let renew =
+            "UPDATE leases SET expires_at = $4 WHERE name = $1 AND owner = $2 AND fence = $3";
+        let renewed = sqlx::query(AssertSqlSafe(format!("{renew}{WITH_LOCK}")))
+            .bind(&lease.name)
+            .bind(&lease.owner)
+            .bind(lease.fence)
+            .bind(now + LEASE_TIME)
+            .execute(&mut *transaction)
+            .await?;
+        if renewed.rows_affected() == 1 { Ok(transaction) } else { Err(StoreError::LeaseLost) }
+    }
+}
+
+/// The name under which a refresh is leased.
+pub(super) fn lease_name<'a>(refresh: &NewRefresh<'a>) -> &'a str {
+    refresh.topic.map_or(ALL_TOPICS, |topic| topic.as_str())
+}
+
+/// The refresh that has the lease, and whether its lease is still valid. A lease that ends much
+/// later than any can was taken before the clock was set back; the factor allows for replicas whose
+/// clocks differ.
+pub(super) async fn holder(
+    connection: &mut Connection,
+    name: &str,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Option<(i64, bool)>> {
+    let held: Option<(i64, DateTime<Utc>)> = sqlx::query_as(
+        "SELECT refresh_id, expires_at FROM leases WHERE name = $1 AND owner IS NOT NULL",
+    )
+    .bind(name)
+    .fetch_optional(connection)
+    .await?;
+    let is_valid = |ends: DateTime<Utc>| ends > now && ends <= now + LEASE_TIME * 2;
+    Ok(held.map(|(refresh, expires_at)| (refresh, is_valid(expires_at))))
+}
+
+/// Takes the lease for a refresh, whoever had it.
+pub(super) async fn take(
+    connection: &mut Connection,
+    refresh: &NewRefresh<'_>,
+    id: i64,
+    now: DateTime<Utc>,
+) -> sqlx::Result<Lease> {
+    let name = lease_name(refresh);
+    let fence: i64 = sqlx::query_scalar(
+        "INSERT INTO leases (name, owner, fence, expires_at, refresh_id) VALUES ($1, $2, 1, $3, $4)
+         ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, fence = leases.fence + 1,
+             expires_at = excluded.expires_at, refresh_id = excluded.refresh_id
+         RETURNING fence",
+    )
+    .bind(name)
+    .bind(refresh.owner)
+    .bind(now + LEASE_TIME)
+    .bind(id)
+    .fetch_one(connection)
+    .await?;
+    Ok(Lease { name: name.to_owned(), owner: refresh.owner.to_owned(), fence, refresh: id })
+}
+
+/// Gives the lease back.
+pub(super) async fn release(connection: &mut Connection, name: &str) -> sqlx::Result<()> {
+    let release = sqlx::query("UPDATE leases SET owner = NULL WHERE name = $1").bind(name);
+    release.execute(connection).await?;
+    Ok(())
+}

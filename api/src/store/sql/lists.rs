@@ -1,0 +1,125 @@
+//! Lists: the rows of a ranking, and all of a topic's repositories.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use futures_util::TryStreamExt;
+use sqlx::{AssertSqlSafe, Row as _};
+
+use super::dialect::{Connection, Row, SqlStore};
+use super::text;
+use super::topics::allot;
+use crate::lists::catalogue::{Catalogue, CatalogueBuilder};
+use crate::lists::writer::ListWriter;
+use crate::model::list::{LIST_LENGTH, ListItem, ListMeta};
+use crate::model::on_demand::{UNKNOWN_TIME, is_unknown_to_github};
+use crate::model::ranking::Ranking;
+use crate::model::topic::Topic;
+use crate::store::{ListStore, Result};
+
+/// The headers' facts. It does not count what is stored, which takes longer than a list does when
+/// the topic is large.
+const META: &str = "
+    SELECT origin, revision, modified_at, refreshed_at, complete, total_count,
+        revision > listed_revision AS is_unlisted,
+        EXISTS (SELECT 1 FROM topic_repositories WHERE topic = name) AS has_stored
+    FROM topics WHERE name = $1 AND modified_at IS NOT NULL";
+
+/// The columns of [`item`], in its order.
+const ITEM: &str =
+    "id, name, full_name, html_url, language, updated_at, pushed_at, stargazers_count";
+
+#[async_trait]
+impl ListStore for SqlStore {
+    async fn list(
+        &self,
+        topic: &Topic,
+        ranking: Ranking,
+        writer: &mut dyn ListWriter,
+    ) -> Result<Option<ListMeta>> {
+        let mut transaction = self.read().await?;
+        let Some(meta) = meta(&mut transaction, topic).await? else { return Ok(None) };
+        let (condition, order) = order(ranking);
+        let select = format!(
+            "SELECT {ITEM} FROM topic_repositories JOIN repositories ON id = repository_id
+             WHERE topic = $1{condition} ORDER BY {order}, id LIMIT {LIST_LENGTH}"
+        );
+        let select = sqlx::query(AssertSqlSafe(select)).bind(topic.as_str());
+        let mut rows = select.fetch(&mut *transaction);
+        while let Some(row) = rows.try_next().await? {
+            writer.write(&item(&row)?);
+        }
+        drop(rows);
+        transaction.commit().await?;
+        Ok(Some(meta))
+    }
+
+    async fn catalogue(&self, topic: &Topic) -> Result<Option<Catalogue>> {
+        let mut transaction = self.read().await?;
+        let Some(meta) = meta(&mut transaction, topic).await? else { return Ok(None) };
+        let mut builder = CatalogueBuilder::default();
+        let select = format!(
+            "SELECT {ITEM}, rank FROM topic_repositories JOIN repositories ON id = repository_id
+             WHERE topic = $1"
+        );
+        let select = sqlx::query(AssertSqlSafe(select)).bind(topic.as_str());
+        let mut rows = select.fetch(&mut *transaction);
+        while let Some(row) = rows.try_next().await? {
+            builder.push(&item(&row)?, row.try_get("rank")?);
+        }
+        drop(rows);
+        transaction.commit().await?;
+        Ok(Some(builder.build(topic.clone(), meta)))
+    }
+
+    async fn allot_modified(&self, topic: &Topic, now: DateTime<Utc>) -> Result<()> {
+        let unlisted = "SELECT revision > listed_revision FROM topics WHERE name = $1";
+        let unlisted = sqlx::query_scalar(unlisted).bind(topic.as_str());
+        if unlisted.fetch_optional(self.reader()).await? != Some(true) {
+            return Ok(());
+        }
+        let mut transaction = self.write().await?;
+        allot(&mut transaction, topic, false, now).await?;
+        Ok(transaction.commit().await?)
+    }
+}
+
+/// A further condition on the rows of a ranking, and their order.
+fn order(ranking: Ranking) -> (&'static str, &'static str) {
+    match ranking {
+        Ranking::BestMatch => (" AND rank IS NOT NULL", "rank"),
+        Ranking::Popularity => ("", "stargazers_count DESC"),
+        Ranking::Activity => ("", "updated_at DESC"),
+    }
+}
+
+async fn meta(connection: &mut Connection, topic: &Topic) -> sqlx::Result<Option<ListMeta>> {
+    let row = sqlx::query(META).bind(topic.as_str()).fetch_optional(connection).await?;
+    let Some(row) = row else { return Ok(None) };
+    let total_count = row.try_get("total_count")?;
+    let refreshed_at: Option<DateTime<Utc>> = row.try_get("refreshed_at")?;
+    let is_unknown =
+        is_unknown_to_github(text(&row, "origin")?, total_count, row.try_get("has_stored")?);
+    let modified_at: Option<DateTime<Utc>> = row.try_get("modified_at")?;
+    let is_unlisted: bool = row.try_get("is_unlisted")?;
+    Ok(Some(ListMeta {
+        revision: row.try_get("revision")?,
+        modified_at: modified_at.filter(|_| !is_unlisted),
+        refreshed_at,
+        complete: row.try_get("complete")?,
+        total_count,
+        valid_until: refreshed_at.filter(|_| is_unknown).map(|at| at + UNKNOWN_TIME),
+    }))
+}
+
+fn item(row: &Row) -> sqlx::Result<ListItem<'_>> {
+    Ok(ListItem {
+        id: row.try_get(0)?,
+        name: row.try_get(1)?,
+        full_name: row.try_get(2)?,
+        html_url: row.try_get(3)?,
+        language: row.try_get(4)?,
+        updated_at: row.try_get(5)?,
+        pushed_at: row.try_get(6)?,
+        stargazers_count: row.try_get(7)?,
+    })
+}

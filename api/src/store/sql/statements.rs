@@ -1,0 +1,30 @@
+//! The statements, written once. `postgres.rs` and `sqlite.rs` each compile this folder with their
+//! own `dialect`, since sqlx's drivers share no type that would be simpler.
+
+mod leases;
+mod ledger;
+mod lists;
+mod pages;
+mod quotas;
+mod repositories;
+mod runs;
+mod slices;
+mod topics;
+
+use super::dialect;
+
+use std::str::FromStr;
+
+use sqlx::Row as _;
+
+/// A column of text that has a type of its own.
+fn text<T>(row: &dialect::Row, column: &str) -> sqlx::Result<T>
+where
+    T: FromStr<Err: std::error::Error + Send + Sync + 'static>,
+{
+    let text: &str = row.try_get(column)?;
+    text.parse().map_err(|error| sqlx::Error::ColumnDecode {
+        index: column.to_owned(),
+        source: Box::new(error),
+    })
+}
