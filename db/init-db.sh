@@ -1,6 +1,7 @@
 #!/bin/bash
-# Runs once, when the database is first made. Statement statistics: the extension, its preload (with the next start) and its
-# two settings. Tables are the service's own business: /bootstrap_db makes them.
+# Runs once, when the database is first created. It enables statement statistics: it creates the
+# extension, and writes its preload, which takes effect at the next start, and its two settings.
+# The service itself creates the tables, on /bootstrap_db.
 set -euo pipefail
 
 configuration=$PGDATA/postgresql.conf

@@ -1,75 +1,47 @@
-//! The command line: a flag for every setting that is no secret, and what to do.
+//! The command line: the commands and their flags.
 
-use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use clap::builder::OsStr;
-use clap::{Arg, ArgMatches, Command, value_parser};
-use indicatif::{ProgressBar, ProgressStyle};
+use clap::{Arg, Command};
+use indicatif::{ProgressBar, ProgressFinish, ProgressStyle};
 
 use crate::app::App;
-use crate::config::{SETTINGS, Setting, Source};
+use crate::config::SETTINGS;
 use crate::model::run::{Outcome, Trigger};
 use crate::model::topic::{Origin, Topic};
 
-/// How often progress is looked up.
-const PROGRESS_EVERY: Duration = Duration::from_millis(250);
+/// The interval at which progress is read.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 
-/// The commands and flags.
+/// The commands, and a flag for each setting that is not a secret.
 #[must_use]
 pub fn command() -> Command {
-    let secrets: Vec<&str> =
-        SETTINGS.iter().filter(|setting| setting.secret).map(|setting| setting.name).collect();
-    Command::new("api")
+    let refresh = Command::new("refresh")
+        .about("Refresh one topic, or every tracked one, and show the progress")
+        .arg(
+            Arg::new("topic").value_name("TOPIC").value_parser(|text: &str| text.parse::<Topic>()),
+        );
+    let command = Command::new("api")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Serves ranked lists of a GitHub topic's repositories.")
-        .after_help(format!(
-            "Each flag is also an environment variable (LISTEN_ADDR); the flag wins. Only in the environment, or in a file \
-             named by NAME_FILE: {}.",
-            secrets.join(", ")
-        ))
-        .args(SETTINGS.iter().filter(|setting| !setting.secret).map(flag))
         .subcommand(Command::new("serve").about("Serve over HTTP (the default)"))
-        .subcommand(Command::new("bootstrap").about("Make the database's schema, or find it there"))
         .subcommand(
-            Command::new("refresh")
-                .about("Refresh one topic, or every tracked one, and show the progress")
-                .arg(Arg::new("topic").value_name("TOPIC").value_parser(|text: &str| text.parse::<Topic>())),
+            Command::new("bootstrap").about("Create the database's schema if it is missing"),
         )
-        .subcommand(Command::new("healthcheck").about("Ask the running service for /health"))
-}
-
-fn flag(setting: &Setting) -> Arg {
-    let default = if setting.default.is_empty() {
-        String::new()
-    } else {
-        format!(" [default: {}]", setting.default)
-    };
-    Arg::new(setting.name)
-        .long(setting.name.to_ascii_lowercase().replace('_', "-"))
-        .value_name("VALUE")
-        .value_parser(value_parser!(OsString))
-        .global(true)
-        .help(format!("{}{default}", setting.help))
-}
-
-/// Settings from the flags, then from the environment.
-pub fn source(matches: &ArgMatches) -> impl Source {
-    |name: &str| {
-        let flag = matches.try_get_one::<OsString>(name).ok().flatten().cloned();
-        flag.or_else(|| std::env::var_os(OsStr::from(name.to_owned()).as_os_str()))
-    }
+        .subcommand(refresh)
+        .subcommand(Command::new("healthcheck").about("Ask the running service for /health"));
+    settings::with_flags(command, SETTINGS)
 }
 
 /// `api bootstrap`.
 ///
 /// # Errors
-/// When the schema cannot be made.
-pub async fn bootstrap(service: &App) -> anyhow::Result<()> {
-    let made = service.bootstrap().await.context("cannot make the schema")?;
+/// If the schema cannot be created.
+pub async fn bootstrap(app: &App) -> anyhow::Result<()> {
+    let made = app.bootstrap().await.context("cannot make the schema")?;
     println!("{}", if made { "the schema was made" } else { "the schema is there" });
     Ok(())
 }
@@ -77,55 +49,24 @@ pub async fn bootstrap(service: &App) -> anyhow::Result<()> {
 /// `api refresh [TOPIC]`.
 ///
 /// # Errors
-/// When nothing could be refreshed.
-pub async fn refresh(service: &Arc<App>, topic: Option<&Topic>) -> anyhow::Result<()> {
-    service.bootstrap().await.context("cannot make the schema")?;
+/// If the refresh failed.
+pub async fn refresh(app: &Arc<App>, topic: Option<&Topic>) -> anyhow::Result<()> {
+    app.bootstrap().await.context("cannot make the schema")?;
     if let Some(topic) = topic {
-        service.store.track(topic, Origin::Requested, None, service.clock.now()).await?;
+        app.store.track(topic, Origin::Requested, None, app.clock.now()).await?;
     }
-    let joined = service.refresher.start(topic, Trigger::CommandLine).await?;
-    let bar = std::io::stderr().is_terminal().then(|| {
-        let style = ProgressStyle::with_template("{bar:40} {pos}/{len} requests {msg}");
-        ProgressBar::new(1).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-    });
-    let showing = async {
-        let mut shown = (-1, -1);
-        loop {
-            tokio::time::sleep(PROGRESS_EVERY).await;
-            let Ok(Some(refresh)) = service.store.refresh(joined.id).await else { continue };
-            let done = refresh.report.requests;
-            let expected = refresh.report.requests_expected.max(done);
-            match &bar {
-                Some(bar) => {
-                    bar.set_length(expected.unsigned_abs());
-                    bar.set_position(done.unsigned_abs());
-                }
-                None if shown != (done, expected) => {
-                    eprintln!("{done} of about {expected} requests done")
-                }
-                None => {}
-            }
-            shown = (done, expected);
-        }
+    let run = app.refresher.start(topic, Trigger::CommandLine).await?;
+    let result = tokio::select! {
+        result = app.refresher.refresh(topic, Trigger::CommandLine) => result?,
+        never = show_progress(app, run.id) => never,
     };
-    let ended = tokio::select! {
-        ended = service.refresher.refresh(topic, Trigger::CommandLine) => ended?,
-        never = showing => never,
-    };
-    if let Some(bar) = bar {
-        bar.finish_and_clear();
-    }
-    let refresh = ended.refresh;
-    for one in
-        if refresh.topics.is_empty() { std::slice::from_ref(&refresh) } else { &refresh.topics }
-    {
-        let reason = one
-            .report
-            .reason
-            .as_ref()
-            .map(|reason| format!("; not complete: {reason}"))
-            .unwrap_or_default();
-        println!("{}: {}{reason}", one.topic.as_deref().unwrap_or("all topics"), one.report);
+    let refresh = result.refresh;
+    let is_one = refresh.topics.is_empty();
+    for topic in if is_one { std::slice::from_ref(&refresh) } else { &refresh.topics } {
+        let name = topic.topic.as_deref().unwrap_or("all topics");
+        let reason = topic.report.reason.as_ref();
+        let reason = reason.map(|reason| format!("; not complete: {reason}"));
+        println!("{name}: {}{}", topic.report, reason.unwrap_or_default());
     }
     if refresh.outcome == Some(Outcome::Failed) {
         bail!("the refresh failed: {}", refresh.report.reason.as_deref().unwrap_or("see the log"));
@@ -133,10 +74,38 @@ pub async fn refresh(service: &Arc<App>, topic: Option<&Topic>) -> anyhow::Resul
     Ok(())
 }
 
+/// Shows the progress of a refresh on standard error: as a bar on a terminal, else line by line.
+/// Never returns.
+async fn show_progress<T>(app: &App, id: i64) -> T {
+    let bar = std::io::stderr().is_terminal().then(|| {
+        let style = ProgressStyle::with_template("{bar:40} {pos}/{len} requests {msg}");
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+        ProgressBar::new(1).with_style(style).with_finish(ProgressFinish::AndClear)
+    });
+    let mut shown = None;
+    loop {
+        tokio::time::sleep(PROGRESS_INTERVAL).await;
+        let Ok(Some(refresh)) = app.store.refresh(id).await else { continue };
+        let done = refresh.report.requests;
+        let expected = refresh.report.requests_expected.max(done);
+        match &bar {
+            Some(bar) => {
+                bar.set_length(expected.unsigned_abs());
+                bar.set_position(done.unsigned_abs());
+            }
+            None if shown != Some((done, expected)) => {
+                eprintln!("{done} of about {expected} requests done");
+            }
+            None => {}
+        }
+        shown = Some((done, expected));
+    }
+}
+
 /// `api healthcheck`.
 ///
 /// # Errors
-/// When the service does not answer `ok`.
+/// If the service does not answer with success within three seconds.
 pub async fn healthcheck(mut address: std::net::SocketAddr) -> anyhow::Result<()> {
     if address.ip().is_unspecified() {
         address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());

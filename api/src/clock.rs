@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-/// Where the service takes the time from.
+/// The source of the time.
 #[async_trait]
 pub trait Clock: Send + Sync {
     /// The present, in UTC.

@@ -1,4 +1,4 @@
-//! What goes wrong, as clients are told it: one line, and nothing of our insides.
+//! Errors as clients see them: one line each, and no internal text.
 
 use std::time::Duration;
 
@@ -8,50 +8,40 @@ use axum::response::{IntoResponse, Response};
 use crate::model::topic::{InvalidTopic, Topic};
 use crate::store::StoreError;
 
-/// Every error that a route answers with.
+/// An error that a route answers with.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// The path or the query names no valid topic.
     #[error("{0}")]
     InvalidTopic(#[from] InvalidTopic),
-    /// Nothing is known of the topic, and asking GitHub is not wished.
+    /// The topic is not tracked, and ON_DEMAND_TOPICS is off or the route starts no fetch.
     #[error("the topic {0} is not tracked; POST /update_cache?topic={0} tracks it")]
     NotTracked(Topic),
-    /// The ledger has no such entry.
     #[error("there is no refresh {0}")]
     NoRefresh(i64),
-    /// Another method is wanted.
+    /// Holds the value of Allow.
     #[error("only {0} is answered here")]
     MethodNotAllowed(&'static str),
-    /// MAINTENANCE_TOKEN is set and the request does not carry it.
     #[error("maintenance wants `Authorization: Bearer` and the MAINTENANCE_TOKEN")]
     Unauthorized,
-    /// A browser was sent here by another site.
+    /// A page of another site made a browser send the request.
     #[error("maintenance is refused to requests from other sites")]
     CrossSite,
-    /// There is no list yet, for a reason that passes.
+    /// There is no list yet, for a reason that will pass.
     #[error("{detail}")]
-    NotYet {
-        /// What is going on.
-        detail: String,
-        /// When to ask again.
-        retry_after: Duration,
-    },
-    /// The database does not answer.
+    NotYet { detail: String, retry_after: Duration },
     #[error("the database does not answer; ask again in a moment")]
     Unavailable,
-    /// The database answers, but nobody has made the schema.
     #[error("the database has no schema yet; POST /bootstrap_db makes it")]
     NoSchema,
-    /// A defect of ours; the log has more, under the request id.
+    /// A defect of this service; the log has more under the request id.
     #[error("something went wrong here; the log says more under this request id")]
     Internal,
 }
 
-/// How soon a database that is down is worth another request.
+/// How soon a client should ask again while the database is down.
 const DATABASE_RETRY: Duration = Duration::from_secs(5);
 
-/// What a problem document says of an error, for the layer that writes it.
+/// The detail of a problem document, for the middleware that writes it.
 #[derive(Clone, Debug)]
 pub(crate) struct Detail(pub(crate) String);
 
@@ -71,7 +61,7 @@ impl Error {
     }
 
     fn header(&self) -> Option<(header::HeaderName, HeaderValue)> {
-        // Rounded up: who comes a moment too early would be told to come again.
+        // Rounded up, since a client that asks a moment too early is told to ask again.
         let seconds = |wait: Duration| {
             HeaderValue::from((wait + Duration::from_nanos(999_999_999)).as_secs().max(1))
         };
@@ -97,7 +87,7 @@ impl From<StoreError> for Error {
 }
 
 impl IntoResponse for Error {
-    /// Status and headers; the body is written where request id and path are known.
+    /// Status and headers. The middleware, which knows request id and path, writes the body.
     fn into_response(self) -> Response {
         let mut response = self.status().into_response();
         if let Some((name, value)) = self.header() {

@@ -16,7 +16,6 @@ pub mod lists;
 pub mod model;
 pub mod read;
 pub mod refresh;
-pub mod schedule;
 pub mod scheduler;
 pub mod server;
 mod single_flight;

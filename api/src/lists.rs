@@ -1,4 +1,4 @@
-//! Lists: all of a topic's repositories, the rows that a ranking asks for, and bodies ready to send.
+//! Lists: all of a topic's repositories, the first rows of a ranking, and bodies ready to send.
 
 pub mod bundle;
 pub mod catalogue;

@@ -18,6 +18,7 @@ mod verify;
 use std::sync::Arc;
 
 use serde::Serialize;
+use settings::Schedule;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -26,7 +27,6 @@ use crate::clock::Clock;
 use crate::github::GitHub;
 use crate::model::run::RefreshRun;
 use crate::model::topic::{Coverages, Topic};
-use crate::schedule::Schedule;
 use crate::store::SharedStore;
 
 pub use refresher::Refresher;

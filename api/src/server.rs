@@ -1,4 +1,4 @@
-//! Serving until told to stop, and stopping so that no request is cut.
+//! Serving until told to stop, and stopping without cutting a request.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -18,15 +18,16 @@ use crate::app::{App, STOP_TIME};
 use crate::config::Scheduler;
 use crate::{http, scheduler};
 
-/// How long answers only say `Connection: close` before idle connections are closed: a client that
-/// has just connected, or is just sending its next request, gets an answer.
+/// How long answers say `Connection: close` before idle connections are closed. A client that has
+/// just connected, or is just sending its next request, gets an answer.
 const LINGER: Duration = Duration::from_millis(250);
 
-const UPKEEP_EVERY: Duration = Duration::from_secs(1);
+/// How often recorded durations are put into the buckets of their histogram.
+const METRICS_UPKEEP: Duration = Duration::from_secs(1);
 
-/// Threads for half of the machine's cores: the others are for those who work for this process, a
-/// database, nginx, another replica. On two, a list costs a tenth less than with a second thread
-/// that steals work.
+/// A runtime with a thread for every second core. The other cores serve the database, nginx and
+/// another replica. On two cores a list costs a tenth less than with a second thread, which steals
+/// work.
 ///
 /// # Errors
 /// When the system has no threads to give.
@@ -38,56 +39,41 @@ pub fn runtime() -> std::io::Result<Runtime> {
         .build()
 }
 
-/// Serves on `listener` until `shutdown`, then stops: no new connections, requests in flight and
-/// running transactions end, leases are given back.
+/// Serves on `listener` until `shutdown`. Then it accepts no new connections, and returns when the
+/// requests in flight and the running transactions have ended and the leases are given back.
 ///
 /// # Errors
 /// When the listener fails.
 pub async fn serve(
-    service: Arc<App>,
+    app: Arc<App>,
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    info!(address = %listener.local_addr()?, "serving");
-    let scheduler = (service.config.scheduler == Scheduler::Internal)
-        .then(|| tokio::spawn(scheduler::run(Arc::clone(&service))));
-    let drained = CancellationToken::new();
-    let stop = {
-        let service = Arc::clone(&service);
-        tokio::spawn(async move {
-            shutdown.await;
-            info!("stopping");
-            service.stopping.cancel();
-        })
-    };
     let address = listener.local_addr()?;
-    let listener = Draining {
-        address,
-        listener: Some(listener),
-        backlog: VecDeque::new(),
-        stopping: service.stopping.clone(),
-        drained: drained.clone(),
-    };
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            warn!(%error, "TCP_NODELAY could not be set");
-        }
+    info!(%address, "serving");
+    let scheduler = (app.config.scheduler == Scheduler::Internal)
+        .then(|| tokio::spawn(scheduler::run(Arc::clone(&app))));
+    let stopping = app.stopping.clone();
+    let stop = tokio::spawn(async move {
+        shutdown.await;
+        info!("stopping");
+        stopping.cancel();
     });
-    let router = ServiceExt::<Request>::into_make_service(http::router(Arc::clone(&service)));
-    let server =
-        axum::serve(listener, router).with_graceful_shutdown(drained.clone().cancelled_owned());
     let served = async {
-        server.await?;
-        service.stop().await;
+        listen(&app, listener, address).await?;
+        app.stop().await;
         std::io::Result::Ok(())
     };
-    let in_time = async {
-        service.stopping.cancelled().await;
+    let deadline = async {
+        app.stopping.cancelled().await;
         tokio::time::sleep(STOP_TIME).await;
     };
     tokio::select! {
         served = served => served?,
-        () = in_time => warn!(seconds = STOP_TIME.as_secs(), "what still ran was cut; the next start finishes it"),
+        () = deadline => {
+            let seconds = STOP_TIME.as_secs();
+            warn!(seconds, "running work was cut off; the next start finishes it");
+        }
     }
     stop.abort();
     if let Some(scheduler) = scheduler {
@@ -97,22 +83,42 @@ pub async fn serve(
     Ok(())
 }
 
-/// A listener that, once the service stops, hands out what waits in the kernel's queue before it
+/// Answers requests until the service stops and all connections are drained.
+async fn listen(app: &Arc<App>, listener: TcpListener, address: SocketAddr) -> std::io::Result<()> {
+    let drained = CancellationToken::new();
+    let listener = DrainingListener {
+        address,
+        listener: Some(listener),
+        backlog: VecDeque::new(),
+        stopping: app.stopping.clone(),
+        drained: drained.clone(),
+    };
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            warn!(%error, "TCP_NODELAY could not be set");
+        }
+    });
+    let router = ServiceExt::<Request>::into_make_service(http::router(Arc::clone(app)));
+    axum::serve(listener, router).with_graceful_shutdown(drained.cancelled_owned()).await
+}
+
+/// A listener that, once the service stops, accepts the connections in the kernel's queue before it
 /// closes: closing resets the connections that wait there.
-struct Draining {
+struct DrainingListener {
     address: SocketAddr,
     /// `None` once it is closed.
     listener: Option<TcpListener>,
     backlog: VecDeque<(TcpStream, SocketAddr)>,
     stopping: CancellationToken,
-    /// Cancelled when everything that was accepted had time for its request.
+    /// Cancelled when every accepted connection had time for its request.
     drained: CancellationToken,
 }
 
-impl Draining {
-    /// Closes the listener and keeps what waits in its queue.
+impl DrainingListener {
+    /// Closes the listener and keeps the connections that wait in its queue.
     fn close(&mut self, listener: TcpListener) -> std::io::Result<()> {
-        // Tokio would ask the kernel only once it has heard of a new connection.
+        // Tokio asks the kernel only once it has heard of a new connection, so this does not use
+        // tokio.
         let listener = listener.into_std()?;
         while let Ok((stream, address)) = listener.accept() {
             stream.set_nonblocking(true)?;
@@ -122,7 +128,7 @@ impl Draining {
     }
 }
 
-impl Listener for Draining {
+impl Listener for DrainingListener {
     type Io = TcpStream;
     type Addr = SocketAddr;
 
@@ -157,19 +163,19 @@ impl Listener for Draining {
 /// When the listener fails.
 pub async fn serve_metrics(listener: TcpListener, handle: PrometheusHandle) -> std::io::Result<()> {
     let upkeep = handle.clone();
-    // Durations are kept one by one until they are put into their buckets: at the rate of reads,
-    // megabytes a minute.
+    // The exporter keeps durations one by one until this moves them into buckets; at the rate of
+    // reads they would be megabytes a minute.
     let upkeep = async move {
         loop {
-            tokio::time::sleep(UPKEEP_EVERY).await;
+            tokio::time::sleep(METRICS_UPKEEP).await;
             upkeep.run_upkeep();
         }
     };
-    let metrics = axum::routing::get(async move || {
-        ([("content-type", "text/plain; version=0.0.4")], handle.render())
-    });
+    let content_type = [("content-type", "text/plain; version=0.0.4")];
+    let metrics = axum::routing::get(async move || (content_type, handle.render()));
+    let router = axum::Router::new().route("/metrics", metrics);
     tokio::select! {
-        served = axum::serve(listener, axum::Router::new().route("/metrics", metrics)) => served,
+        served = axum::serve(listener, router) => served,
         never = upkeep => never,
     }
 }

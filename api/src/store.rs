@@ -24,7 +24,7 @@ pub use traits::{ListStore, QuotaStore, RefreshStore, Store, TopicStore, TrackOu
 /// A store shared by all parts of the service.
 pub type SharedStore = Arc<dyn Store>;
 
-/// What store methods return.
+/// The result of a store method.
 pub type Result<T> = std::result::Result<T, StoreError>;
 
 /// A database; the scheme of DATABASE_URL decides which.

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs the code blocks of README.md on a clean clone, in the order in which they stand.
+"""Runs the code blocks of the documents in FILES on a clean clone, in the order in which they stand.
 
 A block of the kind `console` has commands after `$ ` and below each what it prints; times, request ids and ages may differ.
 The comment `<!-- beside: make demo -->` before it names what runs meanwhile. A block of the kind `sql` is a query that SQLite's
@@ -22,6 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 # The project that `make stack-demo` starts. A stack over the real GitHub is another one.
 DEMO = "github-topic-mirror-demo"
+FILES = ["README.md", "docs/operations.md", "CONTRIBUTING.md"]
 BLOCK = re.compile(r"(?:<!-- beside: (?P<beside>[^\n]*) -->\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
 STEP = re.compile(r"^\$ (?P<command>.*)\n(?P<output>(?:(?!\$ ).*\n)*)", re.M)
 # What differs from one run to the next.
@@ -148,7 +149,7 @@ def main():
         (ROOT / "target").mkdir(exist_ok=True)
         (clone / "target").symlink_to(ROOT / "target")
         try:
-            for block in BLOCK.finditer((clone / "README.md").read_text()):
+            for block in BLOCK.finditer("".join((clone / file).read_text() for file in FILES)):
                 if block["kind"] == "":
                     tried += commands(block["text"], clone)
                     continue

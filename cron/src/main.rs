@@ -1,35 +1,28 @@
-//! The program: settings, logging, then one ring, the answer to a health check, or a ring at start
-//! and on schedule.
+//! The scheduler's program. It triggers a refresh at start and on schedule, or once; or it answers
+//! a health check.
 
+mod api_client;
 mod config;
 mod last_success;
-mod logging;
-mod mirror;
-mod ring;
-mod schedule;
+mod refresh;
 mod scheduler;
 
 use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use tokio::signal::unix::{SignalKind, signal};
+use settings::{start_logging, stop_signal};
 
-use crate::config::Config;
-
-/// As for every program that was called wrongly.
-const INVALID_CONFIG: u8 = 2;
+use crate::config::{Config, SETTINGS};
 
 fn main() -> ExitCode {
     let matches = command().get_matches();
-    let config = match Config::read(&config::source(&matches)) {
+    let config = match Config::read(&settings::source(&matches)) {
         Ok(config) => config,
-        Err(error) => {
-            eprintln!("{error}");
-            return ExitCode::from(INVALID_CONFIG);
-        }
+        Err(invalid) => return invalid.report(),
     };
-    logging::start(config.log_format);
+    // tokio-cron-scheduler logs its internals at level info.
+    start_logging(config.log_format, &["tokio_cron_scheduler"]);
     match run(&matches, config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -50,7 +43,7 @@ async fn run(matches: &ArgMatches, config: Config) -> anyhow::Result<()> {
     let stop = stop_signal()?;
     if matches.get_flag("once") {
         return tokio::select! {
-            rung = ring::once(&config) => rung,
+            result = refresh::once(&config) => result,
             () = stop => bail!("stopped; the refresh goes on in the service"),
         };
     }
@@ -58,28 +51,16 @@ async fn run(matches: &ArgMatches, config: Config) -> anyhow::Result<()> {
 }
 
 fn command() -> Command {
-    Command::new("cron")
+    let once = Arg::new("once").long("once").action(ArgAction::SetTrue).help(
+        "Trigger one refresh and wait for its end: exit code 0 if it is complete, else 1 (for \
+         other schedulers)",
+    );
+    let healthcheck = Command::new("healthcheck")
+        .about("Check that the last success is younger than two periods of the schedule");
+    let command = Command::new("cron")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Rings for the mirror's refreshes: at start, then on schedule.")
-        .after_help(
-            "Each flag is also an environment variable (API_URL); the flag wins. Only in the environment, or in a file named by \
-             MAINTENANCE_TOKEN_FILE: MAINTENANCE_TOKEN.",
-        )
-        .args(config::flags())
-        .arg(Arg::new("once").long("once").action(ArgAction::SetTrue).help(
-            "Ring once and wait for the end: exit code 0 when the refresh is complete, else 1 (for schedulers of other kinds)",
-        ))
-        .subcommand(Command::new("healthcheck").about("Whether the last success is younger than two periods"))
-}
-
-/// Resolves at the first SIGTERM or SIGINT.
-fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
-    let (mut terminate, mut interrupt) =
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
+        .about("Triggers the mirror's refreshes at start, then on schedule.")
+        .arg(once)
+        .subcommand(healthcheck);
+    settings::with_flags(command, SETTINGS)
 }

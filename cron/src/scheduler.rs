@@ -1,114 +1,179 @@
-//! Ringing at start and then on schedule, until told to stop.
+//! Triggers a refresh at start and on schedule, until a stop signal.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chrono::{SecondsFormat, Utc};
+use settings::Schedule;
 use tokio::sync::Mutex;
 use tokio_cron_scheduler::{Job, JobScheduler};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, info, warn};
 
+use crate::api_client::ApiClient;
 use crate::config::Config;
-use crate::mirror::Mirror;
-use crate::{last_success, ring};
+use crate::{last_success, refresh};
 
-/// How long a stop waits for a ring, which stops at once.
-const STOP_TIME: Duration = Duration::from_secs(5);
+/// The time that a stop waits for a refresh in progress, which is cancelled at once.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Everything a ring needs. tokio-cron-scheduler lets the runs of a job overlap, and on its own
-/// shutdown neither waits for them nor ends them.
-struct Bell {
+/// Runs one refresh at a time. tokio-cron-scheduler lets runs of a job overlap, and its shutdown
+/// neither awaits nor cancels them, so the lock, the tracker and the token are here.
+struct Trigger {
     config: Config,
-    mirror: Mirror,
-    /// Held while a ring is out.
-    ringing: Mutex<()>,
-    /// Whether a ring is due that has not gone out.
+    client: ApiClient,
+    /// Held while a refresh is in progress.
+    running: Mutex<()>,
+    /// Set when the schedule matches, cleared when a refresh starts or has succeeded.
     due: AtomicBool,
     tasks: TaskTracker,
     stopping: CancellationToken,
 }
 
-/// Rings until `stop`.
+/// Triggers refreshes until `stop` resolves.
 ///
 /// # Errors
-/// When STATE_FILE cannot be written or the scheduler does not start.
+/// If STATE_FILE cannot be written or the scheduler does not start.
 pub(crate) async fn run(config: Config, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-    last_success::note(&config.state_file, Utc::now())?;
-    let mirror = Mirror::new(&config)?;
+    last_success::record(&config.state_file, Utc::now())?;
+    let client = ApiClient::new(&config)?;
     let next = config.schedule.next(Utc::now()).to_rfc3339_opts(SecondsFormat::Secs, true);
-    info!(api_url = %config.api_url, next, "ringing now and on schedule");
-    let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
-    let bell = Arc::new(Bell {
+    info!(api_url = %config.api_url, next, "triggering a refresh now, then on schedule");
+    let trigger = Arc::new(Trigger {
         config,
-        mirror,
-        ringing: Mutex::new(()),
+        client,
+        running: Mutex::new(()),
         due: AtomicBool::new(false),
-        tasks,
-        stopping,
+        tasks: TaskTracker::new(),
+        stopping: CancellationToken::new(),
     });
 
     let mut scheduler = JobScheduler::new().await?;
-    for expression in bell.config.schedule.expressions() {
-        let bell = Arc::clone(&bell);
+    for expression in job_expressions(&trigger.config.schedule) {
+        let trigger = Arc::clone(&trigger);
         scheduler
-            .add(Job::new_async(expression, move |_, _| Box::pin(Arc::clone(&bell).ring()))?)
+            .add(Job::new_async(expression, move |_, _| Box::pin(Arc::clone(&trigger).fire()))?)
             .await?;
     }
     scheduler.start().await?;
-    // What was due while nothing ran is not caught up with, so there is a ring at every start.
-    bell.tasks.spawn(Arc::clone(&bell).ring());
+    // The schedule may have matched while no scheduler ran, so each start triggers a refresh.
+    trigger.tasks.spawn(Arc::clone(&trigger).fire());
 
     stop.await;
-    info!("stopping; a refresh that runs goes on in the service");
-    bell.stopping.cancel();
+    info!("stopping; a refresh in progress goes on in the service");
+    trigger.stopping.cancel();
     scheduler.shutdown().await?;
-    bell.tasks.close();
-    if tokio::time::timeout(STOP_TIME, bell.tasks.wait()).await.is_err() {
-        warn!("a ring did not stop");
+    trigger.tasks.close();
+    if tokio::time::timeout(STOP_TIMEOUT, trigger.tasks.wait()).await.is_err() {
+        warn!("a refresh did not stop in time");
     }
     info!("stopped");
     Ok(())
 }
 
-impl Bell {
-    async fn ring(self: Arc<Self>) {
+impl Trigger {
+    async fn fire(self: Arc<Self>) {
         self.due.store(true, Ordering::SeqCst);
-        let rings = self.stopping.run_until_cancelled(async {
-            // Looked at again after each ring: the one that is still out rings in place of one that
-            // comes meanwhile, if need be.
+        let refreshes = self.stopping.run_until_cancelled(async {
+            // The flag is read again after each refresh: if one fails, its task runs the refresh
+            // that became due in the meantime.
             while self.due.load(Ordering::SeqCst) {
-                let Ok(_ringing) = self.ringing.try_lock() else {
-                    debug!("the ring before is still out");
+                let Ok(_running) = self.running.try_lock() else {
+                    debug!("the previous refresh is still in progress");
                     break;
                 };
                 self.due.store(false, Ordering::SeqCst);
                 if self.refresh().await {
-                    // What was due meanwhile has its refresh.
+                    // This refresh also serves as the one that became due in the meantime.
                     self.due.store(false, Ordering::SeqCst);
                 }
             }
         });
-        self.tasks.track_future(rings).await;
+        self.tasks.track_future(refreshes).await;
     }
 
-    /// Whether there is a report.
+    /// Returns true if the refresh ended with a report.
     async fn refresh(&self) -> bool {
-        match ring::with_retries(&self.mirror, &self.config.schedule).await {
+        match refresh::with_retries(&self.client, &self.config.schedule).await {
             Ok(report) => {
-                ring::tell(&report);
-                // What came in part is stored and shown as such: the ring itself succeeded.
-                if let Err(error) = last_success::note(&self.config.state_file, Utc::now()) {
-                    warn!(error = format!("{error:#}"), "the success could not be noted");
+                refresh::log_report(&report);
+                // A partial refresh counts: its data is stored, and the service shows that it is
+                // partial.
+                if let Err(error) = last_success::record(&self.config.state_file, Utc::now()) {
+                    warn!(error = format!("{error:#}"), "the success could not be recorded");
                 }
                 true
             }
             Err(error) => {
-                error!(error = format!("{error:#}"), "no refresh; the next ring tries again");
+                error!(
+                    error = format!("{error:#}"),
+                    "the refresh failed; the next trigger tries again"
+                );
                 false
             }
+        }
+    }
+}
+
+/// The schedule in tokio-cron-scheduler's dialect. It wants seconds, and if both a day of the month
+/// and a day of the week are given, it matches days that are both, where cron matches either: such
+/// a schedule becomes two expressions.
+fn job_expressions(schedule: &Schedule) -> Vec<String> {
+    let mut fields: Vec<&str> = schedule.as_str().split_whitespace().collect();
+    if fields.len() == 5 {
+        fields.insert(0, "0");
+    }
+    let given = |field: &str| !matches!(field, "*" | "?");
+    match fields[..] {
+        [second, minute, hour, day, month, weekday]
+            if given(day) && given(weekday) && !weekday.starts_with('+') =>
+        {
+            let time = format!("{second} {minute} {hour}");
+            vec![format!("{time} {day} {month} *"), format!("{time} * {month} {weekday}")]
+        }
+        _ => vec![fields.join(" ")],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::iter::successors;
+
+    use chrono::DateTime;
+    use croner::parser::{CronParser, Seconds};
+
+    use super::*;
+
+    #[test]
+    fn job_expressions_match_when_the_schedule_does() {
+        let theirs = CronParser::builder().seconds(Seconds::Required).dom_and_dow(true).build();
+        let at = |text: &str| text.parse::<DateTime<Utc>>().expect("a date");
+        let (from, until) = (at("2026-01-01T00:00:00Z"), at("2027-01-01T00:00:00Z"));
+        let before_end = |time: &DateTime<Utc>| *time < until;
+        for text in [
+            "0 * * * *",
+            "*/7 3 * * *",
+            "30 15 4 * * *",
+            "@daily",
+            "0 0 1,15 * FRI",
+            "0 0 ? * mon-wed",
+            "0 0 13 * +FRI",
+            "10 0 0 L feb 7",
+        ] {
+            let schedule =
+                Schedule::parse(text).unwrap_or_else(|accepted| panic!("{text}: {accepted}"));
+            let matches = successors(Some(schedule.next(from)), |time| Some(schedule.next(*time)));
+            let expected: BTreeSet<_> = matches.take_while(before_end).collect();
+            let expressions = job_expressions(&schedule);
+            let actual: BTreeSet<_> = expressions
+                .iter()
+                .map(|expression| theirs.parse(expression).expect("six fields"))
+                .flat_map(|cron| cron.iter_after(from).take_while(before_end).collect::<Vec<_>>())
+                .collect();
+            assert!(!expected.is_empty() && actual == expected, "{text} became {expressions:?}");
         }
     }
 }

@@ -34,8 +34,8 @@ const PING_EVERY: Duration = Duration::from_millis(500);
 /// readers have lists while GitHub or the database is down.
 const PUBLISHED_SECONDS: u64 = 24 * 60 * 60;
 
-/// How long Redis keeps lists that a reader built from the database. It is short, since a refresh may
-/// have published newer ones that Redis has lost.
+/// How long Redis keeps lists that a reader built from the database. It is short, since a refresh
+/// may have published newer ones that Redis has lost.
 const FILLED_SECONDS: u64 = 60;
 
 /// Stores lists unless Redis has lists of a higher revision: of two refreshes that end at the same

@@ -12,7 +12,7 @@ use crate::model::list::ListMeta;
 use crate::model::ranking::Ranking;
 use crate::model::topic::Topic;
 
-/// The name of the format. Whoever changes the format counts the number up.
+/// The name of the format; a change of the format counts the number up.
 pub(super) const FORMAT: &str = "github-topic-mirror:2";
 
 /// The digits of the largest revision.
@@ -57,8 +57,8 @@ pub(super) fn encode(bundle: &Bundle) -> Bytes {
     value.freeze()
 }
 
-/// Reads a value of [`encode`]; the bodies are slices of it. `None` if it is another value, or lacks
-/// a ranking that this release has.
+/// Reads a value of [`encode`]; the bodies are slices of it. `None` if it is another value or lacks
+/// a ranking of this release.
 pub(super) fn decode(topic: &Topic, mut value: Bytes) -> Option<Bundle> {
     take(&mut value, REVISION_DIGITS)?;
     let length = usize::try_from(take(&mut value, 4)?.get_u32()).ok()?;

@@ -1,5 +1,5 @@
-//! What every answer gets: a request id, problem details for an error, a log line if it was slow or
-//! failed, metrics.
+//! The parts of every answer: a request id, problem details for an error, a log line if it was slow
+//! or failed, metrics.
 
 use std::pin::pin;
 use std::sync::Arc;

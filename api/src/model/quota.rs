@@ -58,8 +58,8 @@ pub enum Priority {
     /// A topic that a reader asked for: spread over the window, with half of the limit in reserve,
     /// so that readers cannot starve the schedule.
     OnDemand,
-    /// The first search of a topic for which a reader waits: like [`Priority::OnDemand`], but without
-    /// spacing while there is quota.
+    /// The first search of a topic for which a reader waits: like [`Priority::OnDemand`], but
+    /// without spacing while there is quota.
     Waiting,
 }
 

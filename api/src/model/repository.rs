@@ -140,7 +140,8 @@ mod tests {
     #[test]
     fn from_json_leaves_out_u0000() {
         let item = r#"{"id":1,"name":"b","full_name":"a/b","html_url":"x","stargazers_count":2,
-            "updated_at":"2018-05-01T17:01:50Z","description":"\u0000a\u0000b","topics":["c\u0000"],"owner":{"login":"a\u0000"},"language":"\\u0000"}"#;
+            "updated_at":"2018-05-01T17:01:50Z","description":"\u0000a\u0000b",
+            "topics":["c\u0000"],"owner":{"login":"a\u0000"},"language":"\\u0000"}"#;
         let read = Repository::from_json(item.as_bytes()).expect("valid");
         let Repository { description, topics, owner, language, .. } = read;
         assert_eq!(
@@ -153,7 +154,8 @@ mod tests {
     #[test]
     fn optional_fields_may_be_missing_or_null() {
         let mut item = json!({ "id": 1, "name": "b", "full_name": "a/b",
-            "html_url": "https://github.com/a/b", "stargazers_count": 2, "updated_at": "2018-05-01T17:01:50Z" });
+            "html_url": "https://github.com/a/b", "stargazers_count": 2,
+            "updated_at": "2018-05-01T17:01:50Z" });
         let missing: Repository =
             serde_json::from_value(item.clone()).expect("what is needed is there");
         for key in [

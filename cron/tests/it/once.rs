@@ -1,4 +1,4 @@
-//! `cron --once`, and settings that are wrong.
+//! `cron --once`, and invalid settings.
 
 use axum::http::StatusCode;
 
@@ -6,13 +6,13 @@ use crate::process::{Cron, NEVER};
 use crate::stand_in::StandIn;
 
 #[tokio::test]
-async fn the_exit_code_says_whether_the_refresh_is_complete() {
+async fn once_exits_0_only_when_the_refresh_is_complete() {
     let stand_in = StandIn::start();
     let cron = Cron::new(&stand_in, NEVER);
     let (code, log) = cron.run(&["--once"]).await;
     assert_eq!(code, 0, "{log}");
-    assert_eq!(stand_in.service().rings, 1);
-    assert!(!cron.state_file().exists(), "only the scheduler's successes count for its health");
+    assert_eq!(stand_in.service().triggers, 1);
+    assert!(!cron.state_file().exists(), "--once does not record a success");
 
     for (outcome, word) in [("partial", "not complete"), ("failed", "failed")] {
         stand_in.service().report["outcome"] = outcome.into();
@@ -21,11 +21,11 @@ async fn the_exit_code_says_whether_the_refresh_is_complete() {
         assert_eq!((code, log.lines().count()), (1, 1), "{log}");
         assert!(log.contains(word) && log.contains("GitHub said no"), "{log}");
     }
-    assert_eq!(stand_in.service().rings, 3, "one each: who calls it has retries of its own");
+    assert_eq!(stand_in.service().triggers, 3, "--once does not retry");
 }
 
 #[tokio::test]
-async fn what_it_cannot_do_is_one_line() {
+async fn failures_are_reported_in_one_line() {
     let stand_in = StandIn::start();
     stand_in.service().token = Some("another");
     let (code, log) = Cron::new(&stand_in, NEVER)
@@ -40,25 +40,25 @@ async fn what_it_cannot_do_is_one_line() {
     assert!(!log.contains("not-this-one"), "{log}");
 
     stand_in.service().token = None;
-    stand_in.service().ring_faults.push_back(StatusCode::SERVICE_UNAVAILABLE);
+    stand_in.service().trigger_faults.push_back(StatusCode::SERVICE_UNAVAILABLE);
     let (code, log) = Cron::new(&stand_in, NEVER).run(&["--once"]).await;
     assert_eq!((code, log.lines().count()), (1, 1), "{log}");
 
-    let nobody = StandIn::refusing_connections();
-    let (code, log) = Cron::new(&nobody, NEVER).run(&["--once"]).await;
+    let down = StandIn::refusing_connections();
+    let (code, log) = Cron::new(&down, NEVER).run(&["--once"]).await;
     assert_eq!((code, log.lines().count()), (1, 1), "{log}");
-    assert!(log.contains(&nobody.url) && log.contains("refused"), "{log}");
+    assert!(log.contains(&down.url) && log.contains("refused"), "{log}");
 
-    let cron = Cron::new(&nobody, NEVER).with("STATE_FILE", "/nowhere/state");
+    let cron = Cron::new(&down, NEVER).with("STATE_FILE", "/nowhere/state");
     let (code, log) = cron.run(&[]).await;
     assert_eq!((code, log.lines().count()), (1, 1), "{log}");
     assert!(log.contains("/nowhere/state") && log.contains("STATE_FILE"), "{log}");
 }
 
 #[tokio::test]
-async fn wrong_settings_are_told_all_at_once() {
-    let nobody = StandIn::refusing_connections();
-    let cron = Cron::new(&nobody, "often")
+async fn invalid_settings_are_reported_together() {
+    let down = StandIn::refusing_connections();
+    let cron = Cron::new(&down, "often")
         .with("LOG_FORMAT", "xml")
         .with("MAINTENANCE_TOKEN", "hunter2 hunter2");
     let (code, log) = cron.run(&["--api-url", "nowhere"]).await;

@@ -1,4 +1,4 @@
-//! The program as a process with a folder of its own.
+//! The program as a process, each with its own folder.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -10,11 +10,11 @@ use tokio::process::{Child, Command};
 
 use crate::stand_in::StandIn;
 
-/// No schedule of a test comes to pass in its time unless it wants that.
+/// A schedule that does not match while a test runs.
 pub(crate) const NEVER: &str = "0 0 29 2 *";
 pub(crate) const EVERY_SECOND: &str = "* * * * * *";
 
-/// The program, its service and its state file.
+/// The program with its service and its state file.
 pub(crate) struct Cron<'a> {
     folder: TempDir,
     stand_in: &'a StandIn,
@@ -36,8 +36,8 @@ impl<'a> Cron<'a> {
         self.folder.path().join("state")
     }
 
-    /// When the start or the last success was noted.
-    pub(crate) fn noted(&self) -> Option<DateTime<Utc>> {
+    /// The recorded time of the start or the last success.
+    pub(crate) fn last_success(&self) -> Option<DateTime<Utc>> {
         let text = std::fs::read_to_string(self.state_file()).ok()?;
         Some(text.parse().expect("a time"))
     }
@@ -54,7 +54,7 @@ impl<'a> Cron<'a> {
         Running(self.command(&[]).spawn().expect("the program starts"))
     }
 
-    /// Exit code and standard error.
+    /// Returns the exit code and standard error.
     pub(crate) async fn run(&self, arguments: &[&str]) -> (i32, String) {
         let output = self.command(arguments).output().await.expect("the program runs");
         (output.status.code().expect("no signal"), String::from_utf8(output.stderr).expect("text"))
@@ -64,7 +64,7 @@ impl<'a> Cron<'a> {
 pub(crate) struct Running(Child);
 
 impl Running {
-    /// Exit code and log of a program that is told to stop; it may take ten seconds.
+    /// Sends the signal and returns the exit code and the log. The program has ten seconds to stop.
     pub(crate) async fn stop(mut self, signal: &str) -> (i32, String) {
         let pid = self.0.id().expect("it runs").to_string();
         assert!(
@@ -86,7 +86,7 @@ impl Running {
     }
 }
 
-/// Tries again until it holds, for as long as something may take that should be soon.
+/// Polls until the condition holds, and fails the test after 30 s.
 pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     let tries = async {
         while !holds().await {

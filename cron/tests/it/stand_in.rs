@@ -1,4 +1,4 @@
-//! The service as the scheduler sees it: a plain model, served over HTTP.
+//! A stand-in for the service: a plain model of its state, and the routes that the scheduler calls.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -10,30 +10,28 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpSocket};
 
-/// What the service is like, and what was asked of it. A test edits the one and reads the other.
+/// The state of the service, which tests edit, and the requests it got, which they read.
 #[derive(Default)]
 pub(crate) struct Service {
-    /// MAINTENANCE_TOKEN.
     pub(crate) token: Option<&'static str>,
-    /// Statuses that the next rings are answered with.
-    pub(crate) ring_faults: VecDeque<StatusCode>,
-    /// Statuses that the next polls are answered with.
+    /// The statuses of the next answers to `/update_cache`.
+    pub(crate) trigger_faults: VecDeque<StatusCode>,
+    /// The statuses of the next answers to polls.
     pub(crate) poll_faults: VecDeque<StatusCode>,
-    /// Whether a refresh that was rung for goes on for now.
+    /// Whether the last refresh is still running.
     pub(crate) running: bool,
-    /// What an ended refresh says of itself, beside its number.
+    /// The report of a refresh that has ended, without its id.
     pub(crate) report: Value,
-    /// How often `/bootstrap_db` and `/update_cache` were called, each of them with everything it
-    /// should carry.
+    /// The number of valid calls of `/bootstrap_db`, and of `/update_cache`.
     pub(crate) bootstraps: usize,
-    pub(crate) rings: usize,
-    /// How often a refresh was asked after.
+    pub(crate) triggers: usize,
+    /// The number of calls of `/refreshes/{id}`.
     pub(crate) polls: usize,
-    /// Whatever should not have been asked.
+    /// Requests that the stand-in has no route for.
     pub(crate) unexpected: Vec<String>,
 }
 
-/// A port of which connections are refused until the service is started there.
+/// A port that refuses connections until the service listens there.
 pub(crate) struct StandIn {
     pub(crate) url: String,
     socket: Mutex<Option<TcpSocket>>,
@@ -46,8 +44,9 @@ impl StandIn {
         socket.bind("127.0.0.1:0".parse().expect("an address")).expect("a free port");
         let url = format!("http://{}", socket.local_addr().expect("an address"));
         let report = json!({
-            "outcome": "complete", "complete": true, "found": 1_160, "inserted": 5, "updated": 7, "removed": 2, "requests": 15,
-            "retries": 0, "waited_ms": 28_000, "duration_ms": 31_000, "topics": [{"topic": "kubernetes"}],
+            "outcome": "complete", "complete": true, "topics": [{"topic": "kubernetes"}],
+            "found": 1_160, "inserted": 5, "updated": 7, "removed": 2, "requests": 15,
+            "retries": 0, "waited_ms": 28_000, "duration_ms": 31_000,
         });
         let service = Service { report, ..Service::default() };
         Self { url, socket: Mutex::new(Some(socket)), service: Arc::new(Mutex::new(service)) }
@@ -77,7 +76,9 @@ async fn answer(State(service): State<Arc<Mutex<Service>>>, request: Request) ->
     let path = request.uri().path();
     match (request.method().as_str(), path) {
         ("GET", "/health") => "ok".into_response(),
-        ("POST", "/bootstrap_db" | "/update_cache") if !may(&service, request.headers()) => {
+        ("POST", "/bootstrap_db" | "/update_cache")
+            if !is_authorized(&service, request.headers()) =>
+        {
             let problem = json!({"status": 401, "detail": "maintenance wants a token"});
             (StatusCode::UNAUTHORIZED, Json(problem)).into_response()
         }
@@ -88,11 +89,11 @@ async fn answer(State(service): State<Arc<Mutex<Service>>>, request: Request) ->
         ("POST", "/update_cache")
             if request.headers().get("prefer").is_some_and(|prefer| prefer == "respond-async") =>
         {
-            service.rings += 1;
-            match service.ring_faults.pop_front() {
+            service.triggers += 1;
+            match service.trigger_faults.pop_front() {
                 Some(status) => status.into_response(),
                 None => {
-                    let location = format!("/refreshes/{}", service.rings);
+                    let location = format!("/refreshes/{}", service.triggers);
                     (
                         StatusCode::ACCEPTED,
                         [(header::LOCATION, location)],
@@ -102,13 +103,13 @@ async fn answer(State(service): State<Arc<Mutex<Service>>>, request: Request) ->
                 }
             }
         }
-        ("GET", path) if path == format!("/refreshes/{}", service.rings) => {
+        ("GET", path) if path == format!("/refreshes/{}", service.triggers) => {
             service.polls += 1;
             if let Some(status) = service.poll_faults.pop_front() {
                 return status.into_response();
             }
             let mut entry = service.report.clone();
-            entry["id"] = service.rings.into();
+            entry["id"] = service.triggers.into();
             entry["state"] = if service.running { "running" } else { "finished" }.into();
             Json(entry).into_response()
         }
@@ -120,7 +121,7 @@ async fn answer(State(service): State<Arc<Mutex<Service>>>, request: Request) ->
     }
 }
 
-fn may(service: &Service, headers: &HeaderMap) -> bool {
+fn is_authorized(service: &Service, headers: &HeaderMap) -> bool {
     let given = headers.get(header::AUTHORIZATION).map(|value| value.to_str().expect("text"));
     given == service.token.map(|token| format!("Bearer {token}")).as_deref()
 }

@@ -1,4 +1,4 @@
-//! When it rings, how it tries again, and how it stops.
+//! Triggers at start and on schedule, retries, and the stop.
 
 use std::collections::VecDeque;
 
@@ -9,7 +9,7 @@ use crate::process::{Cron, EVERY_SECOND, NEVER, eventually};
 use crate::stand_in::StandIn;
 
 #[tokio::test]
-async fn it_waits_for_the_service_rings_and_logs_one_line() {
+async fn start_waits_for_the_service_then_triggers_once_and_logs_one_line() {
     let stand_in = StandIn::refusing_connections();
     stand_in.service().token = Some("let-me-in");
     let token = tempfile::NamedTempFile::new().expect("a file");
@@ -17,95 +17,95 @@ async fn it_waits_for_the_service_rings_and_logs_one_line() {
     let cron =
         Cron::new(&stand_in, NEVER).with("MAINTENANCE_TOKEN_FILE", token.path().to_string_lossy());
     let running = cron.start();
-    eventually("it has started", async || cron.noted().is_some()).await;
-    let started = cron.noted();
+    eventually("the scheduler has started", async || cron.last_success().is_some()).await;
+    let started = cron.last_success();
     stand_in.listen();
-    eventually("it has succeeded", async || cron.noted() != started).await;
+    eventually("the refresh has succeeded", async || cron.last_success() != started).await;
     let (code, log) = running.stop("-TERM").await;
 
     assert_eq!(code, 0, "{log}");
     let service = stand_in.service();
-    assert_eq!((service.bootstraps, service.rings, service.polls), (1, 1, 1));
+    assert_eq!((service.bootstraps, service.triggers, service.polls), (1, 1, 1));
     assert!(service.unexpected.is_empty(), "{:?}", service.unexpected);
     let lines =
         log.lines().map(|line| serde_json::from_str::<Value>(line).expect("a line of JSON"));
-    let rung: Vec<Value> = lines.filter(|line| line["refresh"] == 1).collect();
-    assert_eq!(rung.len(), 1, "{log}");
+    let reports: Vec<Value> = lines.filter(|line| line["refresh"] == 1).collect();
+    assert_eq!(reports.len(), 1, "{log}");
     assert_eq!(
-        (&rung[0]["found"], &rung[0]["removed"], &rung[0]["complete"]),
+        (&reports[0]["found"], &reports[0]["removed"], &reports[0]["complete"]),
         (&1_160.into(), &2.into(), &true.into())
     );
     assert!(!log.contains("let-me-in"), "{log}");
 }
 
 #[tokio::test]
-async fn it_rings_on_schedule_and_every_ring_makes_the_schema() {
+async fn schedule_triggers_refreshes_and_each_creates_the_schema() {
     let stand_in = StandIn::start();
     let cron = Cron::new(&stand_in, EVERY_SECOND);
     let _running = cron.start();
-    eventually("three rings", async || stand_in.service().rings >= 3).await;
+    eventually("three triggers", async || stand_in.service().triggers >= 3).await;
     assert!(stand_in.service().bootstraps >= 3);
 }
 
 #[tokio::test]
-async fn rings_that_are_due_while_one_is_out_are_left_out() {
+async fn schedule_is_skipped_while_a_refresh_runs() {
     let stand_in = StandIn::start();
     stand_in.service().running = true;
     let cron = Cron::new(&stand_in, EVERY_SECOND);
     let _running = cron.start();
-    // Polls grow rarer: the fifth comes after six seconds.
+    // Polls back off: the fifth comes after six seconds.
     eventually("five polls", async || stand_in.service().polls >= 5).await;
-    assert_eq!(stand_in.service().rings, 1);
+    assert_eq!(stand_in.service().triggers, 1);
     stand_in.service().running = false;
-    eventually("the next ring", async || stand_in.service().rings >= 2).await;
+    eventually("the next trigger", async || stand_in.service().triggers >= 2).await;
 }
 
-/// As when the first ring goes out shortly before the hour, and gives up after it.
+/// For example, the first refresh starts shortly before the hour and fails after it.
 #[tokio::test]
-async fn a_ring_that_was_left_out_comes_after_one_that_gave_up() {
+async fn skipped_trigger_runs_after_a_refresh_that_fails() {
     let stand_in = StandIn::start();
     stand_in.service().running = true;
     let due = chrono::Utc::now() + chrono::TimeDelta::seconds(2);
     let cron = Cron::new(&stand_in, &due.format("%S %M %H %d %m *").to_string());
     let running = cron.start();
-    // Polls grow rarer: the fourth comes after three seconds.
+    // Polls back off: the fourth comes after three seconds.
     eventually("four polls", async || stand_in.service().polls >= 4).await;
-    assert_eq!(stand_in.service().rings, 1);
-    // Nobody asks again after this answer.
+    assert_eq!(stand_in.service().triggers, 1);
+    // This status is not retried.
     stand_in.service().poll_faults.push_back(StatusCode::UNAUTHORIZED);
-    eventually("the ring that was left out", async || stand_in.service().rings == 2).await;
+    eventually("the skipped trigger", async || stand_in.service().triggers == 2).await;
     stand_in.service().running = false;
-    let (started, polls) = (cron.noted(), stand_in.service().polls);
-    eventually("it has succeeded", async || {
-        stand_in.service().polls > polls && cron.noted() != started
+    let (started, polls) = (cron.last_success(), stand_in.service().polls);
+    eventually("the refresh has succeeded", async || {
+        stand_in.service().polls > polls && cron.last_success() != started
     })
     .await;
     let (code, log) = running.stop("-TERM").await;
-    assert_eq!((code, stand_in.service().rings), (0, 2), "{log}");
+    assert_eq!((code, stand_in.service().triggers), (0, 2), "{log}");
 }
 
 #[tokio::test]
-async fn a_failed_ring_is_tried_again() {
+async fn trigger_is_retried_when_it_is_refused() {
     let stand_in = StandIn::start();
-    stand_in.service().ring_faults =
+    stand_in.service().trigger_faults =
         VecDeque::from([StatusCode::SERVICE_UNAVAILABLE, StatusCode::BAD_GATEWAY]);
     let cron = Cron::new(&stand_in, NEVER);
     let _running = cron.start();
     eventually("the third try", async || stand_in.service().polls == 1).await;
-    assert_eq!(stand_in.service().rings, 3);
+    assert_eq!(stand_in.service().triggers, 3);
 }
 
 #[tokio::test]
-async fn a_refresh_that_brought_nothing_is_tried_again() {
+async fn refresh_is_retried_when_it_fails() {
     let stand_in = StandIn::start();
     stand_in.service().report["outcome"] = "failed".into();
     let cron = Cron::new(&stand_in, NEVER);
     let _running = cron.start();
-    eventually("a second ring", async || stand_in.service().rings >= 2).await;
+    eventually("a second trigger", async || stand_in.service().triggers >= 2).await;
 }
 
 #[tokio::test]
-async fn a_replica_that_dies_does_not_end_a_ring() {
+async fn polls_are_retried_when_a_replica_dies() {
     let stand_in = StandIn::start();
     let faults =
         [StatusCode::BAD_GATEWAY, StatusCode::GATEWAY_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
@@ -113,15 +113,15 @@ async fn a_replica_that_dies_does_not_end_a_ring() {
     let cron = Cron::new(&stand_in, NEVER);
     let _running = cron.start();
     eventually("the fourth poll", async || stand_in.service().polls == 4).await;
-    assert_eq!(stand_in.service().rings, 1);
+    assert_eq!(stand_in.service().triggers, 1);
 }
 
 #[tokio::test]
-async fn it_stops_at_once_whatever_it_does() {
-    let nobody = StandIn::refusing_connections();
-    let waiting = Cron::new(&nobody, EVERY_SECOND);
+async fn stop_signal_ends_waits_and_polls_at_once() {
+    let down = StandIn::refusing_connections();
+    let waiting = Cron::new(&down, EVERY_SECOND);
     let running = waiting.start();
-    eventually("it has started", async || waiting.noted().is_some()).await;
+    eventually("the scheduler has started", async || waiting.last_success().is_some()).await;
     let (code, log) = running.stop("-INT").await;
     assert_eq!(code, 0, "{log}");
 
@@ -129,7 +129,7 @@ async fn it_stops_at_once_whatever_it_does() {
     stand_in.service().running = true;
     let polling = Cron::new(&stand_in, EVERY_SECOND);
     let running = polling.start();
-    eventually("it polls", async || stand_in.service().polls >= 1).await;
+    eventually("the scheduler polls", async || stand_in.service().polls >= 1).await;
     let (code, log) = running.stop("-TERM").await;
     assert_eq!(code, 0, "{log}");
 }

@@ -1,21 +1,29 @@
-//! When refreshes are due: a cron expression in UTC.
+//! REFRESH_SCHEDULE: a cron expression in UTC.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use croner::Cron;
 use croner::parser::{CronParser, Seconds, Year};
 
-/// A parsed REFRESH_SCHEDULE.
+use crate::Setting;
+
+pub const REFRESH_SCHEDULE: Setting = Setting::with_default(
+    "REFRESH_SCHEDULE",
+    "0 * * * *",
+    "when to refresh: cron, UTC, five fields or six with seconds",
+);
+
 #[derive(Clone, Debug)]
 pub struct Schedule(Cron);
 
 impl Schedule {
-    /// Five fields, or six with seconds first, in UTC.
+    /// Parses five fields, or six with seconds first. The expression matches some time to come.
     ///
     /// # Errors
-    /// One line saying what is accepted.
+    /// A description of the accepted values.
     pub fn parse(text: &str) -> Result<Self, String> {
         let accepted = || {
-            "five cron fields, or six with seconds, that come to pass, such as `0 * * * *`"
+            "a cron expression that can match: five fields, or six with seconds first, such as \
+             `0 * * * *`"
                 .to_owned()
         };
         let parser =
@@ -26,15 +34,20 @@ impl Schedule {
         Ok(schedule)
     }
 
-    /// The first time after `now`.
+    /// The expression as it was written.
     #[must_use]
-    #[expect(clippy::expect_used, reason = "parse() has seen that the expression comes to pass")]
-    pub fn next(&self, now: DateTime<Utc>) -> DateTime<Utc> {
-        self.0.find_next_occurrence(&now, false).expect("it comes to pass")
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
     }
 
-    /// The time between the next two refreshes: how old data may be, and how long a refresh may
-    /// wait.
+    /// The first match after `now`.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "parse() has found a match")]
+    pub fn next(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        self.0.find_next_occurrence(&now, false).expect("the expression can match")
+    }
+
+    /// The time between the next two matches: how old data may be, and how long a refresh may wait.
     #[must_use]
     pub fn period(&self, now: DateTime<Utc>) -> TimeDelta {
         let next = self.next(now);
@@ -51,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_five_fields_and_six() {
+    fn parse_accepts_five_fields_and_six() {
         let hourly = Schedule::parse("0 * * * *").expect("valid");
         assert_eq!(hourly.next(at("2026-01-01T10:00:00Z")), at("2026-01-01T11:00:00Z"));
         assert_eq!(hourly.period(at("2026-01-01T10:20:00Z")), TimeDelta::hours(1));
@@ -60,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_nonsense_and_what_never_comes() {
+    fn parse_refuses_expressions_that_are_malformed_or_never_match() {
         for text in ["", "hourly", "61 * * * *", "* * * *", "0 0 30 2 *", "0 0 0 1 1 * 2020"] {
             assert!(Schedule::parse(text).is_err(), "{text}");
         }

@@ -1,0 +1,19 @@
+//! The part that `api` and `cron` share: the settings table with its flags, the reader, the
+//! schedule, log set-up and the stop signal.
+//!
+//! A program adds a setting with one row of its table, and one field of its config that a
+//! [`Reader`] fills.
+
+mod log;
+mod reader;
+mod schedule;
+mod signal;
+mod table;
+mod values;
+
+pub use log::{LOG_FORMAT, LogFormat, start_logging};
+pub use reader::{InvalidSettings, Reader};
+pub use schedule::{REFRESH_SCHEDULE, Schedule};
+pub use signal::stop_signal;
+pub use table::{Setting, Source, source, with_flags};
+pub use values::{MAINTENANCE_TOKEN, header_token, http_url};
