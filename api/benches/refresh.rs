@@ -32,8 +32,8 @@ const PER_PAGE: usize = 100;
 
 fn main() {
     let runtime = api::server::runtime().expect("threads");
-    // The service runs in spawned tasks too. `block_on` polls its own future on this thread, which a
-    // worker would have to wake for each response of the database.
+    // The service runs in spawned tasks too. `block_on` polls its own future on this thread, and a
+    // worker would have to wake the thread for each response of the database.
     runtime.block_on(async { tokio::spawn(measure_refreshes()).await.expect("refreshed") });
 }
 

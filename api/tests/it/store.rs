@@ -45,8 +45,8 @@ macro_rules! contract {
 
 mod lists;
 mod pages;
-mod refreshes;
 mod removal;
+mod runs;
 mod schema;
 mod topics;
 

@@ -1,4 +1,4 @@
-//! State that concurrent refreshes share: leases, the ledger and the quota.
+//! Runs: their leases, their ledger, and the quota that they share.
 
 use api::quota::{Bucket, Quota};
 use api::refresh::plan::Covered;
