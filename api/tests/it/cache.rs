@@ -1,4 +1,4 @@
-//! The caches' contract: one suite, run on every tier.
+//! The cache's contract: rules that every tier keeps.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ fn lists(revision: i64) -> Arc<Lists> {
     })
 }
 
-/// The revision that is served without asking further.
+/// The cached revision, unless it is stale.
 async fn revision(cache: &dyn Cache) -> Option<i64> {
     cache
         .get(&topic())
@@ -46,9 +46,9 @@ async fn revision(cache: &dyn Cache) -> Option<i64> {
         .map(|cached| cached.lists.standing.revision)
 }
 
-async fn keeps_whole_lists(cache: Arc<dyn Cache>) {
+async fn get_returns_whole_lists_after_fill_and_publish(cache: Arc<dyn Cache>) {
     assert_eq!(revision(&*cache).await, None);
-    assert!(!cache.can_answer().await, "it has nothing");
+    assert!(!cache.can_answer().await, "an empty cache cannot answer");
     assert!(cache.fill(&lists(1)).await);
     assert_eq!(cache.get(&topic()).await.map(|cached| cached.lists), Some(lists(1)));
     assert!(cache.publish(&lists(2)).await);
@@ -56,35 +56,38 @@ async fn keeps_whole_lists(cache: Arc<dyn Cache>) {
     assert!(cache.can_answer().await);
 }
 
-/// Read from the database before a refresh, filled in after it.
-async fn never_lets_an_old_fill_replace_a_newer_list(cache: Arc<dyn Cache>) {
+/// A reader's rows can be older than a refresh that publishes before the reader's fill.
+async fn fill_with_an_older_revision_keeps_the_newer_list(cache: Arc<dyn Cache>) {
     cache.publish(&lists(6)).await;
     cache.fill(&lists(5)).await;
     assert_eq!(revision(&*cache).await, Some(6));
 }
 
-/// Of two refreshes that end at once, the one that read the database first may come last.
-async fn never_lets_an_old_refresh_replace_a_newer_list(cache: Arc<dyn Cache>) {
+/// If two refreshes end at once, the one that read the database first can publish last.
+async fn publish_of_an_older_revision_keeps_the_newer_list(cache: Arc<dyn Cache>) {
     cache.publish(&lists(10)).await;
-    assert!(cache.publish(&lists(9)).await, "there is nothing to try again");
+    assert!(cache.publish(&lists(9)).await, "no retry is needed");
     assert_eq!(revision(&*cache).await, Some(10));
 }
 
-async fn forgets(cache: Arc<dyn Cache>) {
+async fn evicted_topic_misses_until_published_again(cache: Arc<dyn Cache>) {
     cache.publish(&lists(1)).await;
     cache.forget(&topic(), 2).await;
     assert_eq!(revision(&*cache).await, None);
     cache.publish(&lists(2)).await;
-    assert_eq!(revision(&*cache).await, Some(2), "tracked anew");
+    assert_eq!(revision(&*cache).await, Some(2), "a topic that is tracked again is cached");
 }
 
+/// Makes a test of each rule and tier. If redis-server is not installed, its tests are skipped, or
+/// fail if REQUIRE_ALL_BACKENDS is set.
 macro_rules! contract {
     ($($rule:ident),* $(,)?) => {
         mod memory {
             $(
                 #[tokio::test]
                 async fn $rule() {
-                    super::$rule(super::Arc::new(super::MemoryCache::new(super::TestClock::new()))).await;
+                    let memory = super::MemoryCache::new(super::TestClock::new());
+                    super::$rule(super::Arc::new(memory)).await;
                 }
             )*
         }
@@ -102,20 +105,20 @@ macro_rules! contract {
 }
 
 contract![
-    keeps_whole_lists,
-    never_lets_an_old_fill_replace_a_newer_list,
-    never_lets_an_old_refresh_replace_a_newer_list,
-    forgets,
+    get_returns_whole_lists_after_fill_and_publish,
+    fill_with_an_older_revision_keeps_the_newer_list,
+    publish_of_an_older_revision_keeps_the_newer_list,
+    evicted_topic_misses_until_published_again,
 ];
 
 fn connect(server: &Redis) -> Arc<RedisCache> {
-    let (cache, _) =
-        RedisCache::new(server.url().into_connection_info().expect("an address")).expect("a cache");
+    let (cache, _) = RedisCache::new(server.url().into_connection_info().expect("a Redis address"))
+        .expect("a cache");
     Arc::new(cache)
 }
 
 #[tokio::test]
-async fn memory_takes_no_lower_revision_and_asks_again_after_a_minute() {
+async fn memory_keeps_the_higher_revision_and_is_stale_after_a_minute() {
     let clock = TestClock::new();
     let memory = MemoryCache::new(Arc::<TestClock>::clone(&clock));
     memory.publish(&lists(6)).await;
@@ -125,15 +128,15 @@ async fn memory_takes_no_lower_revision_and_asks_again_after_a_minute() {
     assert_eq!(revision(&memory).await, None);
     assert!(
         memory.get(&topic()).await.is_some_and(|cached| cached.stale),
-        "still there for when nothing else answers"
+        "a stale list is kept in case no other tier answers"
     );
     memory.fill(&lists(6)).await;
     assert_eq!(revision(&memory).await, Some(6));
 }
 
-/// The message that a topic has changed may come between the read and the fill.
+/// The message that a topic has changed can arrive between a read of the database and its fill.
 #[tokio::test]
-async fn memory_does_not_trust_a_fill_that_a_message_has_overtaken() {
+async fn memory_is_stale_when_a_fill_is_older_than_the_announced_revision() {
     let memory = MemoryCache::new(TestClock::new());
     memory.expire(&topic(), 6).await;
     memory.fill(&lists(5)).await;
@@ -145,25 +148,27 @@ async fn memory_does_not_trust_a_fill_that_a_message_has_overtaken() {
 }
 
 #[tokio::test]
-async fn redis_tells_other_processes_at_once() {
+async fn redis_publish_makes_the_memory_of_other_processes_stale() {
     let Some(server) = Redis::start().await else { return };
     let (cache, pushes) =
-        RedisCache::new(server.url().into_connection_info().expect("an address")).expect("a cache");
+        RedisCache::new(server.url().into_connection_info().expect("a Redis address"))
+            .expect("a cache");
     let memory = Arc::new(MemoryCache::new(TestClock::new()));
     let watching = Arc::clone(&memory);
     tokio::spawn(async move { cache.watch(pushes, &watching).await });
     let channel = "github-topic-mirror:1";
-    eventually(5, "a subscription", async || {
+    eventually(5, "the cache subscribes", async || {
         server.command(&["PUBSUB", "NUMSUB", channel]).await.contains('1')
     })
     .await;
     memory.fill(&lists(1)).await;
     connect(&server).publish(&lists(2)).await;
-    eventually(1, "memory is told", async || revision(&*memory).await.is_none()).await;
+    eventually(1, "memory is stale after the message", async || revision(&*memory).await.is_none())
+        .await;
 }
 
 #[tokio::test]
-async fn redis_that_is_full_is_kept_from_serving_what_is_old() {
+async fn full_redis_serves_no_old_list_after_a_failed_publish() {
     let Some(server) = Redis::start().await else { return };
     let cache = connect(&server);
     cache.publish(&lists(1)).await;
@@ -176,13 +181,13 @@ async fn redis_that_is_full_is_kept_from_serving_what_is_old() {
 }
 
 #[tokio::test]
-async fn something_else_under_our_key_is_a_miss() {
+async fn redis_misses_when_the_key_has_a_foreign_value() {
     let Some(server) = Redis::start().await else { return };
     let key = "github-topic-mirror:1:{kubernetes}";
     for value in ["", "nonsense", "{\"standing\":{}}"] {
         server.command(&["SET", key, value]).await;
         assert_eq!(revision(&*connect(&server)).await, None);
-        assert!(connect(&server).publish(&lists(1)).await, "{value} is replaced");
+        assert!(connect(&server).publish(&lists(1)).await, "publish replaces {value}");
         assert_eq!(revision(&*connect(&server)).await, Some(1));
     }
     server.command(&["DEL", key]).await;
@@ -190,31 +195,38 @@ async fn something_else_under_our_key_is_a_miss() {
     assert_eq!(revision(&*connect(&server)).await, None);
 }
 
-/// A message may have been missed while the connection was cut, and until the subscription is back.
+/// Messages can be lost from the moment the connection breaks until the subscription is back.
 #[tokio::test]
-async fn memory_is_doubted_when_the_connection_is_cut_and_when_it_is_back() {
+async fn memory_is_stale_when_the_redis_connection_breaks_and_when_it_returns() {
     let Some(server) = Redis::start().await else { return };
     let network = Proxy::to(server.socket()).await;
     let address = format!("redis://127.0.0.1:{}/0", network.port);
     let (cache, pushes) =
-        RedisCache::new(address.into_connection_info().expect("an address")).expect("a cache");
+        RedisCache::new(address.into_connection_info().expect("a Redis address")).expect("a cache");
     let memory = Arc::new(MemoryCache::new(TestClock::new()));
     let watching = Arc::clone(&memory);
     tokio::spawn(async move { cache.watch(pushes, &watching).await });
     let subscriptions =
         async || server.command(&["PUBSUB", "NUMSUB", "github-topic-mirror:1"]).await;
-    eventually(5, "a subscription", async || subscriptions().await.trim_end().ends_with('1')).await;
+    eventually(5, "the cache subscribes", async || subscriptions().await.trim_end().ends_with('1'))
+        .await;
 
     memory.fill(&lists(1)).await;
     network.cut();
-    eventually(5, "doubted when cut", async || revision(&*memory).await.is_none()).await;
-    // Nobody can say now whether this is still so.
-    eventually(5, "the server has noticed", async || {
+    eventually(5, "memory is stale after the connection broke", async || {
+        revision(&*memory).await.is_none()
+    })
+    .await;
+    eventually(5, "the server drops the subscription", async || {
         subscriptions().await.trim_end().ends_with('0')
     })
     .await;
     memory.fill(&lists(1)).await;
     network.heal();
-    eventually(5, "doubted when it is back", async || revision(&*memory).await.is_none()).await;
-    eventually(5, "a subscription", async || subscriptions().await.trim_end().ends_with('1')).await;
+    eventually(5, "memory is stale after the connection returned", async || {
+        revision(&*memory).await.is_none()
+    })
+    .await;
+    eventually(5, "the cache subscribes", async || subscriptions().await.trim_end().ends_with('1'))
+        .await;
 }
