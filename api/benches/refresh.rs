@@ -12,17 +12,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use api::cache::{MemoryCache, RedisCache, Tiers};
+use api::cache::{Cached, MemoryCache, RedisCache, Tiers};
 use api::clock::SystemClock;
 use api::config::Config;
-use api::lists::{Lists, Ranking};
-use api::refresh::plan::Covered;
-use api::refresh::report::{Cause, Outcome, Report};
-use api::repository::{Repository, RepositoryId};
+use api::lists::bundle::Bundle;
+use api::model::repository::{Repository, RepositoryId};
+use api::model::run::{Outcome, Report, Trigger, UpsertCounts};
+use api::model::topic::{Origin, SyncCursor, Topic};
 use api::store::{
-    self, Begun, Confirmed, Finish, Lease, NewRefresh, Origin, Page, Scope, SharedStore, Stored,
+    self, BeginOutcome, CompleteRun, FinishRun, Lease, NewRefresh, Page, Scope, SharedStore,
 };
-use api::topic::Topic;
 use chrono::{TimeDelta, Utc};
 use github_stub::World;
 use serde_json::{Value, json};
@@ -111,7 +110,7 @@ impl Stopwatch {
 /// The rows of all pages, and the milliseconds that parsing and writing took.
 struct StoredPages {
     ids: Vec<RepositoryId>,
-    total: Stored,
+    total: UpsertCounts,
     parse: f64,
     write: f64,
 }
@@ -125,23 +124,30 @@ async fn measure_refresh(
     own: &Tiers,
     other: &Tiers,
 ) -> Value {
-    let request =
-        NewRefresh { topic: Some(topic), parent: None, cause: Cause::CommandLine, owner: "bench" };
-    let Begun::Started(lease) = store.begin(&request, Utc::now()).await.expect("a database") else {
+    let request = NewRefresh {
+        topic: Some(topic),
+        parent: None,
+        trigger: Trigger::CommandLine,
+        owner: "bench",
+    };
+    let BeginOutcome::Started(lease) = store.begin(&request, Utc::now()).await.expect("a database")
+    else {
         panic!("another process holds the lease")
     };
     let mut watch = Stopwatch::start();
     let stored = store_pages(store, &lease, topic, pages, &mut watch).await;
     let count = i64::try_from(stored.ids.len()).expect("a small number");
     let scope = Scope::First(500);
-    let confirmed = Confirmed { best_match: &stored.ids, total_count: count, found: count, scope };
+    let confirmed =
+        CompleteRun { best_match: &stored.ids, total_count: count, found: count, scope };
     let finish =
-        Finish { topic, complete: Some(confirmed), shrunk: None, covered: Covered::default() };
+        FinishRun { topic, complete: Some(confirmed), shrunk: None, cursor: SyncCursor::default() };
     store.finish(&lease, &finish, Utc::now()).await.expect("finished");
     let finish = watch.lap();
-    let rows = store.rows(topic, &Ranking::ALL, Utc::now()).await.expect("rows").expect("a list");
+    store.allot_modified(topic, Utc::now()).await.expect("a Last-Modified");
+    let catalogue = store.catalogue(topic).await.expect("a database").expect("a list");
     let read = watch.lap();
-    let lists = Lists::build(rows).await;
+    let lists = Bundle::build(catalogue).await;
     let build = watch.lap();
     assert!(own.publish(&lists).await, "every tier takes the lists");
     let publish = watch.lap();
@@ -174,7 +180,8 @@ async fn store_pages(
     pages: &[Vec<u8>],
     watch: &mut Stopwatch,
 ) -> StoredPages {
-    let mut all = StoredPages { ids: Vec::new(), total: Stored::default(), parse: 0.0, write: 0.0 };
+    let mut all =
+        StoredPages { ids: Vec::new(), total: UpsertCounts::default(), parse: 0.0, write: 0.0 };
     for page in pages {
         let repositories: Vec<Repository> = serde_json::from_slice(page).expect("search items");
         all.ids.extend(repositories.iter().map(|repository| repository.id));
@@ -193,8 +200,7 @@ async fn store_pages(
 }
 
 /// Whether the first tier that has fresh lists has these.
-async fn has_lists(tiers: &Tiers, lists: &Lists) -> bool {
-    let nearest = tiers.nearest(&lists.topic).await;
-    let found = if nearest.is_some() { nearest } else { tiers.get(&lists.topic).await };
-    found.is_some_and(|(found, _)| found.standing.revision == lists.standing.revision)
+async fn has_lists(tiers: &Tiers, lists: &Bundle) -> bool {
+    let found = tiers.lookup(&lists.topic).await;
+    matches!(found, Cached::Fresh(hit) if hit.bundle.meta.revision == lists.meta.revision)
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use api::cache::{Cache, MemoryCache, RedisCache};
-use api::lists::{Body, Encoding, List, Lists};
-use api::model::list::ListMeta;
+use api::lists::bundle::Bundle;
+use api::lists::catalogue::CatalogueBuilder;
+use api::model::list::{ListItem, ListMeta};
 use api::model::topic::Topic;
-use bytes::Bytes;
 use chrono::{DateTime, TimeDelta};
 use redis::IntoConnectionInfo;
 
@@ -18,23 +18,30 @@ fn topic() -> Topic {
     "kubernetes".parse().expect("a topic")
 }
 
-fn lists(revision: i64) -> Arc<Lists> {
-    let body = Body::new(Bytes::from(format!("[{revision}]")), Encoding::Identity);
-    let list = List { identity: body.clone(), gzip: body.clone(), brotli: body };
-    let modified_at = DateTime::from_timestamp(crate::support::START, 0).expect("a date");
-    let standing = ListMeta {
+/// Lists of one repository, whose id is the revision.
+async fn lists(revision: i64) -> Arc<Bundle> {
+    let time = DateTime::from_timestamp(crate::support::START, 0).expect("a date");
+    let mut catalogue = CatalogueBuilder::default();
+    let item = ListItem {
+        id: revision,
+        name: "name",
+        full_name: "owner/name",
+        html_url: "https://github.com/owner/name",
+        language: None,
+        updated_at: time,
+        pushed_at: None,
+        stargazers_count: 1,
+    };
+    catalogue.push(&item, Some(0));
+    let meta = ListMeta {
         revision,
-        modified_at,
-        refreshed_at: Some(modified_at),
+        modified_at: Some(time),
+        refreshed_at: Some(time),
         complete: true,
         total_count: Some(1),
-    };
-    Arc::new(Lists {
-        topic: topic(),
-        standing,
         valid_until: None,
-        lists: [list.clone(), list.clone(), list],
-    })
+    };
+    Bundle::build(catalogue.build(topic(), meta)).await
 }
 
 /// The cached revision, unless it is stale.
@@ -42,39 +49,39 @@ async fn revision(cache: &dyn Cache) -> Option<i64> {
     cache
         .get(&topic())
         .await
-        .filter(|cached| !cached.stale)
-        .map(|cached| cached.lists.standing.revision)
+        .filter(|cached| !cached.is_stale)
+        .map(|cached| cached.bundle.meta.revision)
 }
 
 async fn get_returns_whole_lists_after_fill_and_publish(cache: Arc<dyn Cache>) {
     assert_eq!(revision(&*cache).await, None);
     assert!(!cache.can_answer().await, "an empty cache cannot answer");
-    assert!(cache.fill(&lists(1)).await);
-    assert_eq!(cache.get(&topic()).await.map(|cached| cached.lists), Some(lists(1)));
-    assert!(cache.publish(&lists(2)).await);
-    assert_eq!(cache.get(&topic()).await.map(|cached| cached.lists), Some(lists(2)));
+    assert!(cache.fill(&lists(1).await).await);
+    assert_eq!(cache.get(&topic()).await.map(|cached| cached.bundle), Some(lists(1).await));
+    assert!(cache.publish(&lists(2).await).await);
+    assert_eq!(cache.get(&topic()).await.map(|cached| cached.bundle), Some(lists(2).await));
     assert!(cache.can_answer().await);
 }
 
 /// A reader's rows can be older than a refresh that publishes before the reader's fill.
 async fn fill_with_an_older_revision_keeps_the_newer_list(cache: Arc<dyn Cache>) {
-    cache.publish(&lists(6)).await;
-    cache.fill(&lists(5)).await;
+    cache.publish(&lists(6).await).await;
+    cache.fill(&lists(5).await).await;
     assert_eq!(revision(&*cache).await, Some(6));
 }
 
 /// If two refreshes end at once, the one that read the database first can publish last.
 async fn publish_of_an_older_revision_keeps_the_newer_list(cache: Arc<dyn Cache>) {
-    cache.publish(&lists(10)).await;
-    assert!(cache.publish(&lists(9)).await, "no retry is needed");
+    cache.publish(&lists(10).await).await;
+    assert!(cache.publish(&lists(9).await).await, "no retry is needed");
     assert_eq!(revision(&*cache).await, Some(10));
 }
 
 async fn evicted_topic_misses_until_published_again(cache: Arc<dyn Cache>) {
-    cache.publish(&lists(1)).await;
-    cache.forget(&topic(), 2).await;
+    cache.publish(&lists(1).await).await;
+    cache.evict(&topic(), 2).await;
     assert_eq!(revision(&*cache).await, None);
-    cache.publish(&lists(2)).await;
+    cache.publish(&lists(2).await).await;
     assert_eq!(revision(&*cache).await, Some(2), "a topic that is tracked again is cached");
 }
 
@@ -121,16 +128,16 @@ fn connect(server: &Redis) -> Arc<RedisCache> {
 async fn memory_keeps_the_higher_revision_and_is_stale_after_a_minute() {
     let clock = TestClock::new();
     let memory = MemoryCache::new(Arc::<TestClock>::clone(&clock));
-    memory.publish(&lists(6)).await;
-    memory.publish(&lists(5)).await;
+    memory.publish(&lists(6).await).await;
+    memory.publish(&lists(5).await).await;
     assert_eq!(revision(&memory).await, Some(6));
     clock.advance(TimeDelta::seconds(61));
     assert_eq!(revision(&memory).await, None);
     assert!(
-        memory.get(&topic()).await.is_some_and(|cached| cached.stale),
+        memory.get(&topic()).await.is_some_and(|cached| cached.is_stale),
         "a stale list is kept in case no other tier answers"
     );
-    memory.fill(&lists(6)).await;
+    memory.fill(&lists(6).await).await;
     assert_eq!(revision(&memory).await, Some(6));
 }
 
@@ -139,9 +146,9 @@ async fn memory_keeps_the_higher_revision_and_is_stale_after_a_minute() {
 async fn memory_is_stale_when_a_fill_is_older_than_the_announced_revision() {
     let memory = MemoryCache::new(TestClock::new());
     memory.expire(&topic(), 6).await;
-    memory.fill(&lists(5)).await;
+    memory.fill(&lists(5).await).await;
     assert_eq!(revision(&memory).await, None);
-    memory.fill(&lists(6)).await;
+    memory.fill(&lists(6).await).await;
     assert_eq!(revision(&memory).await, Some(6));
     memory.expire_all();
     assert_eq!(revision(&memory).await, None);
@@ -161,8 +168,8 @@ async fn redis_publish_makes_the_memory_of_other_processes_stale() {
         server.command(&["PUBSUB", "NUMSUB", channel]).await.contains('1')
     })
     .await;
-    memory.fill(&lists(1)).await;
-    connect(&server).publish(&lists(2)).await;
+    memory.fill(&lists(1).await).await;
+    connect(&server).publish(&lists(2).await).await;
     eventually(1, "memory is stale after the message", async || revision(&*memory).await.is_none())
         .await;
 }
@@ -171,13 +178,13 @@ async fn redis_publish_makes_the_memory_of_other_processes_stale() {
 async fn full_redis_serves_no_old_list_after_a_failed_publish() {
     let Some(server) = Redis::start().await else { return };
     let cache = connect(&server);
-    cache.publish(&lists(1)).await;
+    cache.publish(&lists(1).await).await;
     server.command(&["CONFIG", "SET", "maxmemory", "1"]).await;
-    assert!(!cache.publish(&lists(2)).await);
-    assert!(!cache.fill(&lists(2)).await);
+    assert!(!cache.publish(&lists(2).await).await);
+    assert!(!cache.fill(&lists(2).await).await);
     assert_eq!(revision(&*cache).await, None);
     server.command(&["CONFIG", "SET", "maxmemory", "0"]).await;
-    assert!(cache.publish(&lists(2)).await);
+    assert!(cache.publish(&lists(2).await).await);
 }
 
 #[tokio::test]
@@ -187,7 +194,7 @@ async fn redis_misses_when_the_key_has_a_foreign_value() {
     for value in ["", "nonsense", "{\"standing\":{}}"] {
         server.command(&["SET", key, value]).await;
         assert_eq!(revision(&*connect(&server)).await, None);
-        assert!(connect(&server).publish(&lists(1)).await, "publish replaces {value}");
+        assert!(connect(&server).publish(&lists(1).await).await, "publish replaces {value}");
         assert_eq!(revision(&*connect(&server)).await, Some(1));
     }
     server.command(&["DEL", key]).await;
@@ -211,7 +218,7 @@ async fn memory_is_stale_when_the_redis_connection_breaks_and_when_it_returns() 
     eventually(5, "the cache subscribes", async || subscriptions().await.trim_end().ends_with('1'))
         .await;
 
-    memory.fill(&lists(1)).await;
+    memory.fill(&lists(1).await).await;
     network.cut();
     eventually(5, "memory is stale after the connection broke", async || {
         revision(&*memory).await.is_none()
@@ -221,7 +228,7 @@ async fn memory_is_stale_when_the_redis_connection_breaks_and_when_it_returns() 
         subscriptions().await.trim_end().ends_with('0')
     })
     .await;
-    memory.fill(&lists(1)).await;
+    memory.fill(&lists(1).await).await;
     network.heal();
     eventually(5, "memory is stale after the connection returned", async || {
         revision(&*memory).await.is_none()

@@ -223,7 +223,7 @@ async fn pause_is_stored_in_the_database() {
         .push(FaultKind::PrimaryLimit { status: 403, reset_in: 7_200 }.into());
     mirror.refresh("kubernetes").await;
     let store: &dyn Store = &*mirror.service.store;
-    let quota = store.quota(api::quota::Resource::Search).await.expect("the quota");
+    let quota = store.quota(api::model::quota::Resource::Search).await.expect("the quota");
     assert_eq!(
         quota.paused_until.map(|until| until.timestamp()),
         Some(crate::support::START + 7_201)

@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use api::config::{Config, DatabaseUrl};
+use api::config::Config;
+use api::store::DatabaseUrl;
 use tempfile::TempDir;
 
 use crate::support::say_not_run;

@@ -7,13 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::sync::Arc;
 
+use api::app::App;
 use api::clock::Clock;
-use api::lists::Ranking;
-use api::refresh::Ended;
-use api::refresh::report::Cause;
-use api::service::Service;
-use api::store::TopicState;
-use api::topic::Topic;
+use api::model::run::Trigger;
+use api::model::topic::{Topic, TopicState};
+use api::refresh::RunResult;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt, stream};
 use github_stub::limits::Limit;
@@ -22,7 +20,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 
 use crate::databases::{self, Database};
-use crate::support::{TestClock, config, install_tls_provider, items};
+use crate::support::{TestClock, config, install_tls_provider, items, stored_lists};
 
 mod checks;
 mod world;
@@ -114,7 +112,7 @@ struct Simulation {
     stub: Stub,
     database: Database,
     runtime: KillableRuntime,
-    service: Arc<Service>,
+    service: Arc<App>,
     kills: u64,
 }
 
@@ -166,11 +164,11 @@ impl Simulation {
         occurrences
     }
 
-    async fn refresh(&mut self) -> Ended {
+    async fn refresh(&mut self) -> RunResult {
         let (service, topic) = (Arc::clone(&self.service), self.topic.clone());
         let refresh = self
             .runtime
-            .spawn(async move { service.refresher.refresh(Some(&topic), Cause::Request).await });
+            .spawn(async move { service.refresher.refresh(Some(&topic), Trigger::Request).await });
         refresh.await.expect("no panic").expect("a database")
     }
 
@@ -179,7 +177,7 @@ impl Simulation {
         let after = self.random.u64(1..9);
         let (service, topic) = (Arc::clone(&self.service), self.topic.clone());
         let refresh = self.runtime.spawn(async move {
-            service.refresher.refresh(Some(&topic), Cause::Request).await.map(drop)
+            service.refresher.refresh(Some(&topic), Trigger::Request).await.map(drop)
         });
         while !refresh.is_finished()
             && self.stub.world().counters.searches < before.counters.searches + after
@@ -202,14 +200,9 @@ impl Simulation {
 
     async fn observe(&self) -> Observed {
         let state = self.service.store.topic(&self.topic).await.expect("a database");
-        let rows = self
-            .service
-            .store
-            .rows(&self.topic, &Ranking::ALL, self.clock.now())
-            .await
-            .expect("a database");
-        let lists = rows.map(|rows| {
-            let ids = rows.lists.iter().map(|list| {
+        let lists = stored_lists(&*self.service.store, &self.topic).await;
+        let lists = lists.map(|lists| {
+            let ids = lists.iter().map(|list| {
                 items(list).iter().map(|item| item["id"].as_u64().expect("an id")).collect()
             });
             ids.collect::<Vec<_>>().try_into().expect("three lists")
@@ -272,7 +265,7 @@ async fn start_service(
     clock: &Arc<TestClock>,
     complete: bool,
     token: bool,
-) -> (KillableRuntime, Arc<Service>) {
+) -> (KillableRuntime, Arc<App>) {
     let coverage = if complete { "complete" } else { "top" };
     let config = config(
         stub,
@@ -286,7 +279,7 @@ async fn start_service(
         .expect("a runtime");
     let clock = Arc::<TestClock>::clone(clock);
     let service = runtime.spawn(async move {
-        let service = Service::new(config, clock).await.expect("a service");
+        let service = App::new(config, clock).await.expect("a service");
         service.bootstrap().await.expect("a schema");
         service
     });

@@ -3,10 +3,9 @@
 
 use std::sync::Arc;
 
-use api::cache::{Cache, Cached, MemoryCache, RedisCache, Tiers};
-use api::lists::Lists;
+use api::cache::{Cache, Cached, CachedBundle, MemoryCache, RedisCache, Tiers};
+use api::lists::bundle::Bundle;
 use api::model::topic::Topic;
-use api::store::Rows;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use github_stub::World;
@@ -50,7 +49,11 @@ impl<C: Cache> Cache for BlockedFill<C> {
         self.tier.name()
     }
 
-    async fn get(&self, topic: &Topic) -> Option<Cached> {
+    fn cache_status(&self) -> &'static str {
+        self.tier.cache_status()
+    }
+
+    async fn get(&self, topic: &Topic) -> Option<CachedBundle> {
         self.tier.get(topic).await
     }
 
@@ -62,18 +65,18 @@ impl<C: Cache> Cache for BlockedFill<C> {
         self.tier.takes_lists().await
     }
 
-    async fn fill(&self, lists: &Arc<Lists>) -> bool {
+    async fn fill(&self, bundle: &Arc<Bundle>) -> bool {
         self.reached.notify_one();
         let _permit = self.permits.acquire().await.expect("an open semaphore");
-        self.tier.fill(lists).await
+        self.tier.fill(bundle).await
     }
 
-    async fn publish(&self, lists: &Arc<Lists>) -> bool {
-        self.tier.publish(lists).await
+    async fn publish(&self, bundle: &Arc<Bundle>) -> bool {
+        self.tier.publish(bundle).await
     }
 
-    async fn forget(&self, topic: &Topic, below: i64) -> bool {
-        self.tier.forget(topic, below).await
+    async fn evict(&self, topic: &Topic, below: i64) -> bool {
+        self.tier.evict(topic, below).await
     }
 }
 
@@ -114,15 +117,11 @@ async fn fill_of_older_rows_keeps_the_lists_of_a_newer_refresh() {
     let tiers = Tiers::new(vec![memory, Arc::<BlockedFill<RedisCache>>::clone(&blocked)]);
 
     let topic: Topic = "kubernetes".parse().expect("a topic");
-    let rows = async || -> Rows {
-        let rows = mirror
-            .service
-            .store
-            .rows(&topic, &api::lists::Ranking::ALL, mirror.service.clock.now())
-            .await;
-        rows.expect("a database").expect("a list")
+    let build = async || {
+        let catalogue = mirror.service.store.catalogue(&topic).await.expect("a database");
+        Bundle::build(catalogue.expect("a list")).await
     };
-    let old = Lists::build(rows().await).await;
+    let old = build().await;
     let filling = {
         let (tiers, old) = (tiers.clone(), Arc::clone(&old));
         tokio::spawn(async move { tiers.fill(&old).await })
@@ -134,10 +133,11 @@ async fn fill_of_older_rows_keeps_the_lists_of_a_newer_refresh() {
     blocked.permits.add_permits(1);
     filling.await.expect("no panic");
 
-    let new = Lists::build(rows().await).await;
-    assert_ne!(new.standing.revision, old.standing.revision);
-    let (served, tier) = tiers.get(&topic).await.expect("lists");
-    assert_eq!((served.standing.revision, tier), (new.standing.revision, "redis"));
+    let new = build().await;
+    assert_ne!(new.meta.revision, old.meta.revision);
+    let Cached::Fresh(hit) = tiers.lookup(&topic).await else { panic!("Redis has fresh lists") };
+    let served = (hit.bundle.meta.revision, hit.cache_status);
+    assert_eq!(served, (new.meta.revision, "redis; hit"));
     assert_eq!(mirror.get(PATH).await.ids()[0], id);
 }
 
@@ -228,7 +228,7 @@ async fn configured_topic_without_a_list_is_fetched_when_on_demand_is_off() {
     mirror
         .service
         .store
-        .forget(&"mcp".parse().expect("a topic"), mirror.service.clock.now())
+        .delete_topic(&"mcp".parse().expect("a topic"), mirror.service.clock.now())
         .await
         .expect("a database");
     assert_eq!(mirror.get("/api/mcp").await.ids().len(), 10);

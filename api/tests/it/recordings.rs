@@ -4,10 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use api::clock::Clock;
-use api::config::GitHubConfig;
-use api::github::{Deadline, GitHub, GitHubError, SearchPage, Sort};
+use api::github::{Deadline, GitHub, GitHubConfig, GitHubError, SearchPage, Sort, Usage};
 use api::model::quota::Priority;
-use api::model::run::Report;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -115,11 +113,12 @@ async fn search(origin: &str, clock: Arc<TestClock>) -> Result<SearchPage, GitHu
     let store = api::store::open(&database.url()).await.expect("a database");
     store.bootstrap().await.expect("a schema");
     let config = GitHubConfig { url: origin.parse().expect("an address"), token: None };
-    let patience = Deadline { pace: Priority::Scheduled, until: clock.now() + TimeDelta::hours(1) };
+    let deadline =
+        Deadline { priority: Priority::Scheduled, until: clock.now() + TimeDelta::hours(1) };
     let github = GitHub::new(&config, Arc::clone(&store), clock, CancellationToken::new())
         .expect("a client");
     let first = github.first_page("topic:kubernetes", Sort::Stars);
-    let page = github.search(&first, patience, &mut Report::default()).await;
+    let page = github.search(&first, deadline, &mut Usage::default()).await;
     store.close().await;
     page
 }

@@ -3,20 +3,19 @@
 //! Each rule is a function of a store. `contract!` runs it on SQLite and on PostgreSQL, on an empty
 //! database each time.
 
-use api::lists::Ranking;
-use api::refresh::plan::Covered;
-use api::refresh::report::{Cause, Outcome, Report};
-use api::repository::Repository;
+use api::model::ranking::Ranking;
+use api::model::repository::Repository;
+use api::model::run::{Outcome, Report, Trigger};
+use api::model::topic::Topic;
+use api::model::topic::{Origin, SyncCursor, TopicState};
 use api::store::{
-    Begun, Confirmed, Finish, Lease, NewRefresh, Origin, Page, Scope, SharedStore, Store,
-    TopicState,
+    BeginOutcome, CompleteRun, FinishRun, Lease, NewRefresh, Page, Scope, SharedStore, Store,
 };
-use api::topic::Topic;
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use crate::databases::Database;
-use crate::support::items;
+use crate::support::{items, stored_list};
 
 /// Makes a test of each rule and database. If PostgreSQL is not there, its tests are skipped, or
 /// fail if REQUIRE_ALL_BACKENDS is set.
@@ -85,10 +84,11 @@ fn repository(id: i64, stars: i64) -> Repository {
 
 async fn begin(store: &dyn Store, name: &str, now: DateTime<Utc>) -> Lease {
     let topic = topic(name);
-    let new = NewRefresh { topic: Some(&topic), parent: None, cause: Cause::Request, owner: "me" };
+    let new =
+        NewRefresh { topic: Some(&topic), parent: None, trigger: Trigger::Request, owner: "me" };
     match store.begin(&new, now).await.expect("a database") {
-        Begun::Started(lease) => lease,
-        Begun::Running(id) => panic!("{id} is running"),
+        BeginOutcome::Started(lease) => lease,
+        BeginOutcome::Running(id) => panic!("{id} is running"),
     }
 }
 
@@ -118,12 +118,12 @@ async fn finish(
     let found = best_match.map_or(0, |ids| i64::try_from(ids.len()).expect("a small number"));
     let outcome = if best_match.is_some() { Outcome::Complete } else { Outcome::Partial };
     let complete =
-        best_match.map(|best_match| Confirmed { best_match, total_count: found, found, scope });
+        best_match.map(|best_match| CompleteRun { best_match, total_count: found, found, scope });
     let topic = topic(&lease.name);
     let removed = store
         .finish(
             lease,
-            &Finish { topic: &topic, complete, shrunk: None, covered: Covered::default() },
+            &FinishRun { topic: &topic, complete, shrunk: None, cursor: SyncCursor::default() },
             now,
         )
         .await
@@ -148,8 +148,8 @@ async fn store_complete_run(
 
 /// The ids of a topic's list.
 async fn listed_ids(store: &dyn Store, name: &str, ranking: Ranking) -> Vec<i64> {
-    let rows = store.rows(&topic(name), &[ranking], at(0)).await.expect("rows").expect("a list");
-    items(&rows.lists[0]).iter().map(|item| item["id"].as_i64().expect("an id")).collect()
+    let (_, json) = stored_list(store, &topic(name), ranking).await.expect("a list");
+    items(&json).iter().map(|item| item["id"].as_i64().expect("an id")).collect()
 }
 
 async fn topic_state(store: &dyn Store, name: &str) -> TopicState {

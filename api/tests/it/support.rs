@@ -5,10 +5,15 @@ use std::io::Write;
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
+use api::app::App;
 use api::clock::Clock;
 use api::config::Config;
+use api::lists::json::JsonWriter;
+use api::model::list::ListMeta;
+use api::model::ranking::Ranking;
+use api::model::topic::Topic;
 use api::server;
-use api::service::Service;
+use api::store::Store;
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use github_stub::{Stub, World};
@@ -65,7 +70,7 @@ pub(crate) struct Mirror {
     pub(crate) stub: Arc<Stub>,
     pub(crate) clock: Arc<TestClock>,
     pub(crate) database: Arc<Database>,
-    pub(crate) service: Arc<Service>,
+    pub(crate) service: Arc<App>,
     pub(crate) url: String,
     http: reqwest::Client,
     /// The service stops when this is dropped.
@@ -156,8 +161,7 @@ impl Mirror {
     ) -> Self {
         install_tls_provider();
         let config = config(&stub, &database, settings);
-        let service =
-            Service::new(config, Arc::<TestClock>::clone(&clock)).await.expect("a service");
+        let service = App::new(config, Arc::<TestClock>::clone(&clock)).await.expect("a service");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let (stop, stopped) = oneshot::channel();
@@ -218,6 +222,26 @@ impl Mirror {
             ids
         })
     }
+}
+
+/// A list as the database has it, and the facts for its headers.
+pub(crate) async fn stored_list(
+    store: &dyn Store,
+    topic: &Topic,
+    ranking: Ranking,
+) -> Option<(ListMeta, Vec<u8>)> {
+    let mut writer = JsonWriter::default();
+    let meta = store.list(topic, ranking, &mut writer).await.expect("a database")?;
+    Some((meta, writer.finish()))
+}
+
+/// Every list of a topic as the database has them, in the order of [`Ranking::ALL`].
+pub(crate) async fn stored_lists(store: &dyn Store, topic: &Topic) -> Option<Vec<Vec<u8>>> {
+    let mut lists = Vec::new();
+    for ranking in Ranking::ALL {
+        lists.push(stored_list(store, topic, *ranking).await?.1);
+    }
+    Some(lists)
 }
 
 /// The objects of a list.

@@ -4,33 +4,28 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use api::clock::Clock;
-use api::lists::Ranking;
-use api::refresh::Ended;
-use api::refresh::report::Outcome;
-use api::store::Rows;
+use api::lists::bundle::Encoding;
+use api::model::ranking::Ranking;
+use api::model::run::Outcome;
+use api::refresh::RunResult;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::{Observed, Simulation, StoredNumbers, TOPIC, occurrences};
-use crate::support::{items, timestamp};
+use crate::support::{items, stored_lists, timestamp};
 
 impl Simulation {
     /// The lists in the database are in order, and the reader serves the same bytes.
     pub(super) async fn check_lists(&self, now: &Observed) {
-        let rows = self
-            .service
-            .store
-            .rows(&self.topic, &Ranking::ALL, self.clock.now())
-            .await
-            .expect("a database");
-        let Some(rows) = rows else { return };
-        for (ranking, list) in Ranking::ALL.iter().zip(&rows.lists) {
+        let lists = stored_lists(&*self.service.store, &self.topic).await;
+        let Some(lists) = lists else { return };
+        for (ranking, list) in Ranking::ALL.iter().zip(&lists) {
             check_order(*ranking, &items(list));
         }
-        self.check_served_lists(&rows, now).await;
+        self.check_served_lists(&lists, now).await;
     }
 
-    async fn check_served_lists(&self, rows: &Rows, now: &Observed) {
+    async fn check_served_lists(&self, lists: &[Vec<u8>], now: &Observed) {
         // On a busy machine the database can take longer than a reader waits.
         let began = Instant::now();
         let served = loop {
@@ -42,16 +37,16 @@ impl Simulation {
                 ),
             }
         };
-        for (ranking, list) in Ranking::ALL.iter().zip(&rows.lists) {
+        for (ranking, list) in Ranking::ALL.iter().zip(lists) {
             assert_eq!(
-                served.lists.list(*ranking).identity.bytes,
+                served.bundle.list(*ranking).body(Encoding::Identity).bytes,
                 *list,
                 "{ranking:?}: cache and database agree"
             );
         }
         let state = now.state.as_ref().expect("a tracked topic");
         assert_eq!(
-            (served.lists.standing.refreshed_at, served.lists.standing.complete),
+            (served.bundle.meta.refreshed_at, served.bundle.meta.complete),
             (state.refreshed_at, state.complete)
         );
     }
@@ -60,7 +55,7 @@ impl Simulation {
         &self,
         before: &Observed,
         after: &Observed,
-        ended: &Ended,
+        ended: &RunResult,
         began: DateTime<Utc>,
     ) {
         self.check_requests_and_ledger(before, after, ended).await;
@@ -71,7 +66,12 @@ impl Simulation {
         }
     }
 
-    async fn check_requests_and_ledger(&self, before: &Observed, after: &Observed, ended: &Ended) {
+    async fn check_requests_and_ledger(
+        &self,
+        before: &Observed,
+        after: &Observed,
+        ended: &RunResult,
+    ) {
         let (counters, report) = (&after.counters, &ended.refresh.report);
         assert_eq!(
             (counters.over_limit, counters.impatient),
@@ -99,7 +99,7 @@ impl Simulation {
         &self,
         before: &Observed,
         after: &Observed,
-        ended: &Ended,
+        ended: &RunResult,
         began: DateTime<Utc>,
     ) {
         let refreshed_at = refreshed_at(after);
@@ -199,7 +199,7 @@ fn check_order(ranking: Ranking, items: &[Value]) {
 
 /// A partial or failed refresh removes nothing and keeps best match and the time of the last
 /// complete refresh.
-fn check_partial_refresh(before: &Observed, after: &Observed, ended: &Ended) {
+fn check_partial_refresh(before: &Observed, after: &Observed, ended: &RunResult) {
     let report = &ended.refresh.report;
     assert!(report.reason.is_some(), "the report has a reason: {report:?}");
     let lost = lost(before, after);

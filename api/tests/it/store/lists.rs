@@ -1,11 +1,13 @@
 //! Lists of a topic: their order, length and time of modification.
 
-use api::lists::Ranking;
-use api::store::{Origin, Scope, SharedStore};
+use api::model::ranking::Ranking;
+use api::model::topic::Origin;
+use api::store::{Scope, SharedStore};
 
 use super::{
     at, begin, finish, listed_ids, repository, store_complete_run, store_page, topic, topic_state,
 };
+use crate::support::stored_list;
 
 async fn list_orders_equal_ranks_by_id(store: SharedStore) {
     let repositories: Vec<_> = [9, 3, 7, 1].into_iter().map(|id| repository(id, 10)).collect();
@@ -35,12 +37,11 @@ async fn modified_at_is_a_later_second_for_each_revision(store: SharedStore) {
         let lease = begin(&*store, "kubernetes", at(0)).await;
         store_page(&*store, &lease, &[repository(1, stars)], at(0)).await;
         let modified_at_and_revision = async || {
-            let rows = store
-                .rows(&topic("kubernetes"), &Ranking::ALL, at(0))
-                .await
-                .expect("rows")
-                .expect("a list");
-            (Some(rows.standing.modified_at), rows.standing.revision)
+            let kubernetes = topic("kubernetes");
+            store.allot_modified(&kubernetes, at(0)).await.expect("a database");
+            let list = stored_list(&*store, &kubernetes, Ranking::Popularity).await;
+            let meta = list.expect("a list").0;
+            (meta.modified_at, meta.revision)
         };
         let during = modified_at_and_revision().await;
         assert!(during.0 > last, "modified_at advances although the clock does not");
@@ -58,9 +59,12 @@ async fn modified_at_is_equal_for_concurrent_readers_of_a_revision(store: Shared
     let kubernetes = topic("kubernetes");
     for stars in 2..6 {
         store_page(&*store, &lease, &[repository(1, stars)], at(1)).await;
-        let readers = (0..8).map(|_| store.rows(&kubernetes, &[Ranking::Popularity], at(1)));
-        for rows in futures_util::future::join_all(readers).await {
-            assert_eq!(rows.expect("rows").expect("a list").standing.modified_at, at(stars - 1));
+        let readers = (0..8).map(async |_| {
+            store.allot_modified(&kubernetes, at(1)).await.expect("a database");
+            stored_list(&*store, &kubernetes, Ranking::Popularity).await
+        });
+        for list in futures_util::future::join_all(readers).await {
+            assert_eq!(list.expect("a list").0.modified_at, Some(at(stars - 1)));
         }
     }
 }

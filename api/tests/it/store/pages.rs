@@ -1,9 +1,10 @@
 //! Pages of a search: rows that they write, topics that they touch, and their cost.
 
-use api::lists::Ranking;
-use api::refresh::report::Report;
-use api::repository::Repository;
-use api::store::{Origin, Page, Scope, SharedStore};
+use api::model::ranking::Ranking;
+use api::model::repository::Repository;
+use api::model::run::Report;
+use api::model::topic::Origin;
+use api::store::{Page, Scope, SharedStore};
 use github_stub::World;
 use serde_json::Value;
 
@@ -11,7 +12,7 @@ use super::{
     at, begin, finish, listed_ids, repository, store_complete_run, store_page, topic, topic_state,
 };
 use crate::databases;
-use crate::support::{Mirror, items, timestamp};
+use crate::support::{Mirror, items, stored_list, timestamp};
 
 async fn store_page_writes_only_new_and_changed_rows(store: SharedStore) {
     store.track(&topic("kubernetes"), Origin::Configured, None, at(0)).await.expect("tracked");
@@ -24,22 +25,14 @@ async fn store_page_writes_only_new_and_changed_rows(store: SharedStore) {
     let page = [repository(4, 5), changed];
     assert_eq!(store_page(&*store, &lease, &page, at(2)).await, (1, 1, 0));
     assert!(
-        store
-            .rows(&topic("kubernetes"), &[Ranking::Popularity], at(2))
-            .await
-            .expect("rows")
-            .is_none(),
+        stored_list(&*store, &topic("kubernetes"), Ranking::Popularity).await.is_none(),
         "there is no list before the run ends"
     );
     finish(&*store, &lease, Some(&[3, 1, 2, 4]), Scope::All, at(3)).await;
     assert_eq!(listed_ids(&*store, "kubernetes", Ranking::BestMatch).await, [3, 1, 2, 4]);
     assert_eq!(listed_ids(&*store, "kubernetes", Ranking::Popularity).await, [2, 3, 1, 4]);
-    let rows = store
-        .rows(&topic("kubernetes"), &Ranking::ALL, at(3))
-        .await
-        .expect("rows")
-        .expect("a list");
-    let second = &items(&rows.lists[1])[0];
+    let popularity = stored_list(&*store, &topic("kubernetes"), Ranking::Popularity).await;
+    let second = &items(&popularity.expect("a list").1)[0];
     assert_eq!(
         (&second["language"], timestamp(&second["updated_at"]), &second["pushed_at"]),
         (&"Rust".into(), at(30).timestamp(), &Value::Null)
@@ -59,7 +52,10 @@ async fn unreadable_item_keeps_its_stored_row_and_place(store: SharedStore) {
         .store_page(&lease, &topic("kubernetes"), &page, &Report::default(), at(1))
         .await
         .expect("stored");
-    assert_eq!(store.doubts(&lease, &topic("kubernetes"), Scope::All, 9).await.expect("ids"), [2]);
+    assert_eq!(
+        store.unconfirmed(&lease, &topic("kubernetes"), Scope::All, 9).await.expect("ids"),
+        [2]
+    );
     finish(&*store, &lease, None, Scope::All, at(1)).await;
     assert_eq!(listed_ids(&*store, "kubernetes", Ranking::Popularity).await, [2, 1]);
 }

@@ -1,7 +1,7 @@
 //! Repositories that a run did not show: which are removed, and which are unconfirmed.
 
-use api::lists::Ranking;
-use api::repository::Repository;
+use api::model::ranking::Ranking;
+use api::model::repository::Repository;
 use api::store::{Scope, SharedStore};
 
 use super::{
@@ -15,7 +15,7 @@ async fn finish_removes_only_displaced_repositories(store: SharedStore) {
     store_page(&*store, &lease, &[repository(4, 40), repository(6, 60)], at(100)).await;
     // The run should have shown 5; 1 to 3 are not among the first three any more.
     let first = Scope::First(3);
-    assert_eq!(store.doubts(&lease, &topic("kubernetes"), first, 50).await.expect("ids"), [5]);
+    assert_eq!(store.unconfirmed(&lease, &topic("kubernetes"), first, 50).await.expect("ids"), [5]);
     assert_eq!(finish(&*store, &lease, Some(&[6, 4]), first, at(100)).await, 3);
     assert_eq!(listed_ids(&*store, "kubernetes", Ranking::Popularity).await, [6, 5, 4]);
     assert_eq!(
@@ -36,11 +36,11 @@ async fn finish_removes_only_displaced_repositories(store: SharedStore) {
     assert_eq!((state.complete, state.refreshed_at, state.stored), (false, Some(at(100)), 3));
 
     let lease = begin(&*store, "kubernetes", at(300)).await;
-    let ids = store.doubts(&lease, &topic("kubernetes"), Scope::All, 2).await.expect("ids");
+    let ids = store.unconfirmed(&lease, &topic("kubernetes"), Scope::All, 2).await.expect("ids");
     assert_eq!(ids, [5, 4], "the longest unconfirmed is first");
     let since = async |updated, confirmed| {
         let scope = Scope::Since { updated_at: at(updated), confirmed_at: at(confirmed) };
-        store.doubts(&lease, &topic("kubernetes"), scope, 9).await.expect("ids")
+        store.unconfirmed(&lease, &topic("kubernetes"), scope, 9).await.expect("ids")
     };
     assert_eq!((since(40, 0).await, since(60, 0).await), (vec![5, 6], vec![6]));
     assert_eq!(since(60, 100).await, [5, 6], "the last complete run did not confirm 5");
@@ -63,7 +63,8 @@ async fn repository_with_a_place_in_either_ranking_is_unconfirmed(store: SharedS
     store_complete_run(&*store, "kubernetes", &all, at(0)).await;
     let lease = begin(&*store, "kubernetes", at(100)).await;
     store_page(&*store, &lease, &all[5..], at(100)).await;
-    let ids = store.doubts(&lease, &topic("kubernetes"), Scope::First(2), 9).await.expect("ids");
+    let ids =
+        store.unconfirmed(&lease, &topic("kubernetes"), Scope::First(2), 9).await.expect("ids");
     assert_eq!(ids, [1, 2, 4, 3], "the first two by stars and the first two by update");
     assert_eq!(
         finish(&*store, &lease, Some(&[6]), Scope::First(2), at(100)).await,

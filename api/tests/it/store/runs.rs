@@ -1,10 +1,10 @@
 //! Runs: their leases, their ledger, and the quota that they share.
 
-use api::quota::{Bucket, Quota};
-use api::refresh::plan::Covered;
-use api::refresh::report::{Cause, Outcome, Report, State};
+use api::model::quota::{Quota, Resource};
+use api::model::run::{Outcome, Report, RunState, Trigger};
+use api::model::topic::{Origin, SyncCursor};
 use api::store::{
-    Begun, Finish, LEASE_TIME, LEDGER_TIME, Lease, NewRefresh, Origin, Page, Scope, SharedStore,
+    BeginOutcome, FinishRun, LEASE_TIME, LEDGER_TIME, Lease, NewRefresh, Page, Scope, SharedStore,
     Store, StoreError,
 };
 use chrono::{DateTime, TimeDelta, Utc};
@@ -16,29 +16,30 @@ async fn lease_has_one_holder_until_it_expires(store: SharedStore) {
     let first = begin(&*store, "kubernetes", at(0)).await;
     let name = topic("kubernetes");
     let other =
-        NewRefresh { topic: Some(&name), parent: None, cause: Cause::Schedule, owner: "other" };
+        NewRefresh { topic: Some(&name), parent: None, trigger: Trigger::Schedule, owner: "other" };
     assert_eq!(
         store.begin(&other, at(1)).await.expect("a database"),
-        Begun::Running(first.refresh)
+        BeginOutcome::Running(first.refresh)
     );
     store.renew(&first, at(10)).await.expect("a renewed lease");
     let expiry = at(10) + LEASE_TIME;
     assert_eq!(
         store.begin(&other, expiry - TimeDelta::seconds(1)).await.expect("a database"),
-        Begun::Running(first.refresh)
+        BeginOutcome::Running(first.refresh)
     );
 
-    let Begun::Started(second) = store.begin(&other, expiry).await.expect("a database") else {
+    let BeginOutcome::Started(second) = store.begin(&other, expiry).await.expect("a database")
+    else {
         panic!("the lease has expired")
     };
     assert!(second.fence > first.fence && second.refresh > first.refresh);
     let abandoned = store.refresh(first.refresh).await.expect("the ledger").expect("an entry");
-    assert_eq!((abandoned.state, abandoned.outcome), (State::Finished, Some(Outcome::Failed)));
+    assert_eq!((abandoned.state, abandoned.outcome), (RunState::Finished, Some(Outcome::Failed)));
     check_lost_lease_writes_nothing(&*store, &first, expiry).await;
 
     finish(&*store, &second, Some(&[]), Scope::All, expiry).await;
     assert!(
-        matches!(store.begin(&other, expiry).await, Ok(Begun::Started(_))),
+        matches!(store.begin(&other, expiry).await, Ok(BeginOutcome::Started(_))),
         "the end of a run releases the lease"
     );
 }
@@ -49,7 +50,8 @@ async fn check_lost_lease_writes_nothing(store: &dyn Store, lost: &Lease, now: D
     let late = store.store_page(lost, &name, &page, &Report::default(), now).await;
     assert!(matches!(late, Err(StoreError::LeaseLost)), "{late:?}");
     assert!(matches!(store.renew(lost, now).await, Err(StoreError::LeaseLost)));
-    let done = Finish { topic: &name, complete: None, shrunk: None, covered: Covered::default() };
+    let done =
+        FinishRun { topic: &name, complete: None, shrunk: None, cursor: SyncCursor::default() };
     assert!(matches!(store.finish(lost, &done, now).await, Err(StoreError::LeaseLost)));
     let ended = store.end(lost, Outcome::Failed, &Report::default(), now).await;
     assert!(matches!(ended, Err(StoreError::LeaseLost)));
@@ -59,13 +61,13 @@ async fn check_lost_lease_writes_nothing(store: &dyn Store, lost: &Lease, now: D
 async fn on_demand_run_does_not_start_when_the_topic_has_a_list(store: SharedStore) {
     store_complete_run(&*store, "kubernetes", &[repository(1, 1)], at(0)).await;
     let name = topic("kubernetes");
-    let begin_for = async |cause, now| {
-        let new = NewRefresh { topic: Some(&name), parent: None, cause, owner: "me" };
+    let begin_for = async |trigger, now| {
+        let new = NewRefresh { topic: Some(&name), parent: None, trigger, owner: "me" };
         store.begin(&new, now).await.expect("a database")
     };
     let latest = store.latest(&name).await.expect("the ledger").expect("an entry").id;
-    assert_eq!(begin_for(Cause::OnDemand, at(1)).await, Begun::Running(latest));
-    assert!(matches!(begin_for(Cause::Request, at(1)).await, Begun::Started(_)));
+    assert_eq!(begin_for(Trigger::OnDemand, at(1)).await, BeginOutcome::Running(latest));
+    assert!(matches!(begin_for(Trigger::Request, at(1)).await, BeginOutcome::Started(_)));
 }
 
 /// Begins a scheduled run over all topics, or over one as the child of `parent`.
@@ -76,10 +78,10 @@ async fn begin_scheduled(
     now: DateTime<Utc>,
 ) -> Lease {
     let topic = name.map(topic);
-    let new = NewRefresh { topic: topic.as_ref(), parent, cause: Cause::Schedule, owner: "me" };
+    let new = NewRefresh { topic: topic.as_ref(), parent, trigger: Trigger::Schedule, owner: "me" };
     match store.begin(&new, now).await.expect("a database") {
-        Begun::Started(lease) => lease,
-        Begun::Running(id) => panic!("{id} is running"),
+        BeginOutcome::Started(lease) => lease,
+        BeginOutcome::Running(id) => panic!("{id} is running"),
     }
 }
 
@@ -94,7 +96,7 @@ async fn ledger_keeps_runs_and_their_topics_for_30_days(store: SharedStore) {
     let running = store.latest(&name).await.expect("the ledger").expect("an entry");
     assert_eq!(
         (running.id, running.state, running.report.requests, running.report.inserted),
-        (child.refresh, State::Running, 3, 1)
+        (child.refresh, RunState::Running, 3, 1)
     );
     finish(&*store, &child, Some(&[1]), Scope::All, at(5)).await;
     store.end(&all, Outcome::Complete, &report, at(6)).await.expect("finished");
@@ -122,19 +124,19 @@ async fn ledger_keeps_runs_and_their_topics_for_30_days(store: SharedStore) {
 }
 
 async fn quota_is_not_saved_when_another_save_came_first(store: SharedStore) {
-    let mut first = store.quota(Bucket::Search).await.expect("a quota");
+    let mut first = store.quota(Resource::Search).await.expect("a quota");
     let mut second = first.clone();
     first.send(at(0));
     first.limit = Some(30);
-    assert!(store.save_quota(Bucket::Search, &first).await.expect("a database"));
+    assert!(store.save_quota(Resource::Search, &first).await.expect("a database"));
     second.send(at(0));
     assert!(
-        !store.save_quota(Bucket::Search, &second).await.expect("a database"),
+        !store.save_quota(Resource::Search, &second).await.expect("a database"),
         "the version has changed"
     );
-    let now = store.quota(Bucket::Search).await.expect("a quota");
+    let now = store.quota(Resource::Search).await.expect("a quota");
     assert_eq!((now.limit, now.version), (Some(30), first.version + 1));
-    assert_eq!(store.quota(Bucket::Core).await.expect("a quota"), Quota::default());
+    assert_eq!(store.quota(Resource::Core).await.expect("a quota"), Quota::default());
 }
 
 contract![

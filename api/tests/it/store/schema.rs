@@ -1,6 +1,6 @@
 //! The schema: bootstrap creates it, finds it there, and upgrades an older one.
 
-use api::lists::Ranking;
+use api::model::ranking::Ranking;
 use api::store::SharedStore;
 
 use super::{at, listed_ids, repository, store_complete_run};
