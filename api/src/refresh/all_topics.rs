@@ -21,7 +21,7 @@ struct Child {
     report: Report,
 }
 
-/// Tracks TOPICS, deletes expired on-demand topics, and refreshes the others with `refresh`, the one
+/// Tracks TOPICS, deletes expired on-demand topics, and refreshes the others with `refresh`, those
 /// with the oldest data first. Returns the outcome and the sum of the reports.
 pub(super) async fn run<F>(
     dependencies: &Dependencies,

@@ -124,7 +124,7 @@ impl ChangedTopics {
 
 impl Drop for ChangedTopics {
     // mutant in refreshes: rows of a run that failed are published
-    //     unpublished.append(&mut self.topics) => drop(unpublished)
+    //     unpublished.append(&mut self.topics) => ()
     fn drop(&mut self) {
         let publisher = self.publisher.clone();
         publisher.change_unpublished(|unpublished| unpublished.append(&mut self.topics));

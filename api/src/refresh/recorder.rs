@@ -30,7 +30,8 @@ pub(super) struct RunContext<'a> {
     pub(super) deadline: DateTime<Utc>,
 }
 
-/// Makes a run's requests, stores the repositories that GitHub shows, and counts both in the report.
+/// Makes a run's requests, stores the repositories that GitHub shows, and counts both in the
+/// report.
 pub(super) struct Recorder<'a> {
     pub(super) run: &'a RunContext<'a>,
     pub(super) report: Report,

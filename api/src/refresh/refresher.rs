@@ -190,8 +190,8 @@ impl Refresher {
         }
     }
 
-    /// Waits until the ledger has the end of a run; `None` if its entry was deleted. A database that
-    /// does not answer is asked again.
+    /// Waits until the ledger has the end of a run; `None` if its entry was deleted. If the
+    /// database does not answer, it is asked again.
     async fn end_of(&self, id: i64) -> Option<RefreshRun> {
         loop {
             let mut changed = self.publisher.subscribe();

@@ -13,13 +13,13 @@ use crate::model::slice::Slice;
 use crate::model::time::rfc3339;
 use crate::store::StoreError;
 
-/// A slice that an earlier run read this recently is not read again, so that a run which was cut off
-/// is finished by the next.
+/// A slice that an earlier run read this recently is not read again, so a run that was cut off is
+/// finished by the next.
 // mutant in coverage: slices that were read longer ago are read again
 //     hours(1) => days(9)
 const FRESH: TimeDelta = TimeDelta::hours(1);
 
-/// How often a slice is read again because repositories moved while it was read.
+/// How often a slice is read again because repositories moved between its pages.
 const MAX_REREADS: usize = 2;
 
 /// A slice that is still to be read.
@@ -31,8 +31,8 @@ struct Open {
     is_older: bool,
 }
 
-/// Reads the topic slice by slice, the oldest first. Returns the earliest reading of the slices that
-/// were taken over from an earlier run, if any: they may have changed since.
+/// Reads the topic slice by slice, the oldest first. Returns the time of the earliest reading among
+/// the slices taken over from an earlier run, if there are any: they may have changed since.
 pub(super) async fn read(
     recorder: &mut Recorder<'_>,
 ) -> Result<Option<DateTime<Utc>>, GitHubError> {

@@ -59,8 +59,8 @@ pub(super) fn lacks_some(reading: &Reading) -> bool {
     i64::try_from(reading.shown()).is_ok_and(|shown| shown < reading.total_count)
 }
 
-/// Whether a search that is sorted by update went by the last push instead. GitHub does not document
-/// that it goes by `updated_at`, which a star changes too; the order of the repositories tells.
+/// Whether a search sorted by update went by the last push instead. GitHub does not document that
+/// it goes by `updated_at`, which a star changes too, so the order of the repositories has to tell.
 pub(super) fn is_by_push(reading: &Reading) -> bool {
     // mutant in coverage: an order by the last push is recognised
     //     reading.against_push < reading.against_update => false
@@ -78,9 +78,9 @@ pub(super) fn too_many_changes(reading: &Reading, since: DateTime<Utc>) -> Optio
     })
 }
 
-/// Whether best match alone shows the whole topic, because the topic is no larger than a list. Other
-/// queries would show the same again. A count that fell by more than half against the last result
-/// is not believed without them.
+/// Whether best match alone shows the whole topic, because the topic is no larger than a list: then
+/// other queries would show the same again. If the count fell by more than half against the last
+/// result, it is not believed without them.
 pub(super) fn shows_all(best_match: &Reading, coverage: Coverage, found: Option<i64>) -> bool {
     let count = best_match.total_count;
     // mutant in refreshes: a count that fell by more than half is not taken for the whole topic
@@ -181,4 +181,244 @@ fn shrink_fault(
          a later run must agree"
     );
     Some((reason, agreeing.unwrap_or((size, now))))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::repository::Repository;
+    use crate::model::topic::{Origin, SyncCursor};
+
+    fn at(minutes: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_790_000_000 + minutes * 60, 0).expect("a date")
+    }
+
+    /// A topic whose last complete run found `found` repositories.
+    fn state(found: Option<i64>) -> TopicState {
+        TopicState {
+            topic: "kubernetes".parse().expect("a topic"),
+            origin: Origin::Configured,
+            last_read_at: at(0),
+            revision: 1,
+            modified_at: None,
+            refreshed_at: None,
+            complete: true,
+            total_count: found,
+            found,
+            shrunk: None,
+            stored: found.unwrap_or(0),
+            cursor: SyncCursor::default(),
+        }
+    }
+
+    fn evidence(found: i64) -> Evidence {
+        Evidence {
+            coverage: Coverage::Top,
+            plan: Plan::Top,
+            reason: None,
+            found,
+            skipped: 0,
+            total_count: found,
+        }
+    }
+
+    /// A repository, updated and pushed to at these minutes.
+    fn repository(id: i64, updated: i64, pushed: i64) -> Repository {
+        let item = json!({ "id": id, "name": "b", "full_name": "a/b", "html_url": "x",
+            "stargazers_count": 1, "updated_at": at(updated), "pushed_at": at(pushed) });
+        serde_json::from_value(item).expect("a repository")
+    }
+
+    fn page(total_count: i64, repositories: Vec<Repository>) -> SearchPage {
+        SearchPage {
+            total_count,
+            incomplete_results: false,
+            order: repositories.iter().map(|repository| repository.id).collect(),
+            repositories,
+            skipped: Vec::new(),
+            next: None,
+        }
+    }
+
+    fn reading(pages: &[SearchPage]) -> Reading {
+        let mut reading = Reading::default();
+        pages.iter().for_each(|page| reading.add(page));
+        reading
+    }
+
+    /// `count` repositories, each updated and pushed to a minute before the one in front of it.
+    fn repositories(count: i64) -> Vec<Repository> {
+        (1..=count).map(|id| repository(id, -id, -id)).collect()
+    }
+
+    #[test]
+    fn verdict_follows_from_the_evidence_and_the_state() {
+        use Outcome::{Complete, Failed, Partial};
+        let whole = |found, total_count| Evidence {
+            coverage: Coverage::Complete,
+            plan: Plan::Complete,
+            total_count,
+            ..evidence(found)
+        };
+        let skipped = |skipped| Evidence { skipped, ..evidence(600) };
+        let failed = |found| Evidence { reason: Some("down".to_owned()), ..evidence(found) };
+        let changed = Evidence { plan: Plan::Changed, found: 3, ..whole(3, 900) };
+        let shrunk =
+            |to, minutes| TopicState { shrunk: Some((to, at(minutes))), ..state(Some(400)) };
+        let was_whole =
+            TopicState { cursor: SyncCursor::after(at(0), at(0), None), ..state(Some(4_000)) };
+        let new = || state(None);
+        let old = || state(Some(400));
+        let unchanged = Some((150, at(-20)));
+        let table = [
+            ("a new topic", evidence(3), new(), Complete, None),
+            ("a new topic without repositories", evidence(0), new(), Complete, None),
+            ("half as many as before", evidence(200), old(), Complete, None),
+            ("six skipped of six hundred", skipped(6), new(), Complete, None),
+            ("seven skipped of six hundred", skipped(7), new(), Partial, None),
+            ("nine hidden of nine hundred", whole(891, 900), new(), Complete, None),
+            ("eleven hidden of nine hundred", whole(889, 900), new(), Partial, None),
+            ("one hidden of three", whole(2, 3), new(), Complete, None),
+            ("two hidden of three", whole(1, 3), new(), Partial, None),
+            ("hidden from the top of a topic", evidence(500), new(), Complete, None),
+            ("only changes, as many counted", changed, state(Some(901)), Complete, None),
+            ("GitHub failed half-way", failed(300), old(), Partial, None),
+            ("GitHub failed at once", failed(0), old(), Failed, None),
+            (
+                "GitHub failed after a shrunk result",
+                failed(3),
+                shrunk(150, -20),
+                Partial,
+                unchanged,
+            ),
+            ("shrunk for the first time", evidence(150), old(), Partial, Some((150, at(0)))),
+            ("shrunk to nothing", evidence(0), old(), Failed, Some((0, at(0)))),
+            ("agrees too early", evidence(150), shrunk(150, -9), Partial, Some((150, at(-9)))),
+            ("agrees ten minutes later", evidence(150), shrunk(150, -10), Complete, None),
+            ("agrees within a tenth", evidence(165), shrunk(150, -10), Complete, None),
+            ("does not agree", evidence(166), shrunk(150, -20), Partial, Some((166, at(0)))),
+            ("the top of a topic that was kept whole", evidence(700), was_whole, Complete, None),
+        ];
+        for (name, evidence, state, outcome, shrunk) in table {
+            let verdict = judge(&evidence, &state, at(0));
+            assert_eq!((verdict.outcome, verdict.shrunk), (outcome, shrunk), "{name}");
+            assert_eq!(verdict.reason.is_none(), outcome == Complete, "{name}");
+        }
+    }
+
+    #[test]
+    fn size_of_a_run_over_changes_is_githubs_count() {
+        let run = Evidence { plan: Plan::Changed, total_count: 900, ..evidence(3) };
+        assert_eq!(judge(&run, &state(None), at(0)).size, 900);
+        assert_eq!(judge(&evidence(3), &state(None), at(0)).size, 3);
+    }
+
+    #[test]
+    fn first_fault_is_the_reason() {
+        let run = Evidence { reason: Some("down".to_owned()), skipped: 9, ..evidence(10) };
+        assert_eq!(judge(&run, &state(None), at(0)).reason.as_deref(), Some("down"));
+        let run = Evidence { reason: None, ..run };
+        let reason = judge(&run, &state(Some(400)), at(0)).reason;
+        assert_eq!(reason.as_deref(), Some("9 of 10 items could not be read"));
+    }
+
+    #[test]
+    fn page_is_whole_if_it_has_as_many_items_as_the_count_gives_it() {
+        for (total_count, offset, items, is_whole) in [
+            (0, 0, 0, true),
+            (3, 0, 3, true),
+            (3, 0, 2, false),
+            (700, 0, 100, true),
+            (700, 0, 99, false),
+            (120, 100, 20, true),
+            (120, 100, 19, false),
+            (5_000, 900, 100, true),
+            (5_000, 1_000, 0, true),
+        ] {
+            let page = page(total_count, repositories(items));
+            let named = format!("{items} of {total_count} after {offset}");
+            assert_eq!(page_fault(&page, offset).is_none(), is_whole, "{named}");
+            let incomplete = SearchPage { incomplete_results: true, ..page };
+            assert!(page_fault(&incomplete, offset).is_some(), "{named}, incomplete");
+        }
+    }
+
+    #[test]
+    fn count_is_a_fault_if_it_changes_by_more_than_half() {
+        for (before, count, is_fault) in [
+            (None, 3, false),
+            (Some(100), 50, false),
+            (Some(100), 49, true),
+            (Some(50), 100, false),
+            (Some(49), 100, true),
+            (Some(0), 1, true),
+            (Some(0), 0, false),
+        ] {
+            assert_eq!(count_fault(before, count).is_some(), is_fault, "{before:?} {count}");
+        }
+    }
+
+    #[test]
+    fn search_ends_too_early_without_a_next_page_before_its_reach() {
+        for (has_next, offset, reach, is_fault) in
+            [(true, 100, 300, false), (false, 100, 300, true), (false, 300, 300, false)]
+        {
+            assert_eq!(end_fault(has_next, offset, reach).is_some(), is_fault, "{offset}");
+        }
+    }
+
+    #[test]
+    fn query_lacks_repositories_if_it_showed_fewer_than_githubs_highest_count() {
+        let whole = reading(&[page(3, repositories(3))]);
+        assert!(!lacks_some(&whole));
+        let twice = reading(&[page(4, repositories(3)), page(3, repositories(1))]);
+        assert!(lacks_some(&twice), "a repository on two pages counts once");
+        assert_eq!(twice.order, [2, 3, 1], "and its later place counts");
+    }
+
+    #[test]
+    fn best_match_shows_all_of_a_topic_that_is_no_larger_than_a_list() {
+        let of = |count, shown| reading(&[page(count, repositories(shown))]);
+        let faulty = || {
+            let mut reading = of(3, 3);
+            reading.add_fault(Some("a short page".to_owned()));
+            reading
+        };
+        for (name, best_match, coverage, found, expected) in [
+            ("the whole list", of(500, 500), Coverage::Top, None, true),
+            ("larger than a list", of(501, 500), Coverage::Top, None, false),
+            ("half as many as before", of(200, 200), Coverage::Top, Some(400), true),
+            ("fewer than half as many", of(199, 199), Coverage::Top, Some(400), false),
+            ("one is not shown", of(3, 2), Coverage::Top, None, true),
+            ("one is not shown of a whole topic", of(3, 2), Coverage::Complete, None, false),
+            ("a fault", faulty(), Coverage::Top, None, true),
+            ("a fault in a whole topic", faulty(), Coverage::Complete, None, false),
+            ("a whole topic", of(3, 3), Coverage::Complete, None, true),
+        ] {
+            assert_eq!(shows_all(&best_match, coverage, found), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn order_by_push_is_recognised_by_neighbours() {
+        let by_update = [repository(1, 9, 1), repository(2, 8, 5), repository(3, 7, 6)];
+        let by_push = [repository(1, 1, 9), repository(2, 5, 8), repository(3, 6, 7)];
+        assert!(!is_by_push(&reading(&[page(3, by_update.to_vec())])));
+        assert!(is_by_push(&reading(&[page(3, by_push.to_vec())])));
+        assert!(!is_by_push(&reading(&[page(3, repositories(3))])), "both orders are the same");
+    }
+
+    #[test]
+    fn changes_are_too_many_if_more_than_a_search_shows_are_newer() {
+        for (total_count, since, is_fault) in
+            [(1_001, -4, true), (1_001, -3, true), (1_001, -2, false), (1_000, -4, false)]
+        {
+            let reading = reading(&[page(total_count, repositories(3))]);
+            let fault = too_many_changes(&reading, at(since));
+            assert_eq!(fault.is_some(), is_fault, "{total_count} since {since}");
+        }
+        assert_eq!(too_many_changes(&Reading::default(), at(0)), None);
+    }
 }

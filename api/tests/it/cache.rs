@@ -1,12 +1,12 @@
-//! The caches' contract: one suite, run on every tier.
+//! The cache's contract: rules that every tier keeps.
 
 use std::sync::Arc;
 
 use api::cache::{Cache, MemoryCache, RedisCache};
-use api::lists::{Body, Encoding, List, Lists};
-use api::model::list::ListMeta;
+use api::lists::bundle::Bundle;
+use api::lists::catalogue::CatalogueBuilder;
+use api::model::list::{ListItem, ListMeta};
 use api::model::topic::Topic;
-use bytes::Bytes;
 use chrono::{DateTime, TimeDelta};
 use redis::IntoConnectionInfo;
 
@@ -18,73 +18,83 @@ fn topic() -> Topic {
     "kubernetes".parse().expect("a topic")
 }
 
-fn lists(revision: i64) -> Arc<Lists> {
-    let body = Body::new(Bytes::from(format!("[{revision}]")), Encoding::Identity);
-    let list = List { identity: body.clone(), gzip: body.clone(), brotli: body };
-    let modified_at = DateTime::from_timestamp(crate::support::START, 0).expect("a date");
-    let standing = ListMeta {
+/// Lists of one repository, whose id is the revision.
+async fn lists(revision: i64) -> Arc<Bundle> {
+    let time = DateTime::from_timestamp(crate::support::START, 0).expect("a date");
+    let mut catalogue = CatalogueBuilder::default();
+    let item = ListItem {
+        id: revision,
+        name: "name",
+        full_name: "owner/name",
+        html_url: "https://github.com/owner/name",
+        language: None,
+        updated_at: time,
+        pushed_at: None,
+        stargazers_count: 1,
+    };
+    catalogue.push(&item, Some(0));
+    let meta = ListMeta {
         revision,
-        modified_at,
-        refreshed_at: Some(modified_at),
+        modified_at: Some(time),
+        refreshed_at: Some(time),
         complete: true,
         total_count: Some(1),
-    };
-    Arc::new(Lists {
-        topic: topic(),
-        standing,
         valid_until: None,
-        lists: [list.clone(), list.clone(), list],
-    })
+    };
+    Bundle::build(catalogue.build(topic(), meta)).await
 }
 
-/// The revision that is served without asking further.
+/// The cached revision, unless it is stale.
 async fn revision(cache: &dyn Cache) -> Option<i64> {
     cache
         .get(&topic())
         .await
-        .filter(|cached| !cached.stale)
-        .map(|cached| cached.lists.standing.revision)
+        .filter(|cached| !cached.is_stale)
+        .map(|cached| cached.bundle.meta.revision)
 }
 
-async fn keeps_whole_lists(cache: Arc<dyn Cache>) {
+async fn get_returns_whole_lists_after_fill_and_publish(cache: Arc<dyn Cache>) {
     assert_eq!(revision(&*cache).await, None);
-    assert!(!cache.can_answer().await, "it has nothing");
-    assert!(cache.fill(&lists(1)).await);
-    assert_eq!(cache.get(&topic()).await.map(|cached| cached.lists), Some(lists(1)));
-    assert!(cache.publish(&lists(2)).await);
-    assert_eq!(cache.get(&topic()).await.map(|cached| cached.lists), Some(lists(2)));
+    assert!(!cache.can_answer().await, "an empty cache cannot answer");
+    assert!(cache.fill(&lists(1).await).await);
+    assert_eq!(cache.get(&topic()).await.map(|cached| cached.bundle), Some(lists(1).await));
+    assert!(cache.publish(&lists(2).await).await);
+    assert_eq!(cache.get(&topic()).await.map(|cached| cached.bundle), Some(lists(2).await));
     assert!(cache.can_answer().await);
 }
 
-/// Read from the database before a refresh, filled in after it.
-async fn never_lets_an_old_fill_replace_a_newer_list(cache: Arc<dyn Cache>) {
-    cache.publish(&lists(6)).await;
-    cache.fill(&lists(5)).await;
+/// A reader's rows can be older than a refresh that publishes before the reader's fill.
+async fn fill_with_an_older_revision_keeps_the_newer_list(cache: Arc<dyn Cache>) {
+    cache.publish(&lists(6).await).await;
+    cache.fill(&lists(5).await).await;
     assert_eq!(revision(&*cache).await, Some(6));
 }
 
-/// Of two refreshes that end at once, the one that read the database first may come last.
-async fn never_lets_an_old_refresh_replace_a_newer_list(cache: Arc<dyn Cache>) {
-    cache.publish(&lists(10)).await;
-    assert!(cache.publish(&lists(9)).await, "there is nothing to try again");
+/// If two refreshes end at once, the one that read the database first can publish last.
+async fn publish_of_an_older_revision_keeps_the_newer_list(cache: Arc<dyn Cache>) {
+    cache.publish(&lists(10).await).await;
+    assert!(cache.publish(&lists(9).await).await, "no retry is needed");
     assert_eq!(revision(&*cache).await, Some(10));
 }
 
-async fn forgets(cache: Arc<dyn Cache>) {
-    cache.publish(&lists(1)).await;
-    cache.forget(&topic(), 2).await;
+async fn evicted_topic_misses_until_published_again(cache: Arc<dyn Cache>) {
+    cache.publish(&lists(1).await).await;
+    cache.evict(&topic(), 2).await;
     assert_eq!(revision(&*cache).await, None);
-    cache.publish(&lists(2)).await;
-    assert_eq!(revision(&*cache).await, Some(2), "tracked anew");
+    cache.publish(&lists(2).await).await;
+    assert_eq!(revision(&*cache).await, Some(2), "a topic that is tracked again is cached");
 }
 
+/// Makes a test of each rule and tier. If redis-server is not installed, its tests are skipped, or
+/// fail if REQUIRE_ALL_BACKENDS is set.
 macro_rules! contract {
     ($($rule:ident),* $(,)?) => {
         mod memory {
             $(
                 #[tokio::test]
                 async fn $rule() {
-                    super::$rule(super::Arc::new(super::MemoryCache::new(super::TestClock::new()))).await;
+                    let memory = super::MemoryCache::new(super::TestClock::new());
+                    super::$rule(super::Arc::new(memory)).await;
                 }
             )*
         }
@@ -102,87 +112,89 @@ macro_rules! contract {
 }
 
 contract![
-    keeps_whole_lists,
-    never_lets_an_old_fill_replace_a_newer_list,
-    never_lets_an_old_refresh_replace_a_newer_list,
-    forgets,
+    get_returns_whole_lists_after_fill_and_publish,
+    fill_with_an_older_revision_keeps_the_newer_list,
+    publish_of_an_older_revision_keeps_the_newer_list,
+    evicted_topic_misses_until_published_again,
 ];
 
 fn connect(server: &Redis) -> Arc<RedisCache> {
-    let (cache, _) =
-        RedisCache::new(server.url().into_connection_info().expect("an address")).expect("a cache");
+    let (cache, _) = RedisCache::new(server.url().into_connection_info().expect("a Redis address"))
+        .expect("a cache");
     Arc::new(cache)
 }
 
 #[tokio::test]
-async fn memory_takes_no_lower_revision_and_asks_again_after_a_minute() {
+async fn memory_keeps_the_higher_revision_and_is_stale_after_a_minute() {
     let clock = TestClock::new();
     let memory = MemoryCache::new(Arc::<TestClock>::clone(&clock));
-    memory.publish(&lists(6)).await;
-    memory.publish(&lists(5)).await;
+    memory.publish(&lists(6).await).await;
+    memory.publish(&lists(5).await).await;
     assert_eq!(revision(&memory).await, Some(6));
     clock.advance(TimeDelta::seconds(61));
     assert_eq!(revision(&memory).await, None);
     assert!(
-        memory.get(&topic()).await.is_some_and(|cached| cached.stale),
-        "still there for when nothing else answers"
+        memory.get(&topic()).await.is_some_and(|cached| cached.is_stale),
+        "a stale list is kept in case no other tier answers"
     );
-    memory.fill(&lists(6)).await;
+    memory.fill(&lists(6).await).await;
     assert_eq!(revision(&memory).await, Some(6));
 }
 
-/// The message that a topic has changed may come between the read and the fill.
+/// The message that a topic has changed can arrive between a read of the database and its fill.
 #[tokio::test]
-async fn memory_does_not_trust_a_fill_that_a_message_has_overtaken() {
+async fn memory_is_stale_when_a_fill_is_older_than_the_announced_revision() {
     let memory = MemoryCache::new(TestClock::new());
     memory.expire(&topic(), 6).await;
-    memory.fill(&lists(5)).await;
+    memory.fill(&lists(5).await).await;
     assert_eq!(revision(&memory).await, None);
-    memory.fill(&lists(6)).await;
+    memory.fill(&lists(6).await).await;
     assert_eq!(revision(&memory).await, Some(6));
     memory.expire_all();
     assert_eq!(revision(&memory).await, None);
 }
 
 #[tokio::test]
-async fn redis_tells_other_processes_at_once() {
+async fn redis_publish_makes_the_memory_of_other_processes_stale() {
     let Some(server) = Redis::start().await else { return };
     let (cache, pushes) =
-        RedisCache::new(server.url().into_connection_info().expect("an address")).expect("a cache");
+        RedisCache::new(server.url().into_connection_info().expect("a Redis address"))
+            .expect("a cache");
     let memory = Arc::new(MemoryCache::new(TestClock::new()));
     let watching = Arc::clone(&memory);
     tokio::spawn(async move { cache.watch(pushes, &watching).await });
     let channel = "github-topic-mirror:1";
-    eventually(5, "a subscription", async || {
+    eventually(5, "the cache subscribes", async || {
         server.command(&["PUBSUB", "NUMSUB", channel]).await.contains('1')
     })
     .await;
-    memory.fill(&lists(1)).await;
-    connect(&server).publish(&lists(2)).await;
-    eventually(1, "memory is told", async || revision(&*memory).await.is_none()).await;
+    memory.fill(&lists(1).await).await;
+    connect(&server).publish(&lists(2).await).await;
+    eventually(1, "memory is stale after the message", async || revision(&*memory).await.is_none())
+        .await;
 }
 
 #[tokio::test]
-async fn redis_that_is_full_is_kept_from_serving_what_is_old() {
+async fn full_redis_serves_no_old_list_after_a_failed_publish() {
     let Some(server) = Redis::start().await else { return };
     let cache = connect(&server);
-    cache.publish(&lists(1)).await;
+    cache.publish(&lists(1).await).await;
     server.command(&["CONFIG", "SET", "maxmemory", "1"]).await;
-    assert!(!cache.publish(&lists(2)).await);
-    assert!(!cache.fill(&lists(2)).await);
+    assert!(!cache.publish(&lists(2).await).await);
+    assert!(!cache.fill(&lists(2).await).await);
     assert_eq!(revision(&*cache).await, None);
     server.command(&["CONFIG", "SET", "maxmemory", "0"]).await;
-    assert!(cache.publish(&lists(2)).await);
+    assert!(cache.publish(&lists(2).await).await);
 }
 
 #[tokio::test]
-async fn something_else_under_our_key_is_a_miss() {
+async fn redis_misses_when_the_key_has_a_foreign_value() {
     let Some(server) = Redis::start().await else { return };
     let key = "github-topic-mirror:1:{kubernetes}";
     for value in ["", "nonsense", "{\"standing\":{}}"] {
         server.command(&["SET", key, value]).await;
         assert_eq!(revision(&*connect(&server)).await, None);
-        assert!(connect(&server).publish(&lists(1)).await, "{value} is replaced");
+        assert!(connect(&server).publish(&lists(1).await).await, "publish replaces {value}");
         assert_eq!(revision(&*connect(&server)).await, Some(1));
     }
     server.command(&["DEL", key]).await;
@@ -190,31 +202,38 @@ async fn something_else_under_our_key_is_a_miss() {
     assert_eq!(revision(&*connect(&server)).await, None);
 }
 
-/// A message may have been missed while the connection was cut, and until the subscription is back.
+/// Messages can be lost from the moment the connection breaks until the subscription is back.
 #[tokio::test]
-async fn memory_is_doubted_when_the_connection_is_cut_and_when_it_is_back() {
+async fn memory_is_stale_when_the_redis_connection_breaks_and_when_it_returns() {
     let Some(server) = Redis::start().await else { return };
     let network = Proxy::to(server.socket()).await;
     let address = format!("redis://127.0.0.1:{}/0", network.port);
     let (cache, pushes) =
-        RedisCache::new(address.into_connection_info().expect("an address")).expect("a cache");
+        RedisCache::new(address.into_connection_info().expect("a Redis address")).expect("a cache");
     let memory = Arc::new(MemoryCache::new(TestClock::new()));
     let watching = Arc::clone(&memory);
     tokio::spawn(async move { cache.watch(pushes, &watching).await });
     let subscriptions =
         async || server.command(&["PUBSUB", "NUMSUB", "github-topic-mirror:1"]).await;
-    eventually(5, "a subscription", async || subscriptions().await.trim_end().ends_with('1')).await;
+    eventually(5, "the cache subscribes", async || subscriptions().await.trim_end().ends_with('1'))
+        .await;
 
-    memory.fill(&lists(1)).await;
+    memory.fill(&lists(1).await).await;
     network.cut();
-    eventually(5, "doubted when cut", async || revision(&*memory).await.is_none()).await;
-    // Nobody can say now whether this is still so.
-    eventually(5, "the server has noticed", async || {
+    eventually(5, "memory is stale after the connection broke", async || {
+        revision(&*memory).await.is_none()
+    })
+    .await;
+    eventually(5, "the server drops the subscription", async || {
         subscriptions().await.trim_end().ends_with('0')
     })
     .await;
-    memory.fill(&lists(1)).await;
+    memory.fill(&lists(1).await).await;
     network.heal();
-    eventually(5, "doubted when it is back", async || revision(&*memory).await.is_none()).await;
-    eventually(5, "a subscription", async || subscriptions().await.trim_end().ends_with('1')).await;
+    eventually(5, "memory is stale after the connection returned", async || {
+        revision(&*memory).await.is_none()
+    })
+    .await;
+    eventually(5, "the cache subscribes", async || subscriptions().await.trim_end().ends_with('1'))
+        .await;
 }

@@ -1,4 +1,4 @@
-//! The client against everything that GitHub's answers have been seen to be.
+//! The GitHub client against every kind of response and fault that GitHub has shown.
 
 use api::store::Store;
 use chrono::TimeDelta;
@@ -9,7 +9,7 @@ use reqwest::Method;
 use crate::support::{Mirror, assert_lists};
 
 #[tokio::test]
-async fn reads_topics_of_every_size_whole() {
+async fn refresh_reads_every_page_for_each_topic_size() {
     for (size, requests) in [
         (0, 1),
         (1, 1),
@@ -32,7 +32,7 @@ async fn reads_topics_of_every_size_whole() {
 }
 
 #[tokio::test]
-async fn tries_again_what_passes() {
+async fn client_retries_once_when_a_fault_is_transient() {
     for kind in [
         FaultKind::HtmlError { status: 503 },
         FaultKind::HtmlError { status: 502 },
@@ -69,7 +69,7 @@ async fn tries_again_what_passes() {
 }
 
 #[tokio::test]
-async fn gives_up_after_a_bounded_number_of_tries_and_keeps_what_it_has() {
+async fn refresh_fails_after_four_tries_and_keeps_its_lists() {
     for (kind, reason) in [
         (FaultKind::HtmlError { status: 503 }, "status 503"),
         (FaultKind::Cut, "GitHub failed 4 times"),
@@ -85,14 +85,14 @@ async fn gives_up_after_a_bounded_number_of_tries_and_keeps_what_it_has() {
             report["reason"].as_str().is_some_and(|text| text.contains(reason)),
             "{kind:?}: {report}"
         );
-        assert_eq!(report["requests"], 12, "{kind:?}: three queries, four tries each");
+        assert_eq!(report["requests"], 12, "{kind:?}: four tries of three queries");
         assert_lists(&mirror.lists("kubernetes").await, &before, format!("{kind:?}"));
         assert_eq!(mirror.get("/api/kubernetes").await.header("x-complete"), "false", "{kind:?}");
     }
 }
 
 #[tokio::test]
-async fn does_not_repeat_what_github_refuses() {
+async fn client_does_not_retry_when_github_refuses() {
     for (kind, reason) in [
         (FaultKind::Unauthorized, "GITHUB_TOKEN"),
         (FaultKind::Forbidden, "status 403"),
@@ -118,7 +118,7 @@ async fn does_not_repeat_what_github_refuses() {
 }
 
 #[tokio::test]
-async fn spreads_the_limit_and_never_exceeds_it() {
+async fn searches_are_spaced_evenly_within_the_rate_limit() {
     for (token, seconds) in [("", 6), ("some-token", 2)] {
         let mirror =
             Mirror::start_with(World::generate(700, 7, "kubernetes"), &[("GITHUB_TOKEN", token)])
@@ -136,13 +136,13 @@ async fn spreads_the_limit_and_never_exceeds_it() {
         );
         assert!(
             times[14] - times[0] <= TimeDelta::seconds(seconds * 14 + 15),
-            "not slower than need be: {times:?}"
+            "not slower than the limit allows: {times:?}"
         );
     }
 }
 
 #[tokio::test]
-async fn asks_nobody_while_github_says_wait() {
+async fn client_sends_nothing_while_github_says_wait() {
     for (kind, seconds) in [
         (FaultKind::PrimaryLimit { status: 403, reset_in: 50 }, 50),
         (FaultKind::SecondaryLimit { status: 403, retry_after: Some(90) }, 90),
@@ -164,7 +164,7 @@ async fn asks_nobody_while_github_says_wait() {
 }
 
 #[tokio::test]
-async fn stops_as_partial_rather_than_wait_longer_than_the_period() {
+async fn refresh_is_partial_when_a_wait_exceeds_the_period() {
     let mirror = Mirror::refreshed(World::generate(700, 7, "kubernetes")).await;
     mirror
         .stub
@@ -182,7 +182,7 @@ async fn stops_as_partial_rather_than_wait_longer_than_the_period() {
 }
 
 #[tokio::test]
-async fn secondary_limits_without_end_end_the_run() {
+async fn refresh_fails_after_five_secondary_limits_in_a_row() {
     let mirror = Mirror::refreshed(World::generate(200, 7, "kubernetes")).await;
     let limit = Fault::from(FaultKind::SecondaryLimit { status: 403, retry_after: Some(1) });
     mirror.stub.world().faults.push(limit.times(1_000));
@@ -195,7 +195,7 @@ async fn secondary_limits_without_end_end_the_run() {
 }
 
 #[tokio::test]
-async fn the_token_goes_to_github_alone() {
+async fn token_is_not_sent_to_another_origin() {
     let mirror = Mirror::start_with(
         World::generate(200, 7, "kubernetes"),
         &[("GITHUB_TOKEN", "github-secret")],
@@ -214,7 +214,7 @@ async fn the_token_goes_to_github_alone() {
 }
 
 #[tokio::test]
-async fn the_pause_is_the_databases_and_survives_a_restart() {
+async fn pause_is_stored_in_the_database() {
     let mirror = Mirror::refreshed(World::generate(200, 7, "kubernetes")).await;
     mirror
         .stub
@@ -223,7 +223,7 @@ async fn the_pause_is_the_databases_and_survives_a_restart() {
         .push(FaultKind::PrimaryLimit { status: 403, reset_in: 7_200 }.into());
     mirror.refresh("kubernetes").await;
     let store: &dyn Store = &*mirror.service.store;
-    let quota = store.quota(api::quota::Resource::Search).await.expect("the quota");
+    let quota = store.quota(api::model::quota::Resource::Search).await.expect("the quota");
     assert_eq!(
         quota.paused_until.map(|until| until.timestamp()),
         Some(crate::support::START + 7_201)

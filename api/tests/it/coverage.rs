@@ -1,4 +1,4 @@
-//! Topics that are kept whole: every repository, past the 1,000 that a search shows.
+//! Topics with COVERAGE=complete: every repository, beyond the 1,000 that one search shows.
 
 use std::collections::BTreeSet;
 
@@ -12,17 +12,19 @@ use crate::support::{Mirror, assert_lists};
 
 const COMPLETE: &[(&str, &str)] = &[("COVERAGE", "complete")];
 
-/// The ids that are kept of kubernetes.
+/// The stored ids of kubernetes.
 async fn stored(mirror: &Mirror) -> BTreeSet<u64> {
     let ids =
         mirror.database.query("SELECT CAST(repository_id AS TEXT) FROM topic_repositories").await;
     ids.iter().map(|id| id.parse().expect("an id")).collect()
 }
 
+/// The ids of kubernetes in the stub's world.
 fn existing(mirror: &Mirror) -> BTreeSet<u64> {
     mirror.stub.world().ranked("kubernetes", "stars").into_iter().collect()
 }
 
+/// Refreshes kubernetes, which must be complete by this plan.
 async fn refresh(mirror: &Mirror, plan: &str) -> Value {
     let report = mirror.refresh("kubernetes").await;
     assert_eq!(
@@ -33,11 +35,12 @@ async fn refresh(mirror: &Mirror, plan: &str) -> Value {
     report
 }
 
-fn searches(mirror: &Mirror) -> u64 {
+/// The number of searches since the last call.
+fn take_searches(mirror: &Mirror) -> u64 {
     std::mem::take(&mut mirror.stub.world().counters).searches
 }
 
-/// Gives `count` repositories a new star at the present time.
+/// Gives `count` repositories a new star at the clock's time.
 fn star(mirror: &Mirror, count: usize) {
     let now = mirror.clock.now();
     let ids: Vec<u64> = existing(mirror).into_iter().take(count).collect();
@@ -47,13 +50,13 @@ fn star(mirror: &Mirror, count: usize) {
 }
 
 #[tokio::test]
-async fn keeps_exactly_all_of_12_000_and_then_asks_for_what_changed() {
+async fn complete_run_stores_all_12_000_and_the_next_run_reads_changes() {
     let mirror = Mirror::start_with(World::generate(12_000, 7, "kubernetes"), COMPLETE).await;
     let report = refresh(&mirror, "complete").await;
     assert_eq!(stored(&mirror).await, existing(&mirror));
     assert_lists(&mirror.lists("kubernetes").await, &mirror.expected("kubernetes"), "");
     let ideal = 12_000 / 100 + 12_000 / 1_000;
-    let asked = searches(&mirror);
+    let asked = take_searches(&mirror);
     assert!(asked * 10 <= ideal * 13, "{asked} searches, ideally {ideal}: {report}");
 
     mirror.clock.advance(TimeDelta::hours(1));
@@ -64,13 +67,13 @@ async fn keeps_exactly_all_of_12_000_and_then_asks_for_what_changed() {
         (&40.into(), &12_000.into()),
         "{report}"
     );
-    let asked = searches(&mirror);
+    let asked = take_searches(&mirror);
     assert!(asked <= 5 + 3, "{asked} searches");
     assert_lists(&mirror.lists("kubernetes").await, &mirror.expected("kubernetes"), "");
 }
 
 #[tokio::test]
-async fn one_token_reads_35_000_within_the_hour() {
+async fn complete_run_of_35_000_ends_within_an_hour_with_one_token() {
     let settings = [("COVERAGE", "complete"), ("GITHUB_TOKEN", "some-token")];
     let mirror = Mirror::start_with(World::generate(35_000, 7, "kubernetes"), &settings).await;
     mirror.stub.world().settings.search_limit = Some(Limit { with_token: 30, without_token: 10 });
@@ -82,7 +85,7 @@ async fn one_token_reads_35_000_within_the_hour() {
 }
 
 #[tokio::test]
-async fn sizes_around_every_edge_are_kept_whole() {
+async fn complete_run_stores_all_at_each_boundary_size() {
     for size in [0, 1, 100, 101, 499, 500, 501, 999, 1_000, 1_001, 1_234] {
         let mirror = Mirror::start_with(World::generate(size, 7, "kubernetes"), COMPLETE).await;
         mirror.refresh("kubernetes").await;
@@ -92,10 +95,10 @@ async fn sizes_around_every_edge_are_kept_whole() {
     }
 }
 
-/// Every page of a slice is full, however often it is read; only the sum tells.
+/// Every page of a slice is full each time, and only the slice's sum shows that some are missing.
 #[tokio::test]
-async fn what_is_counted_but_never_shown_makes_a_run_partial_above_one_in_a_hundred() {
-    // Best match shows half of them.
+async fn complete_run_is_partial_when_over_one_percent_is_counted_but_not_shown() {
+    // Slices hide `count` repositories, and best match shows about half of those.
     for (count, outcome) in [(9, "complete"), (40, "partial")] {
         let mirror = Mirror::start_with(World::generate(900, 7, "kubernetes"), COMPLETE).await;
         mirror
@@ -115,14 +118,14 @@ async fn what_is_counted_but_never_shown_makes_a_run_partial_above_one_in_a_hund
 }
 
 #[tokio::test]
-async fn is_right_too_where_sort_updated_goes_by_the_last_push() {
+async fn refresh_reads_all_slices_when_sort_updated_orders_by_push() {
     let mut world = World::generate(1_500, 7, "kubernetes");
     world.settings.updated_by_push = true;
     let mirror = Mirror::start_with(world, COMPLETE).await;
     refresh(&mirror, "complete").await;
     mirror.clock.advance(TimeDelta::hours(1));
     star(&mirror, 40);
-    // What was starred, but not pushed to, is not among what such a search shows first.
+    // Such a search does not show repositories first that were starred but not pushed to.
     let report = refresh(&mirror, "complete").await;
     assert_eq!(report["updated"], 40, "{report}");
     mirror.stub.world().settings.updated_by_push = false;
@@ -130,7 +133,7 @@ async fn is_right_too_where_sort_updated_goes_by_the_last_push() {
 }
 
 #[tokio::test]
-async fn more_changes_than_a_search_shows_bring_the_next_whole_run_forward() {
+async fn next_run_reads_all_when_changes_exceed_the_search_cap() {
     let mirror = Mirror::start_with(World::generate(1_500, 7, "kubernetes"), COMPLETE).await;
     refresh(&mirror, "complete").await;
     mirror.clock.advance(TimeDelta::hours(1));
@@ -147,7 +150,7 @@ async fn more_changes_than_a_search_shows_bring_the_next_whole_run_forward() {
 }
 
 #[tokio::test]
-async fn once_a_day_every_repository_is_read() {
+async fn first_run_of_each_day_reads_every_repository() {
     let mirror = Mirror::start_with(World::generate(700, 7, "kubernetes"), COMPLETE).await;
     let snapshots = "SELECT CAST(count(*) AS TEXT) FROM star_snapshots";
     for day in 1..=2 {
@@ -155,7 +158,7 @@ async fn once_a_day_every_repository_is_read() {
         assert_eq!(
             mirror.database.query(snapshots).await,
             [(day * 700).to_string()],
-            "every day's stars of each"
+            "every repository has a star count for every day"
         );
         mirror.clock.advance(TimeDelta::hours(1));
         refresh(&mirror, "changed").await;
@@ -164,7 +167,7 @@ async fn once_a_day_every_repository_is_read() {
 }
 
 #[tokio::test]
-async fn what_is_deleted_or_leaves_is_settled_by_its_id() {
+async fn complete_run_removes_missing_repositories_only_when_lookup_confirms() {
     let mirror = Mirror::start_with(World::generate(1_200, 7, "kubernetes"), COMPLETE).await;
     refresh(&mirror, "complete").await;
     let gone: Vec<u64> = existing(&mirror).into_iter().take(7).collect();
@@ -183,9 +186,9 @@ async fn what_is_deleted_or_leaves_is_settled_by_its_id() {
     assert_eq!(stored(&mirror).await, existing(&mirror));
 }
 
-/// Fifty are asked for in a run; the others are kept until they are.
+/// A run looks up 50 missing repositories by id and keeps the others until a later run.
 #[tokio::test]
-async fn nobody_is_overtaken_in_a_whole_topic() {
+async fn complete_run_keeps_missing_repositories_beyond_the_lookup_limit() {
     let mirror = Mirror::start_with(World::generate(1_200, 7, "kubernetes"), COMPLETE).await;
     refresh(&mirror, "complete").await;
     let [_, stars, updates] = mirror.expected("kubernetes");
@@ -203,7 +206,7 @@ async fn nobody_is_overtaken_in_a_whole_topic() {
 }
 
 #[tokio::test]
-async fn repositories_that_move_while_a_slice_is_read_are_not_missed() {
+async fn complete_run_misses_none_when_repositories_move_within_a_slice() {
     for kind in [FaultKind::Hole { count: 4 }, FaultKind::Repeat { count: 4 }] {
         let mirror = Mirror::start_with(World::generate(900, 7, "kubernetes"), COMPLETE).await;
         mirror.stub.world().faults.push(Fault::from(kind.clone()).on("updated", 3));
@@ -213,13 +216,13 @@ async fn repositories_that_move_while_a_slice_is_read_are_not_missed() {
 }
 
 #[tokio::test]
-async fn slices_that_were_read_within_the_hour_are_not_asked_for_again() {
+async fn run_skips_slices_that_an_interrupted_run_read_within_the_hour() {
     let mirror = Mirror::start_with(World::generate(6_000, 7, "kubernetes"), COMPLETE).await;
     refresh(&mirror, "complete").await;
-    let whole = searches(&mirror);
+    let whole = take_searches(&mirror);
 
     let again = Mirror::start_with(World::generate(6_000, 7, "kubernetes"), COMPLETE).await;
-    // GitHub fails for good in the middle of it.
+    // Half-way, GitHub refuses every further request.
     again
         .stub
         .world()
@@ -227,15 +230,15 @@ async fn slices_that_were_read_within_the_hour_are_not_asked_for_again() {
         .push(Fault::from(FaultKind::Unauthorized).skip(u32::try_from(whole / 2).expect("few")));
     let report = again.refresh("kubernetes").await;
     assert_eq!(report["outcome"], "partial", "{report}");
-    let first = searches(&again);
+    let first = take_searches(&again);
     again.clock.advance(TimeDelta::minutes(50));
     star(&again, 30);
     refresh(&again, "complete").await;
-    let second = searches(&again);
+    let second = take_searches(&again);
     assert_eq!(stored(&again).await, existing(&again));
-    assert!(first + second <= whole + 20, "{first} and {second}, where one run takes {whole}");
+    assert!(first + second <= whole + 20, "{first} and {second} searches; one run takes {whole}");
     assert_lists(&again.lists("kubernetes").await, &again.expected("kubernetes"), "");
-    // What was read long ago is read again.
+    // Slices that were read over an hour ago are read again.
     again.clock.advance(TimeDelta::days(1));
     again
         .stub
@@ -244,32 +247,32 @@ async fn slices_that_were_read_within_the_hour_are_not_asked_for_again() {
         .push(Fault::from(FaultKind::Unauthorized).skip(u32::try_from(whole / 2).expect("few")));
     again.refresh("kubernetes").await;
     again.clock.advance(TimeDelta::minutes(61));
-    searches(&again);
+    take_searches(&again);
     refresh(&again, "complete").await;
-    assert_eq!(searches(&again), whole);
+    assert_eq!(take_searches(&again), whole);
 }
 
 #[tokio::test]
-async fn from_whole_to_top_and_back_loses_no_place() {
+async fn lists_stay_correct_when_coverage_becomes_top_and_complete_again() {
     let mirror = Mirror::start_with(World::generate(4_000, 7, "kubernetes"), COMPLETE).await;
     refresh(&mirror, "complete").await;
     let top = mirror.replica(&[("COVERAGE", "top")]).await;
     refresh(&top, "top").await;
     assert_lists(&top.lists("kubernetes").await, &mirror.expected("kubernetes"), "");
-    assert!(stored(&mirror).await.len() < 2_000, "what was overtaken is out");
+    assert!(stored(&mirror).await.len() < 2_000, "displaced repositories are removed");
     refresh(&mirror, "complete").await;
     assert_eq!(stored(&mirror).await, existing(&mirror));
 }
 
 #[tokio::test]
-async fn a_small_topic_does_not_wait_for_a_large_one() {
+async fn small_topic_gets_request_slots_beside_a_large_one() {
     let mut world = World::generate(6_000, 7, "mcp");
     world.add_generated(700, 8, "kubernetes");
     let settings = [("TOPICS", "mcp:complete,kubernetes"), ("GITHUB_TOKEN", "some-token")];
     let mirror = Mirror::start_with(world, &settings).await;
     mirror.stub.world().settings.search_limit = Some(Limit { with_token: 30, without_token: 10 });
-    // The test's clock jumps to the next turn: without it one topic could have several while the
-    // other stores a page.
+    // The test clock jumps to the next slot. Without latency one topic could take several slots
+    // while the other one stores a page.
     mirror.stub.world().settings.latency_millis = 20;
     let report = mirror.request(reqwest::Method::POST, "/update_cache", &[]).await.json();
     assert_eq!(report["complete"], true, "{report}");
@@ -283,13 +286,13 @@ async fn a_small_topic_does_not_wait_for_a_large_one() {
     let last = topics.iter().rposition(|topic| *topic == "kubernetes").expect("asked for");
     assert!(
         last < topics.len() / 2,
-        "turn by turn, so more of the large one is still to come: {topics:?}"
+        "the small topic ends before half of all requests: {topics:?}"
     );
     assert_eq!((world.counters.over_limit, world.counters.impatient), (0, 0));
 }
 
 #[tokio::test]
-async fn topics_side_by_side_search_one_at_a_time() {
+async fn concurrent_topics_send_one_search_at_a_time() {
     let mut world = World::default();
     for (seed, topic) in (7..).zip(["kubernetes", "mcp", "helm", "istio"]) {
         world.add_generated(150, seed, topic);

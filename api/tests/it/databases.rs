@@ -1,14 +1,15 @@
-//! Databases for tests, each empty and its own.
+//! An empty database for each test.
 
-use api::config::{Config, DatabaseUrl};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use api::config::Config;
+use api::store::DatabaseUrl;
 use tempfile::TempDir;
 
 use crate::support::say_not_run;
 
-/// A database that does not exist yet.
+/// The address of a database that does not exist yet.
 pub(crate) enum Database {
     Sqlite(TempDir),
     /// The value of DATABASE_URL.
@@ -20,8 +21,8 @@ pub(crate) fn sqlite() -> Database {
     Database::Sqlite(tempfile::tempdir().expect("a temporary folder"))
 }
 
-/// A database of the PostgreSQL that `tests/with-servers` started. Without it there is nothing to
-/// test on, which is said, and is an error where every database must be tested.
+/// A database of the PostgreSQL server that `tests/with-servers` started. If there is no server,
+/// this prints that the test is skipped, or panics if REQUIRE_ALL_BACKENDS is set.
 pub(crate) fn postgres() -> Option<Database> {
     let Ok(url) = std::env::var("TEST_POSTGRES_URL") else {
         assert!(std::env::var_os("REQUIRE_ALL_BACKENDS").is_none(), "TEST_POSTGRES_URL is not set");
@@ -51,19 +52,20 @@ impl Database {
     pub(crate) fn url(&self) -> DatabaseUrl {
         let setting = self.setting();
         let source = |name: &str| (name == "DATABASE_URL").then(|| OsString::from(&setting));
-        Config::read(&source).expect("a valid address").database
+        Config::read(&source).expect("a valid URL").database
     }
 
-    /// Rows of a query of the tests' own, as text.
+    /// Runs a query whose rows are one text each.
     pub(crate) async fn query(&self, sql: &str) -> Vec<String> {
         let sql = sqlx::AssertSqlSafe(sql.to_owned());
         match self {
             Self::Sqlite(_) => {
-                let pool = sqlx::SqlitePool::connect(&self.setting()).await.expect("the file");
+                let pool =
+                    sqlx::SqlitePool::connect(&self.setting()).await.expect("the file opens");
                 sqlx::query_scalar(sql).fetch_all(&pool).await.expect("a valid query")
             }
             Self::Postgres(url) => {
-                let pool = sqlx::PgPool::connect(url).await.expect("the database");
+                let pool = sqlx::PgPool::connect(url).await.expect("a connection");
                 sqlx::query_scalar(sql).fetch_all(&pool).await.expect("a valid query")
             }
         }

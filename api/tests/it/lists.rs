@@ -1,4 +1,4 @@
-//! The lists: their order, their bytes, their headers.
+//! Lists: their order, bytes and headers.
 
 use std::io::Read;
 
@@ -13,7 +13,7 @@ const PATHS: [&str; 3] =
     ["/api/kubernetes", "/api/popularity/kubernetes", "/api/activity/kubernetes"];
 
 #[tokio::test]
-async fn are_the_stand_ins_own_order_from_cache_and_database_alike() {
+async fn list_has_githubs_order_from_cache_and_database() {
     let mirror = Mirror::refreshed(World::generate(2_000, 7, "kubernetes")).await;
     assert_lists(&mirror.lists("kubernetes").await, &mirror.expected("kubernetes"), "");
     for path in PATHS {
@@ -39,7 +39,7 @@ async fn are_the_stand_ins_own_order_from_cache_and_database_alike() {
 }
 
 #[tokio::test]
-async fn carry_what_the_client_needs_to_judge_them() {
+async fn list_has_headers_of_completeness_and_caching() {
     let mirror = Mirror::refreshed(World::generate(700, 7, "kubernetes")).await;
     let answer = mirror.get("/api/popularity/kubernetes").await;
     for (name, expected) in [
@@ -67,7 +67,7 @@ async fn carry_what_the_client_needs_to_judge_them() {
         mirror.get_with("/db/popularity/kubernetes", &[("accept-encoding", "gzip, br")]).await;
     assert_eq!((stored.header("content-encoding"), stored.ids().len()), ("", 500));
 
-    // After a minute memory asks the database again.
+    // A list in memory is stale after a minute.
     mirror.clock.advance(TimeDelta::seconds(61));
     assert_eq!(
         mirror.get("/api/popularity/kubernetes").await.header("cache-status"),
@@ -80,7 +80,7 @@ async fn carry_what_the_client_needs_to_judge_them() {
 }
 
 #[tokio::test]
-async fn come_compressed_once_under_an_etag_for_each_encoding() {
+async fn list_has_its_own_etag_for_each_encoding() {
     let mirror = Mirror::refreshed(World::generate(700, 7, "kubernetes")).await;
     let mut etags = Vec::new();
     let plain = mirror.get("/api/kubernetes").await;
@@ -99,7 +99,7 @@ async fn come_compressed_once_under_an_etag_for_each_encoding() {
             "br" => brotli::Decompressor::new(&*answer.body, 4096).read_to_end(&mut body),
             _ => (&*answer.body).read_to_end(&mut body),
         }
-        .expect("the encoding that the header says");
+        .expect("a body in the encoding of its header");
         assert_eq!(body, plain.body);
         assert_eq!(answer.header("content-length"), answer.body.len().to_string());
         etags.push(answer.header("etag").to_owned());
@@ -115,7 +115,7 @@ async fn come_compressed_once_under_an_etag_for_each_encoding() {
 }
 
 #[tokio::test]
-async fn are_not_sent_again_to_who_has_them() {
+async fn list_returns_304_when_etag_or_date_matches() {
     let mirror = Mirror::refreshed(World::generate(700, 7, "kubernetes")).await;
     let whole = mirror.get("/api/kubernetes").await;
     let gzip_etag = mirror
@@ -163,7 +163,7 @@ async fn are_not_sent_again_to_who_has_them() {
 }
 
 #[tokio::test]
-async fn head_is_get_without_the_body() {
+async fn head_returns_the_headers_of_get_and_no_body() {
     let mirror = Mirror::refreshed(World::generate(200, 7, "kubernetes")).await;
     for path in PATHS {
         let (get, head) = (mirror.get(path).await, mirror.request(Method::HEAD, path, &[]).await);
@@ -174,14 +174,14 @@ async fn head_is_get_without_the_body() {
     }
 }
 
-/// Whoever compares by Last-Modified alone must never keep an old list.
+/// A client that compares by Last-Modified alone must never keep an old list.
 #[tokio::test]
-async fn different_bytes_never_share_a_last_modified() {
+async fn last_modified_differs_when_the_bytes_differ() {
     let mirror = Mirror::refreshed(World::generate(300, 7, "kubernetes")).await;
     let now: DateTime<Utc> = DateTime::from_timestamp(crate::support::START, 0).expect("a date");
     let mut seen: Vec<(String, Vec<u8>)> = Vec::new();
     for stars in 0..5 {
-        // The clock stands still meanwhile.
+        // The clock stays within one second.
         let first = mirror.expected("kubernetes")[1][0];
         mirror.stub.world().star(first, 1_000_000 + stars, now);
         mirror.refresh("kubernetes").await;
@@ -200,7 +200,7 @@ async fn different_bytes_never_share_a_last_modified() {
 }
 
 #[tokio::test]
-async fn keep_equal_ranks_in_order_of_id_and_nulls_as_nulls() {
+async fn list_orders_equal_stars_by_id_and_keeps_null_languages() {
     let mirror = Mirror::refreshed(World::generate(900, 3, "kubernetes")).await;
     let list = mirror.get("/api/popularity/kubernetes").await.json();
     let list = list.as_array().expect("an array");
@@ -209,6 +209,6 @@ async fn keep_equal_ranks_in_order_of_id_and_nulls_as_nulls() {
         .map(|item| (-item["stargazers_count"].as_i64().expect("stars"), item["id"].as_i64()))
         .collect();
     assert!(keys.is_sorted());
-    assert!(keys.windows(2).any(|pair| pair[0].0 == pair[1].0), "there are ties");
+    assert!(keys.windows(2).any(|pair| pair[0].0 == pair[1].0), "the world has equal stars");
     assert!(list.iter().any(|item| item["language"] == Value::Null));
 }

@@ -1,4 +1,4 @@
-//! The service against a GitHub stand-in and real databases, over real HTTP.
+//! The service against a GitHub stub and real databases, over real HTTP.
 
 #![expect(
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! Maintenance: who may, and what it answers.
+//! Maintenance: its access rules and its responses.
 
 use github_stub::{Fault, FaultKind, World};
 use reqwest::{Method, StatusCode};
@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::support::{Mirror, eventually};
 
 #[tokio::test]
-async fn wants_the_token_under_every_spelling() {
+async fn maintenance_returns_401_without_the_token_for_every_path_spelling() {
     let settings = [("MAINTENANCE_TOKEN", "correct-horse"), ("TOPICS", "kubernetes")];
     let mirror = Mirror::start_with(World::generate(10, 7, "kubernetes"), &settings).await;
     for (method, path) in [
@@ -40,11 +40,11 @@ async fn wants_the_token_under_every_spelling() {
             .await;
         assert!(answer.status.is_success(), "{method} {path}: {}", answer.text());
     }
-    assert_eq!(mirror.get("/topics").await.status, StatusCode::OK, "reads are for everyone");
+    assert_eq!(mirror.get("/topics").await.status, StatusCode::OK, "reads need no token");
 }
 
 #[tokio::test]
-async fn refuses_browsers_that_other_sites_sent() {
+async fn maintenance_returns_403_when_a_browser_request_is_cross_site() {
     let mirror = Mirror::start(World::generate(10, 7, "kubernetes")).await;
     for path in ["/update_cache", "/bootstrap_db"] {
         let answer = mirror.get_with(path, &[("sec-fetch-site", "cross-site")]).await;
@@ -55,11 +55,11 @@ async fn refuses_browsers_that_other_sites_sent() {
             "{path}"
         );
     }
-    assert_eq!(mirror.stub.world().counters.searches, 1, "what was refused asked nobody");
+    assert_eq!(mirror.stub.world().counters.searches, 1, "a refused request asks GitHub nothing");
 }
 
 #[tokio::test]
-async fn bootstrap_finds_what_is_there() {
+async fn bootstrap_reports_created_false_when_the_schema_exists() {
     let mirror = Mirror::start(World::default()).await;
     for method in [Method::GET, Method::POST] {
         let answer = mirror.request(method, "/bootstrap_db", &[]).await;
@@ -69,7 +69,7 @@ async fn bootstrap_finds_what_is_there() {
 }
 
 #[tokio::test]
-async fn an_update_answers_with_its_report() {
+async fn update_returns_its_report() {
     let mirror = Mirror::start(World::generate(700, 7, "kubernetes")).await;
     let report = mirror.get("/update_cache").await.json();
     for (key, expected) in [
@@ -85,13 +85,13 @@ async fn an_update_answers_with_its_report() {
     }
     assert_eq!(report["topics"][0]["topic"], "kubernetes");
     let one = mirror.refresh("kubernetes").await;
-    assert_eq!(one["topics"][0]["id"], one["id"], "a run of one topic has itself as its only one");
+    assert_eq!(one["topics"][0]["id"], one["id"], "a run of one topic is its own only topic run");
     assert_eq!((&one["inserted"], &one["updated"]), (&0.into(), &0.into()));
     assert_eq!(one["found"], one["topics"][0]["found"]);
 }
 
 #[tokio::test]
-async fn many_updates_at_once_are_one() {
+async fn concurrent_updates_share_one_run() {
     let mirror = Mirror::start(World::generate(700, 7, "kubernetes")).await;
     mirror.stub.world().settings.latency_millis = 20;
     for path in ["/update_cache?topic=kubernetes", "/update_cache"] {
@@ -109,7 +109,7 @@ async fn many_updates_at_once_are_one() {
 }
 
 #[tokio::test]
-async fn an_update_can_be_left_alone_and_polled() {
+async fn update_returns_202_and_location_when_respond_async_is_preferred() {
     let mirror = Mirror::start(World::generate(700, 7, "kubernetes")).await;
     let prefer = [("prefer", "wait=5, Respond-Async")];
     let answer = mirror.request(Method::POST, "/update_cache", &prefer).await;
@@ -117,14 +117,14 @@ async fn an_update_can_be_left_alone_and_polled() {
     let location = answer.header("location").to_owned();
     assert_eq!(answer.header("preference-applied"), "respond-async");
     assert_eq!(location, format!("/refreshes/{}", answer.json()["id"]));
-    // A second caller joins it, and so waits for its end.
+    // A second caller joins the run and waits for its end.
     assert_eq!(mirror.get("/update_cache").await.json()["coalesced"], true);
     let entry = mirror.get(&location).await.json();
     assert_eq!((&entry["state"], &entry["complete"]), (&"finished".into(), &true.into()));
 }
 
 #[tokio::test]
-async fn a_new_topic_wants_post_and_is_kept() {
+async fn update_of_an_untracked_topic_needs_post_and_tracks_it() {
     let mut world = World::generate(10, 7, "kubernetes");
     world.add_generated(20, 8, "mcp");
     let mirror = Mirror::start(world).await;
@@ -147,12 +147,12 @@ async fn a_new_topic_wants_post_and_is_kept() {
     assert_eq!(
         mirror.database.query("SELECT count(*) || '' FROM repositories").await,
         ["10"],
-        "what only it kept is gone"
+        "repositories of no other topic are deleted"
     );
 }
 
 #[tokio::test]
-async fn without_any_list_an_update_says_why() {
+async fn update_returns_503_with_the_reason_when_a_topic_has_no_list() {
     let mirror = Mirror::start(World::generate(10, 7, "kubernetes")).await;
     mirror.stub.world().faults.push(FaultKind::Unauthorized.into());
     let answer = mirror.get("/update_cache").await;
@@ -163,7 +163,7 @@ async fn without_any_list_an_update_says_why() {
         detail.contains("kubernetes has no list") && detail.contains("GITHUB_TOKEN"),
         "{detail}"
     );
-    // With a list, a run that fails is told by its report.
+    // If every topic has a list, only the report says that a run failed.
     assert_eq!(mirror.get("/update_cache").await.status, StatusCode::OK);
     mirror.stub.world().faults.push(FaultKind::Unauthorized.into());
     let report = mirror.get("/update_cache").await.json();
@@ -172,7 +172,7 @@ async fn without_any_list_an_update_says_why() {
 }
 
 #[tokio::test]
-async fn a_run_over_all_is_partial_where_one_of_them_failed() {
+async fn run_over_all_topics_is_partial_when_one_topic_fails() {
     let mut world = World::generate(10, 7, "kubernetes");
     world.add_generated(10, 8, "mcp");
     let mirror = Mirror::start_with(world, &[("TOPICS", "kubernetes,mcp")]).await;
@@ -181,7 +181,7 @@ async fn a_run_over_all_is_partial_where_one_of_them_failed() {
         mirror.stub.world().faults.push(Fault::from(FaultKind::Unauthorized).times(refused));
         assert_eq!(mirror.get("/update_cache").await.json()["outcome"], outcome);
     }
-    // A reader's own topic is no reason to fail everybody else's.
+    // An on-demand topic without a list does not turn the response into a 503.
     mirror.stub.world().faults.push(FaultKind::Unauthorized.into());
     assert_eq!(mirror.get("/api/helm").await.status, StatusCode::SERVICE_UNAVAILABLE);
     mirror.stub.world().faults.push(Fault::from(FaultKind::Unauthorized).times(3));
@@ -189,13 +189,13 @@ async fn a_run_over_all_is_partial_where_one_of_them_failed() {
     assert_eq!(
         mirror.get("/update_cache?topic=helm").await.status,
         StatusCode::OK,
-        "it is asked for again"
+        "the topic is fetched again"
     );
 }
 
-/// A run over all topics that finds one of them running waits for it and tells of it as of its own.
+/// If one topic's run is going on already, a run over all topics joins and reports that run.
 #[tokio::test]
-async fn a_run_over_all_tells_of_every_topic_also_of_one_it_joined() {
+async fn run_over_all_topics_reports_a_topic_run_that_it_joined() {
     let mut world = World::generate(300, 7, "kubernetes");
     world.add_generated(20, 8, "mcp");
     let mirror = Mirror::start_with(world, &[("TOPICS", "kubernetes,mcp")]).await;
@@ -215,11 +215,15 @@ async fn a_run_over_all_tells_of_every_topic_also_of_one_it_joined() {
         .collect();
     assert_eq!(topics.len(), 2, "{ended}");
     assert!(topics.contains(&(&json!("kubernetes"), &one["id"])), "{topics:?}");
-    assert_eq!(mirror.stub.world().counters.searches, 4, "three pages and one");
+    assert_eq!(
+        mirror.stub.world().counters.searches,
+        4,
+        "three pages of kubernetes and one of mcp"
+    );
 }
 
 #[tokio::test]
-async fn a_running_one_shows_how_far_it_is() {
+async fn running_refresh_shows_requests_done_and_expected() {
     let mirror = Mirror::start(World::generate(700, 7, "kubernetes")).await;
     mirror
         .stub
@@ -243,7 +247,7 @@ async fn a_running_one_shows_how_far_it_is() {
 }
 
 #[tokio::test]
-async fn a_caller_that_leaves_does_not_stop_the_run() {
+async fn refresh_ends_complete_when_its_caller_disconnects() {
     let mirror = Mirror::start(World::generate(700, 7, "kubernetes")).await;
     mirror.stub.world().settings.latency_millis = 30;
     {
@@ -259,7 +263,7 @@ async fn a_caller_that_leaves_does_not_stop_the_run() {
         }
     }
     let entry = async || mirror.get("/refreshes").await.json()[0].clone();
-    eventually(30, "it ends all the same", async || entry().await["state"] == "finished").await;
+    eventually(30, "the run ends", async || entry().await["state"] == "finished").await;
     assert_eq!(
         (&entry().await["complete"], mirror.stub.world().counters.searches),
         (&true.into(), 15)

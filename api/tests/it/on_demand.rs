@@ -1,4 +1,4 @@
-//! Topics that nobody configured: fetched once, within limits.
+//! On-demand topics: fetched once, within limits, and deleted when unread.
 
 use chrono::TimeDelta;
 use github_stub::{FaultKind, World};
@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 use crate::support::Mirror;
 
 #[tokio::test]
-async fn are_fetched_once_however_many_ask() {
+async fn concurrent_reads_of_a_new_topic_fetch_it_once() {
     let mirror = Mirror::start(World::generate(450, 7, "mcp")).await;
     mirror.stub.world().settings.latency_millis = 30;
     let paths = ["/api/mcp", "/api/popularity/mcp", "/api/activity/mcp"];
@@ -26,7 +26,7 @@ async fn are_fetched_once_however_many_ask() {
 }
 
 #[tokio::test]
-async fn large_ones_have_a_list_as_soon_as_best_match_is_read() {
+async fn large_new_topic_has_a_list_when_best_match_is_read() {
     let mirror = Mirror::start(World::generate(2_000, 7, "mcp")).await;
     let slow = github_stub::Fault::from(FaultKind::Slow { millis: 60_000 }).on("stars", 1);
     mirror.stub.world().faults.push(slow);
@@ -35,12 +35,12 @@ async fn large_ones_have_a_list_as_soon_as_best_match_is_read() {
     assert_eq!(
         (answer.header("x-complete"), answer.header("x-refreshed-at")),
         ("false", ""),
-        "the rest is being read"
+        "the other queries are still running"
     );
 }
 
 #[tokio::test]
-async fn unknown_ones_are_an_empty_list_for_an_hour() {
+async fn unknown_topic_is_an_empty_list_for_an_hour() {
     let mirror = Mirror::start(World::default()).await;
     for _ in 0..3 {
         let answer = mirror.get("/api/no-such-topic").await;
@@ -56,7 +56,7 @@ async fn unknown_ones_are_an_empty_list_for_an_hour() {
 }
 
 #[tokio::test]
-async fn are_ten_new_ones_an_hour_at_most() {
+async fn read_returns_503_when_ten_topics_were_new_within_the_hour() {
     let mirror = Mirror::start(World::default()).await;
     for index in 0..10 {
         assert_eq!(mirror.get(&format!("/api/topic-{index}")).await.status, StatusCode::OK);
@@ -67,13 +67,17 @@ async fn are_ten_new_ones_an_hour_at_most() {
         (StatusCode::SERVICE_UNAVAILABLE, "3600")
     );
     assert!(refused.text().contains("10 new topics an hour"), "{}", refused.text());
-    assert_eq!(mirror.get("/api/topic-3").await.status, StatusCode::OK, "known ones are served");
+    assert_eq!(
+        mirror.get("/api/topic-3").await.status,
+        StatusCode::OK,
+        "a tracked topic is served"
+    );
     mirror.clock.advance(TimeDelta::minutes(61));
     assert_eq!(mirror.get("/api/topic-10").await.status, StatusCode::OK);
 }
 
 #[tokio::test]
-async fn are_a_hundred_at_most() {
+async fn read_returns_503_when_a_hundred_topics_are_on_demand() {
     let mirror = Mirror::start(World::default()).await;
     for index in 0..100 {
         assert_eq!(mirror.get(&format!("/api/topic-{index}")).await.status, StatusCode::OK);
@@ -90,12 +94,12 @@ async fn are_a_hundred_at_most() {
     assert_eq!(
         mirror.get("/topics").await.json().as_array().map(Vec::len),
         Some(101),
-        "and the configured one"
+        "100 on-demand topics and the configured one"
     );
 }
 
 #[tokio::test]
-async fn are_forgotten_when_nobody_reads_them() {
+async fn unread_topic_is_deleted_after_a_week() {
     let mut world = World::generate(10, 7, "kubernetes");
     world.add_generated(10, 8, "read");
     world.add_generated(10, 9, "unread");
@@ -115,7 +119,7 @@ async fn are_forgotten_when_nobody_reads_them() {
 }
 
 #[tokio::test]
-async fn that_github_refuses_say_why_and_are_not_asked_for_at_once_again() {
+async fn read_returns_503_until_the_limit_ends_and_asks_github_once() {
     let mirror = Mirror::start(World::generate(10, 7, "mcp")).await;
     let wait = FaultKind::PrimaryLimit { status: 403, reset_in: 7_200 };
     mirror.stub.world().faults.push(wait.into());
@@ -131,7 +135,7 @@ async fn that_github_refuses_say_why_and_are_not_asked_for_at_once_again() {
 }
 
 #[tokio::test]
-async fn still_being_fetched_say_how_far() {
+async fn read_returns_503_with_progress_while_the_topic_is_fetched() {
     let mirror = Mirror::start(World::generate(700, 7, "mcp")).await;
     mirror
         .stub

@@ -1,4 +1,4 @@
-//! A network between the service and a server, to be cut.
+//! A TCP proxy between the service and a server, which a test can cut.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -7,10 +7,10 @@ use tokio::net::{TcpListener, UnixStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// Forwards a port of the loopback interface to a server's socket, as long as it is whole.
+/// Forwards a port of the loopback interface to a server's socket unless it is cut.
 pub(crate) struct Proxy {
     pub(crate) port: u16,
-    whole: Arc<watch::Sender<bool>>,
+    is_up: Arc<watch::Sender<bool>>,
     task: JoinHandle<()>,
 }
 
@@ -18,8 +18,8 @@ impl Proxy {
     pub(crate) async fn to(socket: PathBuf) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("an address").port();
-        let whole = Arc::new(watch::Sender::new(true));
-        let state = Arc::clone(&whole);
+        let is_up = Arc::new(watch::Sender::new(true));
+        let state = Arc::clone(&is_up);
         let task = tokio::spawn(async move {
             while let Ok((mut client, _)) = listener.accept().await {
                 let (mut state, socket) = (state.subscribe(), socket.clone());
@@ -35,16 +35,16 @@ impl Proxy {
                 });
             }
         });
-        Self { port, whole, task }
+        Self { port, is_up, task }
     }
 
-    /// Ends every connection and lets none through.
+    /// Closes every connection, and new ones at once.
     pub(crate) fn cut(&self) {
-        self.whole.send_replace(false);
+        self.is_up.send_replace(false);
     }
 
     pub(crate) fn heal(&self) {
-        self.whole.send_replace(true);
+        self.is_up.send_replace(true);
     }
 }
 

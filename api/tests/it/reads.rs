@@ -1,11 +1,11 @@
-//! A read on its way down: what each tier may answer, and what a slow or wrong one must not do.
+//! A read through memory, Redis and the database: the tier that answers, also when one is slow or
+//! has older lists.
 
 use std::sync::Arc;
 
-use api::cache::{Cache, Cached, MemoryCache, RedisCache, Tiers};
-use api::lists::Lists;
+use api::cache::{Cache, Cached, CachedBundle, MemoryCache, RedisCache, Tiers};
+use api::lists::bundle::Bundle;
 use api::model::topic::Topic;
-use api::store::Rows;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use github_stub::World;
@@ -19,7 +19,7 @@ use crate::support::{Mirror, TestClock, eventually};
 
 const PATH: &str = "/api/popularity/kubernetes";
 
-/// One service over a Redis of its own.
+/// A service with its own Redis.
 async fn over_redis(world: World, settings: &[(&str, &str)]) -> Option<(Mirror, Redis)> {
     let redis = Redis::start().await?;
     let url = redis.url();
@@ -32,24 +32,28 @@ async fn over_redis(world: World, settings: &[(&str, &str)]) -> Option<(Mirror, 
             .trim_end()
             .ends_with('1')
     };
-    eventually(5, "it listens to what changes", listening).await;
+    eventually(5, "the service subscribes", listening).await;
     Some((mirror, redis))
 }
 
-/// A tier whose fills wait until they are let through.
-struct Gate<C> {
+/// A tier whose fills block until the test adds a permit.
+struct BlockedFill<C> {
     tier: C,
     reached: Notify,
-    open: Semaphore,
+    permits: Semaphore,
 }
 
 #[async_trait]
-impl<C: Cache> Cache for Gate<C> {
+impl<C: Cache> Cache for BlockedFill<C> {
     fn name(&self) -> &'static str {
         self.tier.name()
     }
 
-    async fn get(&self, topic: &Topic) -> Option<Cached> {
+    fn cache_status(&self) -> &'static str {
+        self.tier.cache_status()
+    }
+
+    async fn get(&self, topic: &Topic) -> Option<CachedBundle> {
         self.tier.get(topic).await
     }
 
@@ -61,24 +65,24 @@ impl<C: Cache> Cache for Gate<C> {
         self.tier.takes_lists().await
     }
 
-    async fn fill(&self, lists: &Arc<Lists>) -> bool {
+    async fn fill(&self, bundle: &Arc<Bundle>) -> bool {
         self.reached.notify_one();
-        let _permit = self.open.acquire().await.expect("never closed");
-        self.tier.fill(lists).await
+        let _permit = self.permits.acquire().await.expect("an open semaphore");
+        self.tier.fill(bundle).await
     }
 
-    async fn publish(&self, lists: &Arc<Lists>) -> bool {
-        self.tier.publish(lists).await
+    async fn publish(&self, bundle: &Arc<Bundle>) -> bool {
+        self.tier.publish(bundle).await
     }
 
-    async fn forget(&self, topic: &Topic, below: i64) -> bool {
-        self.tier.forget(topic, below).await
+    async fn evict(&self, topic: &Topic, below: i64) -> bool {
+        self.tier.evict(topic, below).await
     }
 }
 
-/// One replica has read its rows and is about to fill them in; the other refreshes just then.
+/// One replica refreshes after the other one has read its rows and before it fills the cache.
 #[tokio::test]
-async fn a_fill_that_a_refresh_has_overtaken_is_harmless() {
+async fn fill_of_older_rows_keeps_the_lists_of_a_newer_refresh() {
     let (Some(database), Some(redis)) = (databases::postgres(), Redis::start().await) else {
         return;
     };
@@ -104,42 +108,42 @@ async fn a_fill_that_a_refresh_has_overtaken_is_harmless() {
             .trim_end()
             .ends_with('2')
     };
-    eventually(5, "both listen to what changes", listening).await;
-    let gate =
-        Arc::new(Gate { tier: connect().0, reached: Notify::new(), open: Semaphore::new(0) });
-    let tiers = Tiers::new(vec![memory, Arc::<Gate<RedisCache>>::clone(&gate)]);
+    eventually(5, "both replicas subscribe", listening).await;
+    let blocked = Arc::new(BlockedFill {
+        tier: connect().0,
+        reached: Notify::new(),
+        permits: Semaphore::new(0),
+    });
+    let tiers = Tiers::new(vec![memory, Arc::<BlockedFill<RedisCache>>::clone(&blocked)]);
 
     let topic: Topic = "kubernetes".parse().expect("a topic");
-    let rows = async || -> Rows {
-        let rows = mirror
-            .service
-            .store
-            .rows(&topic, &api::lists::Ranking::ALL, mirror.service.clock.now())
-            .await;
-        rows.expect("a database").expect("a list")
+    let build = async || {
+        let catalogue = mirror.service.store.catalogue(&topic).await.expect("a database");
+        Bundle::build(catalogue.expect("a list")).await
     };
-    let old = Lists::build(rows().await).await;
+    let old = build().await;
     let filling = {
         let (tiers, old) = (tiers.clone(), Arc::clone(&old));
         tokio::spawn(async move { tiers.fill(&old).await })
     };
-    gate.reached.notified().await;
+    blocked.reached.notified().await;
     let id = mirror.expected("kubernetes")[1][5];
     mirror.stub.world().star(id, 9_000_000, "2026-09-21T14:13:21Z".parse().expect("a date"));
     mirror.refresh("kubernetes").await;
-    gate.open.add_permits(1);
-    filling.await.expect("filled");
+    blocked.permits.add_permits(1);
+    filling.await.expect("no panic");
 
-    let new = Lists::build(rows().await).await;
-    assert_ne!(new.standing.revision, old.standing.revision);
-    let (served, tier) = tiers.get(&topic).await.expect("lists");
-    assert_eq!((served.standing.revision, tier), (new.standing.revision, "redis"));
+    let new = build().await;
+    assert_ne!(new.meta.revision, old.meta.revision);
+    let Cached::Fresh(hit) = tiers.lookup(&topic).await else { panic!("Redis has fresh lists") };
+    let served = (hit.bundle.meta.revision, hit.cache_status);
+    assert_eq!(served, (new.meta.revision, "redis; hit"));
     assert_eq!(mirror.get(PATH).await.ids()[0], id);
 }
 
-/// Redis has missed a refresh, and a replica knows it.
+/// If Redis lost the publish of a refresh, memory still knows its revision.
 #[tokio::test]
-async fn a_list_older_than_what_memory_knows_is_not_served() {
+async fn redis_list_is_not_served_when_memory_knows_a_newer_revision() {
     let Some((mirror, redis)) = over_redis(World::generate(50, 7, "kubernetes"), &[]).await else {
         return;
     };
@@ -156,7 +160,7 @@ async fn a_list_older_than_what_memory_knows_is_not_served() {
 }
 
 #[tokio::test]
-async fn many_who_miss_ask_redis_once() {
+async fn concurrent_misses_read_redis_once() {
     let Some((mirror, redis)) = over_redis(World::generate(500, 7, "kubernetes"), &[]).await else {
         return;
     };
@@ -166,13 +170,14 @@ async fn many_who_miss_ask_redis_once() {
     let answers = futures_util::future::join_all((0..100).map(|_| mirror.get(PATH))).await;
     assert!(answers.iter().all(|answer| answer.status == StatusCode::OK));
     let stats = redis.command(&["INFO", "commandstats"]).await;
-    let gets = stats.lines().find(|line| line.starts_with("cmdstat_get:")).expect("somebody asked");
+    let gets = stats.lines().find(|line| line.starts_with("cmdstat_get:")).expect("Redis was read");
     assert!(gets.starts_with("cmdstat_get:calls=1,"), "{gets}");
 }
 
-/// With Redis a read may never reach the database, which still has to know that there are readers.
+/// A read that Redis answers does not reach the database, which still has to know the time of the
+/// last read.
 #[tokio::test]
-async fn topics_that_are_read_from_redis_or_the_database_are_kept() {
+async fn on_demand_topic_is_kept_when_redis_or_the_database_answers_its_reads() {
     let mut world = World::generate(10, 7, "kubernetes");
     for (seed, topic) in [(8, "cached"), (9, "stored"), (10, "unread")] {
         world.add_generated(10, seed, topic);
@@ -191,7 +196,7 @@ async fn topics_that_are_read_from_redis_or_the_database_are_kept() {
                     mirror.service.store.topic(&topic).await.expect("a database").expect("tracked");
                 mirror.service.clock.now() - state.last_read_at < TimeDelta::minutes(1)
             };
-            eventually(5, "the read is noted", noted).await;
+            eventually(5, "the time of the read is stored", noted).await;
         }
         assert_eq!(mirror.request(Method::POST, "/update_cache", &[]).await.status, StatusCode::OK);
     }
@@ -201,9 +206,9 @@ async fn topics_that_are_read_from_redis_or_the_database_are_kept() {
     assert_eq!(topics, ["kubernetes", "cached", "stored"]);
 }
 
-/// Redis would remember for a day.
+/// An entry of Redis lives for a day.
 #[tokio::test]
-async fn unknown_topics_are_asked_for_again_after_an_hour_whoever_remembers() {
+async fn unknown_topic_is_fetched_again_after_an_hour_when_redis_has_its_list() {
     for path in ["/api/no-such-topic", "/db/no-such-topic"] {
         let Some((mirror, _redis)) = over_redis(World::default(), &[]).await else { return };
         assert_eq!(mirror.get(path).await.ids().len(), 0);
@@ -215,15 +220,15 @@ async fn unknown_topics_are_asked_for_again_after_an_hour_whoever_remembers() {
     }
 }
 
-/// Another program rings, and has not rung yet.
+/// With SCHEDULER=external, a read can come before the first refresh.
 #[tokio::test]
-async fn a_configured_topic_without_a_list_is_fetched_whatever_strangers_may() {
+async fn configured_topic_without_a_list_is_fetched_when_on_demand_is_off() {
     let settings = [("ON_DEMAND_TOPICS", "false"), ("SCHEDULER", "external"), ("TOPICS", "mcp")];
     let mirror = Mirror::start_with(World::generate(10, 7, "mcp"), &settings).await;
     mirror
         .service
         .store
-        .forget(&"mcp".parse().expect("a topic"), mirror.service.clock.now())
+        .delete_topic(&"mcp".parse().expect("a topic"), mirror.service.clock.now())
         .await
         .expect("a database");
     assert_eq!(mirror.get("/api/mcp").await.ids().len(), 10);
@@ -231,9 +236,9 @@ async fn a_configured_topic_without_a_list_is_fetched_whatever_strangers_may() {
     assert_eq!(mirror.get("/api/other").await.status, StatusCode::NOT_FOUND);
 }
 
-/// What a refresh could not tell Redis is told it later, though nobody reads.
+/// The publisher retries without a reader.
 #[tokio::test]
-async fn lists_that_redis_did_not_take_are_offered_again() {
+async fn publish_is_retried_when_redis_was_down() {
     let Some((mirror, mut redis)) = over_redis(World::generate(10, 7, "kubernetes"), &[]).await
     else {
         return;
@@ -245,18 +250,18 @@ async fn lists_that_redis_did_not_take_are_offered_again() {
         let seconds = redis.command(&["TTL", "github-topic-mirror:1:{kubernetes}"]).await;
         seconds.trim().parse::<i64>().is_ok_and(|seconds| seconds > 60)
     };
-    eventually(10, "the lists of the refresh, not a reader's fill", published).await;
+    eventually(10, "Redis has the published lists, which live longer than a fill", published).await;
 }
 
 #[tokio::test]
-async fn a_topic_that_redis_did_not_forget_is_forgotten_later() {
+async fn eviction_is_retried_when_redis_did_not_answer() {
     let Some((mirror, redis)) = over_redis(World::generate(10, 7, "kubernetes"), &[]).await else {
         return;
     };
     mirror.refresh("kubernetes").await;
     redis.signal("-STOP").await;
     let noticed = async || mirror.get("/ready").await.json()["cache"][1]["can_answer"] == false;
-    eventually(5, "it notices that Redis does not answer", noticed).await;
+    eventually(5, "the service reports that Redis does not answer", noticed).await;
     assert_eq!(
         mirror.request(Method::DELETE, "/topics/kubernetes", &[]).await.status,
         StatusCode::NO_CONTENT
@@ -265,5 +270,5 @@ async fn a_topic_that_redis_did_not_forget_is_forgotten_later() {
     let gone = async || {
         redis.command(&["EXISTS", "github-topic-mirror:1:{kubernetes}"]).await.trim_end() == "0"
     };
-    eventually(10, "its lists are gone", gone).await;
+    eventually(10, "Redis has no lists of the topic", gone).await;
 }

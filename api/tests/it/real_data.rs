@@ -1,4 +1,4 @@
-//! Repositories as GitHub really sent them.
+//! Recorded repositories, with every field as GitHub sent it.
 
 use std::path::PathBuf;
 
@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 
 use crate::support::{Mirror, say_not_run};
 
-/// Topics of at most so many, so that a list shows each of them.
+/// Repositories in each topic: a list shows at most 500.
 const PER_TOPIC: usize = 450;
 
-/// Where the recordings are; without them the test has nothing to say.
+/// The folder of the recordings. If REAL_DATA_DIR is not set, this prints that the test is skipped,
+/// or panics if REQUIRE_ALL_BACKENDS is set.
 pub(crate) fn real_data() -> Option<PathBuf> {
     let folder = std::env::var_os("REAL_DATA_DIR").map(PathBuf::from);
     if folder.is_none() {
@@ -21,7 +22,7 @@ pub(crate) fn real_data() -> Option<PathBuf> {
 }
 
 #[tokio::test]
-async fn every_recorded_repository_survives_the_trip() {
+async fn every_recorded_repository_is_served_unchanged() {
     let Some(folder) = real_data() else { return };
     let recorded = World::read(&folder.join("repositories.jsonl.gz"), &[]).expect("the recordings");
     let recorded: Vec<Repository> = recorded.repositories().cloned().collect();
@@ -29,12 +30,12 @@ async fn every_recorded_repository_survives_the_trip() {
     let mut world = World::default();
     for (index, repository) in recorded.iter().enumerate() {
         let mut item = repository.item.clone();
-        // Searches leave forks out, which is not what is tried here.
+        // Searches leave forks out, so each repository is made one that is no fork.
         item.extend([
             ("fork".to_owned(), json!(false)),
             ("topics".to_owned(), json!([format!("part-{}", index / PER_TOPIC)])),
         ]);
-        world.insert(Repository::new(item).expect("still a repository"));
+        world.insert(Repository::new(item).expect("a repository"));
     }
     let mirror = Mirror::start(world).await;
     for (index, part) in recorded.chunks(PER_TOPIC).enumerate() {
@@ -49,8 +50,10 @@ async fn every_recorded_repository_survives_the_trip() {
         let list = list.as_array().expect("a list");
         assert_eq!(list.len(), part.len());
         for repository in part {
-            let shown =
-                list.iter().find(|shown| shown["id"] == repository.id).expect("on the list");
+            let shown = list
+                .iter()
+                .find(|shown| shown["id"] == repository.id)
+                .expect("a repository of the list");
             for (key, value) in shown.as_object().expect("an object") {
                 assert_eq!(
                     value,

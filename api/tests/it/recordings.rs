@@ -1,13 +1,11 @@
-//! The client against answers that GitHub really gave, with their headers.
+//! The GitHub client against recorded responses, with their headers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use api::clock::Clock;
-use api::config::GitHubConfig;
-use api::github::{Deadline, GitHub, GitHubError, SearchPage, Sort};
+use api::github::{Deadline, GitHub, GitHubConfig, GitHubError, SearchPage, Sort, Usage};
 use api::model::quota::Priority;
-use api::model::run::Report;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
@@ -16,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::databases;
 use crate::real_data::real_data;
-use crate::support::{TestClock, set_up_tls};
+use crate::support::{TestClock, install_tls_provider};
 
 /// The lines of a file of recordings.
 fn recordings(file: &str) -> Option<Vec<Value>> {
@@ -24,8 +22,8 @@ fn recordings(file: &str) -> Option<Vec<Value>> {
     Some(text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect())
 }
 
-/// A recorded header's value: what a recording project has made a template of is a time so many
-/// seconds from `now`.
+/// A recorded header's value. Some recordings have a template instead of a time, which names an
+/// offset from `now`.
 fn value(recorded: &str, now: DateTime<Utc>) -> String {
     if !recorded.starts_with("{{") {
         return recorded.to_owned();
@@ -45,12 +43,12 @@ fn value(recorded: &str, now: DateTime<Utc>) -> String {
     }
 }
 
-/// The recorded headers, as the server sends them that stands in.
+/// The recorded headers that the test's server sends. Links lead to `origin`, if there is one.
 fn headers(recording: &Value, now: DateTime<Utc>, origin: Option<&str>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, recorded) in recording["headers"].as_object().expect("headers") {
         let name = name.to_ascii_lowercase();
-        // How that one connection sent the body.
+        // These describe the recorded connection rather than the response.
         if ["content-encoding", "transfer-encoding", "content-length", "connection", "date"]
             .contains(&&*name)
         {
@@ -73,31 +71,31 @@ fn headers(recording: &Value, now: DateTime<Utc>, origin: Option<&str>) -> Heade
     headers
 }
 
-/// What the client made of it.
-struct Asked {
+/// The client's result, requests and waiting time.
+struct SearchResult {
     page: Result<SearchPage, GitHubError>,
     requests: usize,
     waited: TimeDelta,
 }
 
-/// Asks a server that gives the recorded answer once, or for ever, and an empty page from then on.
-async fn ask(recording: &Value, for_ever: bool, own_links: bool) -> Asked {
-    set_up_tls();
+/// Searches on a server that replays the recording: every time, or once and then an empty page.
+async fn replay(recording: &Value, every_time: bool, own_links: bool) -> SearchResult {
+    install_tls_provider();
     let clock = TestClock::new();
     let start = clock.now();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let origin = format!("http://{}", listener.local_addr().expect("an address"));
     let status = StatusCode::from_u16(
-        u16::try_from(recording["status"].as_u64().expect("a status")).expect("short"),
+        u16::try_from(recording["status"].as_u64().expect("a status")).expect("a small number"),
     )
-    .expect("one");
+    .expect("a status");
     let headers = headers(recording, start, own_links.then_some(&origin));
     let body =
         recording["body"].as_str().map_or_else(|| recording["body"].to_string(), str::to_owned);
     let requests = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&requests);
     let router = axum::Router::new().fallback(async move || {
-        if counted.fetch_add(1, Ordering::Relaxed) == 0 || for_ever {
+        if counted.fetch_add(1, Ordering::Relaxed) == 0 || every_time {
             return (status, headers.clone(), body.clone());
         }
         (StatusCode::OK, HeaderMap::new(), json!({ "total_count": 0, "items": [] }).to_string())
@@ -106,31 +104,32 @@ async fn ask(recording: &Value, for_ever: bool, own_links: bool) -> Asked {
 
     let page = search(&origin, Arc::clone(&clock)).await;
     server.abort();
-    Asked { page, requests: requests.load(Ordering::Relaxed), waited: clock.now() - start }
+    SearchResult { page, requests: requests.load(Ordering::Relaxed), waited: clock.now() - start }
 }
 
-/// One page of a search, from there.
+/// Asks this origin for one page of a search.
 async fn search(origin: &str, clock: Arc<TestClock>) -> Result<SearchPage, GitHubError> {
     let database = databases::sqlite();
     let store = api::store::open(&database.url()).await.expect("a database");
     store.bootstrap().await.expect("a schema");
     let config = GitHubConfig { url: origin.parse().expect("an address"), token: None };
-    let patience = Deadline { pace: Priority::Scheduled, until: clock.now() + TimeDelta::hours(1) };
+    let deadline =
+        Deadline { priority: Priority::Scheduled, until: clock.now() + TimeDelta::hours(1) };
     let github = GitHub::new(&config, Arc::clone(&store), clock, CancellationToken::new())
         .expect("a client");
     let first = github.first_page("topic:kubernetes", Sort::Stars);
-    let page = github.search(&first, patience, &mut Report::default()).await;
+    let page = github.search(&first, deadline, &mut Usage::default()).await;
     store.close().await;
     page
 }
 
 #[tokio::test]
-async fn every_recorded_page_is_read_whole() {
+async fn client_reads_every_recorded_search_page() {
     let Some(recordings) = recordings("recorded-search-repositories-pages.jsonl") else { return };
     assert_eq!(recordings.len(), 9);
     for recording in recordings {
         let named = format!("{} of {}", recording["url"], recording["source"]);
-        let Asked { page, requests, .. } = ask(&recording, true, true).await;
+        let SearchResult { page, requests, .. } = replay(&recording, true, true).await;
         let page = page.unwrap_or_else(|error| panic!("{named}: {error}"));
         let items = recording["body"]["items"].as_array().expect("items");
         assert_eq!(
@@ -169,8 +168,8 @@ async fn every_recorded_page_is_read_whole() {
                     .any(|pair| pair == ("page".into(), "2".into()))),
                 "{named}"
             );
-            // As recorded it leads elsewhere, and nobody goes there.
-            let foreign = ask(&recording, true, false).await.page;
+            // The recorded link leads to another origin, which the client refuses.
+            let foreign = replay(&recording, true, false).await.page;
             assert!(
                 foreign.is_err_and(|error| error.to_string().contains("another origin")),
                 "{named}"
@@ -180,7 +179,7 @@ async fn every_recorded_page_is_read_whole() {
 }
 
 #[tokio::test]
-async fn every_recorded_refusal_is_understood() {
+async fn client_retries_recorded_errors_only_when_they_can_pass() {
     let Some(recordings) = recordings("recorded-error-responses.jsonl") else { return };
     assert_eq!(recordings.len(), 19);
     for recording in recordings {
@@ -192,22 +191,25 @@ async fn every_recorded_refusal_is_understood() {
                 .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
                 .and_then(|(_, value)| value.as_str())
         };
-        let Asked { page, requests, waited } = ask(&recording, false, true).await;
+        let SearchResult { page, requests, waited } = replay(&recording, false, true).await;
         match recording["status"].as_u64() {
             Some(401 | 422) => {
                 assert!(matches!(page, Err(GitHubError::Refused(_))), "{named}: {page:?}");
-                assert_eq!((requests, waited.num_seconds()), (1, 0), "{named}: it would not help");
+                assert_eq!((requests, waited.num_seconds()), (1, 0), "{named}: no retry");
             }
             Some(503) => {
                 assert!(page.is_ok(), "{named}: {page:?}");
-                assert!(requests == 2 && waited < TimeDelta::seconds(5), "{named}: soon again");
+                assert!(
+                    requests == 2 && waited < TimeDelta::seconds(5),
+                    "{named}: a retry within 5 s"
+                );
             }
             Some(403 | 429) => {
                 assert!(page.is_ok(), "{named}: {page:?}");
                 let seconds = match (header("retry-after"), header("x-ratelimit-remaining")) {
                     (Some(date), _) if date.starts_with("{{") => 8,
                     (Some(seconds), _) => seconds.parse().expect("seconds"),
-                    // The window ends in 3 s, and its header counts whole ones.
+                    // The window ends in 3 s, and its header counts whole seconds.
                     (None, Some("0")) => 4,
                     (None, _) => 60,
                 };
@@ -218,10 +220,10 @@ async fn every_recorded_refusal_is_understood() {
     }
 }
 
-/// Not a recording, but what a proxy in between can do.
+/// No recording has this fault, which a proxy before GitHub can cause.
 #[tokio::test]
-async fn an_answer_without_end_is_not_read_to_its_end() {
-    set_up_tls();
+async fn client_stops_reading_a_body_over_16_mb() {
+    install_tls_provider();
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let origin = format!("http://{}", listener.local_addr().expect("an address"));
     let endless = || {

@@ -1,4 +1,4 @@
-//! A Redis of a test's own.
+//! A Redis server for each test.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -9,20 +9,23 @@ use tokio::process::{Child, Command};
 
 use crate::support::say_not_run;
 
-/// A server on a socket in a temporary folder; gone with this.
+/// A server on a socket in a temporary folder, which ends when this is dropped.
 pub(crate) struct Redis {
     folder: TempDir,
     server: Child,
 }
 
 impl Redis {
-    /// Starts one. Without the program there is nothing to test on, which is said, and is an error
-    /// where every backend must be tested.
+    /// Starts a server. If `redis-server` is not installed, this prints that the test is skipped,
+    /// or panics if REQUIRE_ALL_BACKENDS is set.
     pub(crate) async fn start() -> Option<Self> {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let Some(server) = launch(&folder).await else {
-            assert!(std::env::var_os("REQUIRE_ALL_BACKENDS").is_none(), "there is no redis-server");
-            say_not_run("there is no redis-server; `make test` installs it");
+            assert!(
+                std::env::var_os("REQUIRE_ALL_BACKENDS").is_none(),
+                "redis-server is not installed"
+            );
+            say_not_run("redis-server is not installed; `make test` installs it");
             return None;
         };
         Some(Self { folder, server })
@@ -37,7 +40,7 @@ impl Redis {
         format!("unix:{}", self.socket().display())
     }
 
-    /// Runs a command and returns what it prints.
+    /// Runs a command with redis-cli and returns its output.
     pub(crate) async fn command(&self, arguments: &[&str]) -> String {
         let output =
             Command::new("redis-cli").arg("-s").arg(self.socket()).args(arguments).output();
@@ -45,16 +48,17 @@ impl Redis {
     }
 
     pub(crate) async fn kill(&mut self) {
-        self.server.kill().await.expect("it runs");
+        self.server.kill().await.expect("a running server");
     }
 
     pub(crate) async fn restart(&mut self) {
-        self.server = launch(&self.folder).await.expect("it started before");
+        self.server = launch(&self.folder).await.expect("redis-server is installed");
     }
 
-    /// `-STOP` and `-CONT`: it is there, but does not answer.
+    /// Sends a signal. Between `-STOP` and `-CONT` the server accepts connections and does not
+    /// answer.
     pub(crate) async fn signal(&self, signal: &str) {
-        let pid = self.server.id().expect("it runs").to_string();
+        let pid = self.server.id().expect("a running server").to_string();
         let sent = Command::new("kill").args([signal, &pid]).status().await.expect("kill runs");
         assert!(sent.success());
     }
@@ -68,8 +72,8 @@ async fn launch(folder: &TempDir) -> Option<Child> {
         .args(["--unixsocket", "redis.sock"]);
     let mut server = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().ok()?;
     let mut lines = BufReader::new(server.stdout.take().expect("a pipe")).lines();
-    while let Some(line) = lines.next_line().await.expect("its log") {
-        // It logs on the way; without a reader it would end at its next line.
+    while let Some(line) = lines.next_line().await.expect("a readable log") {
+        // The task reads the log until the end, or a write to the closed pipe would end the server.
         if line.contains("eady to accept connections") {
             tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
             return Some(server);

@@ -1,4 +1,4 @@
-//! Everything around the lists: plain routes, errors, path spellings, request ids.
+//! Routes beside the lists, errors, path spellings and request ids.
 
 use github_stub::World;
 use reqwest::{Method, StatusCode};
@@ -9,7 +9,7 @@ use crate::redis::Redis;
 use crate::support::Mirror;
 
 #[tokio::test]
-async fn plain_routes_answer() {
+async fn plain_routes_return_the_state_of_the_service() {
     let mirror = Mirror::refreshed(World::generate(150, 7, "kubernetes")).await;
     assert_eq!(mirror.get("/test").await.text(), "Oh, Hello World");
     assert_eq!(mirror.get("/health").await.text(), "ok");
@@ -37,7 +37,7 @@ async fn plain_routes_answer() {
 }
 
 #[tokio::test]
-async fn not_being_ready_is_told_in_the_same_words() {
+async fn ready_returns_503_with_the_same_json_when_nothing_can_answer() {
     let mirror = Mirror::start(World::default()).await;
     let nowhere = mirror.replica(&[("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none")]).await;
     let answer = nowhere.get("/ready").await;
@@ -50,8 +50,8 @@ async fn not_being_ready_is_told_in_the_same_words() {
     assert_eq!(ready["cache"][0], json!({ "tier": "memory", "can_answer": false }));
     assert_eq!(nowhere.get("/health").await.text(), "ok");
 
-    // The server is there, but nobody has rung /bootstrap_db; a Redis that has nothing does not
-    // help either.
+    // The server answers and has no schema before /bootstrap_db, and an empty Redis cannot answer
+    // either.
     let (Some(missing), Some(redis)) = (databases::postgres(), Redis::start().await) else {
         return;
     };
@@ -72,11 +72,15 @@ async fn not_being_ready_is_told_in_the_same_words() {
 }
 
 #[tokio::test]
-async fn the_ledger_tells_of_every_refresh() {
+async fn refreshes_show_each_run_with_its_topics() {
     let mirror = Mirror::refreshed(World::generate(150, 7, "kubernetes")).await;
     let all = mirror.request(Method::POST, "/update_cache", &[]).await.json();
     let ledger = mirror.get("/refreshes").await.json();
-    assert_eq!(ledger.as_array().map(Vec::len), Some(2), "children stand below their run");
+    assert_eq!(
+        ledger.as_array().map(Vec::len),
+        Some(2),
+        "a topic's run is shown inside its parent"
+    );
     assert_eq!(ledger[0]["id"], all["id"]);
     let entry = mirror.get(&format!("/refreshes/{}", all["id"])).await.json();
     assert_eq!(entry["topics"][0]["topic"], "kubernetes");
@@ -86,7 +90,7 @@ async fn the_ledger_tells_of_every_refresh() {
 }
 
 #[tokio::test]
-async fn every_error_is_a_problem_document() {
+async fn error_is_a_problem_document_on_every_route() {
     let mirror = Mirror::start_with(World::default(), &[("ON_DEMAND_TOPICS", "false")]).await;
     for (method, path, status) in [
         (Method::GET, "/nothing", 404),
@@ -120,7 +124,7 @@ async fn every_error_is_a_problem_document() {
 }
 
 #[tokio::test]
-async fn methods_that_are_not_answered_are_named_ones() {
+async fn wrong_method_returns_405_with_allow() {
     let mirror = Mirror::refreshed(World::generate(10, 7, "kubernetes")).await;
     for (method, path, allow) in [
         (Method::HEAD, "/update_cache", "GET, POST"),
@@ -139,7 +143,7 @@ async fn methods_that_are_not_answered_are_named_ones() {
 }
 
 #[tokio::test]
-async fn a_slash_too_many_is_the_same_path() {
+async fn path_with_extra_slashes_is_the_same_path() {
     let mirror = Mirror::refreshed(World::generate(10, 7, "kubernetes")).await;
     for path in ["//api/kubernetes", "/api/kubernetes/", "//api/kubernetes//", "/api/KuberNetes"] {
         assert_eq!(mirror.get(path).await.ids().len(), 10, "{path}");
@@ -150,7 +154,7 @@ async fn a_slash_too_many_is_the_same_path() {
 }
 
 #[tokio::test]
-async fn the_words_of_other_routes_are_topics_too() {
+async fn topic_named_like_a_ranking_has_lists() {
     let mut world = World::generate(10, 7, "popularity");
     world.add_generated(20, 8, "activity");
     let mirror = Mirror::start(world).await;
@@ -160,16 +164,16 @@ async fn the_words_of_other_routes_are_topics_too() {
 }
 
 #[tokio::test]
-async fn a_request_id_is_taken_over_only_if_it_is_harmless() {
+async fn request_id_is_replaced_when_it_is_unsafe() {
     let mirror = Mirror::start(World::default()).await;
     let id = async |sent: &str| {
         mirror.get_with("/test", &[("x-request-id", sent)]).await.header("x-request-id").to_owned()
     };
     assert_eq!(id("Abc-123").await, "Abc-123");
     assert_eq!(id(&"a".repeat(64)).await, "a".repeat(64));
-    for harmful in ["a b", "a\"b", "../x", &"a".repeat(65)] {
-        let given = id(harmful).await;
-        assert!(given != harmful && given.len() == 32, "{harmful} became {given}");
+    for unsafe_id in ["a b", "a\"b", "../x", &"a".repeat(65)] {
+        let given = id(unsafe_id).await;
+        assert!(given != unsafe_id && given.len() == 32, "{unsafe_id} became {given}");
     }
     assert_ne!(
         mirror.get("/test").await.header("x-request-id"),

@@ -1,21 +1,22 @@
-//! The six parts of the stack as plain processes: proxy, two replicas, Redis, PostgreSQL,
-//! scheduler.
+//! The stack's six parts as plain processes: proxy, two replicas, Redis, PostgreSQL and scheduler.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use github_stub::World;
+use github_stub::{Stub, World};
 use reqwest::{Method, StatusCode};
-use tokio::process::Command;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
 
-use crate::databases;
+use crate::databases::{self, Database};
 use crate::nginx::Nginx;
-use crate::process::{Running, api, stub};
+use crate::process::{ApiProcess, api, stub};
 use crate::redis::Redis;
 use crate::support::{eventually, http_client};
 
-/// The scheduler, ringing every two seconds: cargo builds it beside the service, for its own tests.
+/// The scheduler, which rings every two seconds. Cargo builds the program beside `api` if the tests
+/// of the whole workspace are built.
 fn cron(url: &str, state_file: &Path) -> Command {
     let program = Path::new(env!("CARGO_BIN_EXE_api")).with_file_name("cron");
     assert!(
@@ -32,115 +33,143 @@ fn cron(url: &str, state_file: &Path) -> Command {
     command
 }
 
-#[tokio::test]
-async fn six_processes_work_together_and_one_replica_may_die() {
-    let (Some(database), Some(redis)) = (databases::postgres(), Redis::start().await) else {
-        return;
-    };
-    let stub = stub(World::generate(700, 7, "kubernetes")).await;
-    let folder = tempfile::tempdir().expect("a folder");
-    let settings = [
-        ("GITHUB_API_URL", &*stub.url()),
-        ("DATABASE_URL", &database.setting()),
-        ("REDIS_URL", &redis.url()),
-        ("SCHEDULER", "external"),
-        ("REFRESH_SCHEDULE", "*/2 * * * * *"),
-        ("MAINTENANCE_TOKEN", "correct-horse"),
-    ];
-    let mut a = Running::start(api(&folder, &settings)).await;
-    let b = Running::start(api(&folder, &settings)).await;
-    let addresses = [&a, &b].map(|running| {
-        running.url.trim_start_matches("http://").parse::<SocketAddr>().expect("an address")
-    });
-    let Some(nginx) = Nginx::start(&addresses).await else { return };
+struct Stack {
+    stub: Stub,
+    database: Database,
+    redis: Redis,
+    a: ApiProcess,
+    _b: ApiProcess,
+    nginx: Nginx,
+    cron: Child,
+    cron_state: PathBuf,
+    _folder: TempDir,
+}
 
-    let state_file = folder.path().join("last-success");
-    let mut ringing = cron(&nginx.url, &state_file).spawn().expect("cron starts");
-    eventually(60, "cron has made the schema, and a refresh has ended", async || {
-        let refreshes = nginx.get("/refreshes").await;
-        refreshes.status == StatusCode::OK && refreshes.text().contains("\"outcome\":\"complete\"")
-    })
-    .await;
-    let healthy = async || {
-        cron(&nginx.url, &state_file)
-            .arg("healthcheck")
-            .output()
-            .await
-            .expect("cron runs")
-            .status
-            .success()
-    };
-    assert!(healthy().await);
+impl Stack {
+    async fn start() -> Option<Self> {
+        let (Some(database), Some(redis)) = (databases::postgres(), Redis::start().await) else {
+            return None;
+        };
+        let stub = stub(World::generate(700, 7, "kubernetes")).await;
+        let folder = tempfile::tempdir().expect("a folder");
+        let settings = [
+            ("GITHUB_API_URL", &*stub.url()),
+            ("DATABASE_URL", &database.setting()),
+            ("REDIS_URL", &redis.url()),
+            ("SCHEDULER", "external"),
+            ("REFRESH_SCHEDULE", "*/2 * * * * *"),
+            ("MAINTENANCE_TOKEN", "correct-horse"),
+        ];
+        let a = ApiProcess::start(api(&folder, &settings)).await;
+        let b = ApiProcess::start(api(&folder, &settings)).await;
+        let addresses = [&a, &b].map(|process| {
+            process.url.trim_start_matches("http://").parse::<SocketAddr>().expect("an address")
+        });
+        let nginx = Nginx::start(&addresses).await?;
+        let cron_state = folder.path().join("last-success");
+        let cron = cron(&nginx.url, &cron_state).spawn().expect("cron starts");
+        Some(Self { stub, database, redis, a, _b: b, nginx, cron, cron_state, _folder: folder })
+    }
 
-    for (path, sort) in [("", "best-match"), ("popularity/", "stars"), ("activity/", "updated")] {
-        let expected = stub.world().ranked("kubernetes", sort)[..500].to_vec();
-        for prefix in ["/api", "/db"] {
-            let ids = nginx.get(&format!("{prefix}/{path}kubernetes")).await.ids();
-            assert_eq!(
-                ids.iter().zip(&expected).find(|(own, expected)| own != expected),
-                None,
-                "{prefix}/{path}"
-            );
+    async fn check_first_refresh(&self) {
+        let complete = "\"outcome\":\"complete\"";
+        eventually(60, "cron has made the schema, and a refresh is complete", async || {
+            let refreshes = self.nginx.get("/refreshes").await;
+            refreshes.status == StatusCode::OK && refreshes.text().contains(complete)
+        })
+        .await;
+        let mut healthcheck = cron(&self.nginx.url, &self.cron_state);
+        let output = healthcheck.arg("healthcheck").output().await.expect("cron runs");
+        assert!(output.status.success());
+    }
+
+    async fn check_lists(&self) {
+        for (path, sort) in [("", "best-match"), ("popularity/", "stars"), ("activity/", "updated")]
+        {
+            let expected = self.stub.world().ranked("kubernetes", sort)[..500].to_vec();
+            for prefix in ["/api", "/db"] {
+                let ids = self.nginx.get(&format!("{prefix}/{path}kubernetes")).await.ids();
+                assert_eq!(
+                    ids.iter().zip(&expected).find(|(own, expected)| own != expected),
+                    None,
+                    "{prefix}/{path}"
+                );
+            }
         }
     }
-    // All asked before any is looked up in the log, which takes a second: else the scheduler,
-    // asking once in between each time, could have one replica to itself.
-    let ids: Vec<String> = (0..12).map(|index| format!("which-replica-{index}")).collect();
-    for id in &ids {
-        nginx.request(Method::GET, "/topics", &[("x-request-id", id)]).await;
+
+    async fn check_both_replicas_serve(&self) {
+        // All requests are sent before any is looked up in the log, which takes a second each time.
+        // Else cron could send one request between each two and get one replica to itself.
+        let ids: Vec<String> = (0..12).map(|index| format!("which-replica-{index}")).collect();
+        for id in &ids {
+            self.nginx.request(Method::GET, "/topics", &[("x-request-id", id)]).await;
+        }
+        let mut replicas = BTreeSet::new();
+        for id in &ids {
+            let entry = self.nginx.logged(|entry| entry["request_id"] == **id).await;
+            replicas.insert(entry["upstream"].to_string());
+        }
+        assert_eq!(replicas.len(), 2, "both replicas serve: {replicas:?}");
     }
-    let mut served = BTreeSet::new();
-    for id in &ids {
-        served.insert(
-            nginx.logged(|entry| entry["request_id"] == **id).await["upstream"].to_string(),
+
+    async fn check_cron_and_redis(&self) {
+        let causes = "SELECT count(DISTINCT cause) || ' ' || min(cause) FROM refreshes";
+        assert_eq!(self.database.query(causes).await, ["1 request"], "cron started every refresh");
+        assert!(self.redis.command(&["DBSIZE"]).await.trim() != "0", "Redis has the lists");
+        assert_eq!(
+            self.nginx.get("/update_cache").await.status,
+            StatusCode::UNAUTHORIZED,
+            "maintenance needs the token"
         );
     }
-    assert_eq!(served.len(), 2, "both replicas serve: {served:?}");
-    assert_eq!(
-        database.query("SELECT count(DISTINCT cause) || ' ' || min(cause) FROM refreshes").await,
-        ["1 request"],
-        "cron rang"
-    );
-    assert!(redis.command(&["DBSIZE"]).await.trim() != "0", "Redis has the lists");
-    assert_eq!(
-        nginx.get("/update_cache").await.status,
-        StatusCode::UNAUTHORIZED,
-        "not for strangers"
-    );
 
-    // A reader notices nothing of a replica that dies, and neither does the scheduler.
-    let url = format!("{}/api/popularity/kubernetes", nginx.url);
-    let reading = tokio::spawn(async move {
-        let http = http_client();
-        loop {
-            let answer = http.get(&url).send().await.expect("an answer");
-            assert_eq!(answer.status(), StatusCode::OK);
-            assert!(answer.bytes().await.expect("a whole body").ends_with(b"]"));
-        }
-    });
-    a.child.start_kill().expect("it runs");
-    a.child.wait().await.expect("it ends");
-    let first = stub.world().ranked("kubernetes", "stars")[0];
-    let newest = stub.world().ranked("kubernetes", "stars")[400];
-    assert_ne!(first, newest);
-    stub.world().star(newest, 9_000_000, chrono::Utc::now());
-    eventually(60, "cron's next refresh is served", async || {
-        nginx.get("/api/popularity/kubernetes").await.ids()[0] == newest
-    })
-    .await;
-    assert!(!reading.is_finished(), "no read failed");
-    reading.abort();
+    /// Kills a replica. Every read still succeeds, and cron still refreshes.
+    async fn check_kill_of_a_replica(&mut self) {
+        let url = format!("{}/api/popularity/kubernetes", self.nginx.url);
+        let reader = tokio::spawn(async move {
+            let http = http_client();
+            loop {
+                let response = http.get(&url).send().await.expect("a response");
+                assert_eq!(response.status(), StatusCode::OK);
+                assert!(response.bytes().await.expect("a whole body").ends_with(b"]"));
+            }
+        });
+        self.a.kill().await;
+        let first = self.stub.world().ranked("kubernetes", "stars")[0];
+        let newest = self.stub.world().ranked("kubernetes", "stars")[400];
+        assert_ne!(first, newest);
+        self.stub.world().star(newest, 9_000_000, chrono::Utc::now());
+        eventually(60, "the lists show cron's next refresh", async || {
+            self.nginx.get("/api/popularity/kubernetes").await.ids()[0] == newest
+        })
+        .await;
+        assert!(!reader.is_finished(), "no read failed");
+        reader.abort();
+    }
 
-    let pid = ringing.id().expect("it runs").to_string();
-    assert!(
-        Command::new("kill").args(["-TERM", &pid]).status().await.expect("kill runs").success()
-    );
-    assert!(ringing.wait().await.expect("it ends").success(), "cron stops cleanly");
+    async fn check_cron_stops_at_sigterm(&mut self) {
+        let pid = self.cron.id().expect("a running program").to_string();
+        let kill = Command::new("kill").args(["-TERM", &pid]).status().await;
+        assert!(kill.expect("kill runs").success());
+        assert!(self.cron.wait().await.expect("cron ends").success());
+    }
+}
+
+#[tokio::test]
+async fn stack_serves_and_refreshes_when_one_replica_is_killed() {
+    let Some(mut stack) = Stack::start().await else { return };
+    stack.check_first_refresh().await;
+    stack.check_lists().await;
+    stack.check_both_replicas_serve().await;
+    stack.check_cron_and_redis().await;
+    stack.check_kill_of_a_replica().await;
+    stack.check_cron_stops_at_sigterm().await;
 }
 
 const COMPOSE: &str = include_str!("../../../docker-compose.yml");
 
-/// The variables of one part of docker-compose.yml, which begins with this line.
+/// The variables of the part of docker-compose.yml that begins with this line.
 fn environment(part: &str) -> BTreeSet<&'static str> {
     let depth = |line: &str| line.len() - line.trim_start().len();
     let lines = COMPOSE.lines().skip_while(|line| *line != part).skip(1);
@@ -154,14 +183,14 @@ fn environment(part: &str) -> BTreeSet<&'static str> {
     lines.map(|line| line.split_once(':').expect("a name").0).collect()
 }
 
-/// `.env` is the stack's table of settings, and docker-compose.yml hands each of them to whoever
-/// reads it.
+/// `.env` is the stack's table of settings, and docker-compose.yml passes each one to the parts
+/// that read it.
 #[test]
-fn every_setting_reaches_the_stack() {
+fn docker_compose_passes_every_setting_to_its_part() {
     let documents =
         concat!(include_str!("../../../README.md"), include_str!("../../../docs/operations.md"));
     let secrets = ["GITHUB_TOKEN_FILE", "MAINTENANCE_TOKEN_FILE"];
-    // The stack has PostgreSQL in place of a folder.
+    // The stack uses PostgreSQL and has no DATA_DIR.
     let settings =
         api::config::SETTINGS.iter().map(|setting| setting.name).filter(|name| *name != "DATA_DIR");
     let parts: [(&str, Vec<&str>); 4] = [

@@ -1,14 +1,19 @@
-//! A service under test, its stand-in for GitHub, and a clock that tests set.
+//! A service under test, the GitHub stub that it asks, and a clock that tests set.
 
 use std::ffi::OsString;
 use std::io::Write;
 use std::sync::{Arc, Once};
 use std::time::Duration;
 
+use api::app::App;
 use api::clock::Clock;
 use api::config::Config;
+use api::lists::json::JsonWriter;
+use api::model::list::ListMeta;
+use api::model::ranking::Ranking;
+use api::model::topic::Topic;
 use api::server;
-use api::service::Service;
+use api::store::Store;
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use github_stub::{Stub, World};
@@ -23,7 +28,7 @@ use crate::databases::{self, Database};
 /// 2026-09-21T14:13:20Z, a whole second.
 pub(crate) const START: i64 = 1_790_000_000;
 
-/// Time that all but stands still until somebody sleeps: then it jumps.
+/// A clock that moves a microsecond with each look at it, and jumps ahead when a task sleeps.
 pub(crate) struct TestClock(watch::Sender<DateTime<Utc>>);
 
 impl TestClock {
@@ -39,7 +44,7 @@ impl TestClock {
 #[async_trait]
 impl Clock for TestClock {
     fn now(&self) -> DateTime<Utc> {
-        // No two looks at a clock show the same.
+        // Two looks at a real clock never show the same time either.
         self.0.send_modify(|now| *now += TimeDelta::microseconds(1));
         *self.0.borrow()
     }
@@ -50,27 +55,29 @@ impl Clock for TestClock {
     }
 }
 
-/// Once for the whole process, as `main` does.
-pub(crate) fn set_up_tls() {
+/// Installs the TLS provider once for the whole process, as `main` does.
+pub(crate) fn install_tls_provider() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        rustls::crypto::ring::default_provider().install_default().expect("the first to set up TLS")
+        rustls::crypto::ring::default_provider()
+            .install_default()
+            .expect("no other provider is installed")
     });
 }
 
-/// A service over HTTP and everything around it, which several replicas may share.
+/// A service over HTTP, with its GitHub stub, clock and database, which several replicas may share.
 pub(crate) struct Mirror {
     pub(crate) stub: Arc<Stub>,
     pub(crate) clock: Arc<TestClock>,
     pub(crate) database: Arc<Database>,
-    pub(crate) service: Arc<Service>,
+    pub(crate) service: Arc<App>,
     pub(crate) url: String,
     http: reqwest::Client,
-    /// Dropped, it stops the service.
+    /// The service stops when this is dropped.
     _stop: oneshot::Sender<()>,
 }
 
-/// An answer, read whole.
+/// A response with its whole body.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -79,11 +86,12 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// The header's first value, or an empty text if there is none.
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |value| value.to_str().expect("text"))
     }
 
-    /// Every line of a header.
+    /// Every value of a header.
     pub(crate) fn all(&self, name: &str) -> Vec<&str> {
         self.headers.get_all(name).iter().map(|value| value.to_str().expect("text")).collect()
     }
@@ -110,7 +118,7 @@ impl Answer {
 }
 
 impl Mirror {
-    /// A service that nobody rings, over `world`.
+    /// Starts a service over `world` without a scheduler.
     pub(crate) async fn start(world: World) -> Self {
         Self::start_with(world, &[]).await
     }
@@ -134,7 +142,7 @@ impl Mirror {
         mirror
     }
 
-    /// One more service over the same world, clock and database.
+    /// Starts another service over the same world, clock and database.
     pub(crate) async fn replica(&self, settings: &[(&str, &str)]) -> Self {
         Self::replica_of(
             Arc::clone(&self.stub),
@@ -151,10 +159,9 @@ impl Mirror {
         database: Arc<Database>,
         settings: &[(&str, &str)],
     ) -> Self {
-        set_up_tls();
+        install_tls_provider();
         let config = config(&stub, &database, settings);
-        let service =
-            Service::new(config, Arc::<TestClock>::clone(&clock)).await.expect("a service");
+        let service = App::new(config, Arc::<TestClock>::clone(&clock)).await.expect("a service");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let (stop, stopped) = oneshot::channel();
@@ -166,7 +173,7 @@ impl Mirror {
         Self { stub, clock, database, service, url, http, _stop: stop }
     }
 
-    /// A service whose TOPICS, only `kubernetes`, are refreshed.
+    /// Starts a service and refreshes `kubernetes`, the only topic of its TOPICS.
     pub(crate) async fn refreshed(world: World) -> Self {
         let mirror = Self::start(world).await;
         let report = mirror.refresh("kubernetes").await;
@@ -198,7 +205,7 @@ impl Mirror {
         send(&self.http, method, &format!("{}{path}", self.url), headers).await
     }
 
-    /// The three lists of a topic, which must be there.
+    /// The ids of the topic's three lists. Panics if one is missing.
     pub(crate) async fn lists(&self, topic: &str) -> [Vec<u64>; 3] {
         [
             self.get(&format!("/api/{topic}")).await.ids(),
@@ -207,7 +214,7 @@ impl Mirror {
         ]
     }
 
-    /// The same as the stand-in has them.
+    /// The ids of the three lists that the stub's world gives.
     pub(crate) fn expected(&self, topic: &str) -> [Vec<u64>; 3] {
         ["best-match", "stars", "updated"].map(|sort| {
             let mut ids = self.stub.world().ranked(topic, sort);
@@ -217,19 +224,39 @@ impl Mirror {
     }
 }
 
+/// A list as the database has it, and the facts for its headers.
+pub(crate) async fn stored_list(
+    store: &dyn Store,
+    topic: &Topic,
+    ranking: Ranking,
+) -> Option<(ListMeta, Vec<u8>)> {
+    let mut writer = JsonWriter::default();
+    let meta = store.list(topic, ranking, &mut writer).await.expect("a database")?;
+    Some((meta, writer.finish()))
+}
+
+/// Every list of a topic as the database has them, in the order of [`Ranking::ALL`].
+pub(crate) async fn stored_lists(store: &dyn Store, topic: &Topic) -> Option<Vec<Vec<u8>>> {
+    let mut lists = Vec::new();
+    for ranking in Ranking::ALL {
+        lists.push(stored_list(store, topic, *ranking).await?.1);
+    }
+    Some(lists)
+}
+
 /// The objects of a list.
 pub(crate) fn items(list: &[u8]) -> Vec<Value> {
     serde_json::from_slice(list).expect("a list")
 }
 
-/// A time in a list.
+/// The Unix seconds of a time in a list.
 pub(crate) fn timestamp(time: &Value) -> i64 {
     time.as_str().expect("text").parse::<DateTime<Utc>>().expect("a date").timestamp()
 }
 
-/// A client that takes every answer as it comes.
+/// A client that neither decompresses bodies nor uses a proxy.
 pub(crate) fn http_client() -> reqwest::Client {
-    set_up_tls();
+    install_tls_provider();
     reqwest::Client::builder().no_gzip().no_proxy().build().expect("a client")
 }
 
@@ -243,12 +270,12 @@ pub(crate) async fn send(
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let response = request.send().await.expect("an answer");
+    let response = request.send().await.expect("a response");
     let (status, headers) = (response.status(), response.headers().clone());
     Answer { status, headers, body: response.bytes().await.expect("a body").to_vec() }
 }
 
-/// Compares the three lists of a topic and tells where they differ first, rather than all of them.
+/// Compares a topic's three lists. The message names the first difference rather than whole lists.
 #[track_caller]
 pub(crate) fn assert_lists(
     actual: &[Vec<u64>; 3],
@@ -268,28 +295,31 @@ pub(crate) fn assert_lists(
     }
 }
 
-/// Says aloud that a test had nothing to try. Not `eprintln!`: the harness swallows that of a test
-/// that passes.
+/// Prints that a test was skipped. The test runner hides `eprintln!` of a test that passes, but not
+/// a write to stderr.
 pub(crate) fn say_not_run(why: &str) {
     let test = std::thread::current().name().unwrap_or_default().to_owned();
-    writeln!(std::io::stderr(), "{test} was NOT RUN: {why}").expect("stderr");
+    writeln!(std::io::stderr(), "{test} was NOT RUN: {why}").expect("stderr is open");
 }
 
-/// Tries again until it holds, for as long as something may take that the service promises to be
-/// soon.
-pub(crate) async fn eventually(seconds: u64, what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let tries = async {
+/// Polls a condition until it holds, and panics if it does not within `seconds`.
+pub(crate) async fn eventually(
+    seconds: u64,
+    condition: &str,
+    mut holds: impl AsyncFnMut() -> bool,
+) {
+    let polls = async {
         while !holds().await {
             tokio::task::yield_now().await;
         }
     };
     assert!(
-        tokio::time::timeout(Duration::from_secs(seconds), tries).await.is_ok(),
-        "{what}, within {seconds} s"
+        tokio::time::timeout(Duration::from_secs(seconds), polls).await.is_ok(),
+        "not within {seconds} s: {condition}"
     );
 }
 
-/// The settings of a service over this stand-in; later ones win.
+/// The configuration of a service over this stub and database. Of equal names, the last one counts.
 pub(crate) fn config(stub: &Stub, database: &Database, settings: &[(&str, &str)]) -> Config {
     let (url, database) = (stub.url(), database.setting());
     let mut all = vec![

@@ -1,0 +1,100 @@
+//! Repositories that a search does not show: dropped by GitHub, deleted, relabelled or private.
+
+use chrono::TimeDelta;
+use github_stub::World;
+use serde_json::json;
+
+use super::{edit, set, world};
+use crate::support::{Mirror, assert_lists};
+
+#[tokio::test]
+async fn dropped_repository_keeps_its_place_when_its_lookup_finds_it() {
+    let mirror = Mirror::refreshed(world()).await;
+    let expected = mirror.expected("kubernetes");
+    let dropped = set(&expected[1][10..30]);
+    mirror.stub.world().settings.drop = dropped.clone();
+    for _ in 0..3 {
+        let report = mirror.refresh("kubernetes").await;
+        assert_eq!(report["complete"], true, "{report}");
+        assert_eq!(mirror.lists("kubernetes").await[1], expected[1]);
+    }
+    assert!(mirror.stub.world().counters.core >= 20, "each was looked up by its id");
+}
+
+#[tokio::test]
+async fn list_keeps_dropped_and_loses_gone_repositories_during_refreshes() {
+    let mirror = Mirror::refreshed(world()).await;
+    let top = mirror.expected("kubernetes")[1].clone();
+    let (dropped, deleted, left) = (&top[100..120], &top[200..205], &top[300..305]);
+    mirror.stub.world().settings.drop = set(dropped);
+    for id in deleted {
+        mirror.stub.world().remove(*id);
+    }
+    for id in left {
+        edit(&mut mirror.stub.world(), *id, &json!({ "topics": ["other"] }));
+    }
+    for _ in 0..3 {
+        let refresh = mirror.refresh("kubernetes");
+        let watch = async {
+            loop {
+                let list = mirror.get("/api/popularity/kubernetes").await.ids();
+                assert!(
+                    list.len() >= 490 && dropped.iter().all(|id| list.contains(id)),
+                    "{} are left",
+                    list.len()
+                );
+            }
+        };
+        let report = tokio::select! { report = refresh => report, never = watch => never };
+        assert_eq!(report["complete"], true, "{report}");
+        let list = mirror.get("/api/popularity/kubernetes").await.ids();
+        assert!(dropped.iter().all(|id| list.contains(id)), "dropped repositories stay");
+        assert!(
+            !deleted.iter().chain(left).any(|id| list.contains(id)),
+            "deleted and relabelled repositories go"
+        );
+        mirror.clock.advance(TimeDelta::hours(1));
+    }
+}
+
+#[tokio::test]
+async fn deleted_and_relabelled_repositories_are_removed() {
+    let mirror = Mirror::refreshed(world()).await;
+    let top = mirror.expected("kubernetes")[1].clone();
+    let (deleted, left) = (top[3], top[4]);
+    mirror.stub.world().remove(deleted);
+    edit(&mut mirror.stub.world(), left, &json!({ "topics": ["other"] }));
+    let report = mirror.refresh("kubernetes").await;
+    assert_eq!(
+        (&report["complete"], report["doubts_settled"].as_i64() >= Some(2)),
+        (&true.into(), true),
+        "{report}"
+    );
+    let lists = mirror.lists("kubernetes").await;
+    assert_lists(&lists, &mirror.expected("kubernetes"), "");
+    assert!(lists.iter().all(|list| !list.contains(&deleted) && !list.contains(&left)));
+}
+
+/// A token can see private repositories that readers of the lists must not see.
+#[tokio::test]
+async fn private_repository_is_neither_stored_nor_listed() {
+    let mirror = Mirror::start(World::generate(400, 7, "kubernetes")).await;
+    let top = mirror.expected("kubernetes")[1].clone();
+    for hidden in [&top[..5], &top[..10]] {
+        for id in hidden {
+            edit(&mut mirror.stub.world(), *id, &json!({ "private": true }));
+        }
+        let report = mirror.refresh("kubernetes").await;
+        assert_eq!(report["outcome"], "complete", "{report}");
+        let lists = mirror.lists("kubernetes").await;
+        assert!(
+            lists.iter().all(|list| list.len() == 400 - hidden.len()
+                && !list.iter().any(|id| hidden.contains(id)))
+        );
+    }
+    let names = mirror
+        .database
+        .query(&format!("SELECT name FROM repositories WHERE id = {}", top[0]))
+        .await;
+    assert_eq!(names, Vec::<String>::new(), "a private repository is not stored");
+}
