@@ -8,10 +8,10 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use api::app::App;
 use api::clock::SystemClock;
 use api::config::Config;
 use api::server;
-use api::service::Service;
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -39,7 +39,7 @@ async fn loadtest(url: &str, arguments: &[&str]) -> (i32, String, String) {
 /// The service on the GitHub stub, after a complete refresh of `kubernetes`.
 struct Mirror {
     url: String,
-    service: Arc<Service>,
+    service: Arc<App>,
     _stub: Stub,
     folder: TempDir,
 }
@@ -59,7 +59,7 @@ impl Mirror {
         let config = Config::read(&|name: &str| {
             settings.iter().find(|(own, _)| *own == name).map(|(_, value)| value.clone())
         });
-        let service = Service::new(config.expect("valid settings"), Arc::new(SystemClock))
+        let service = App::new(config.expect("valid settings"), Arc::new(SystemClock))
             .await
             .expect("a service");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
