@@ -75,7 +75,7 @@ mutants: | test-prerequisites
 .PHONY: bench
 bench: | bench-prerequisites
 	cargo build --locked --profile dist -p api -p github-stub
-	cargo bench --locked --quiet --profile dist -p api --bench refresh --no-run
+	cargo bench --locked --quiet --profile dist -p api --bench refresh --bench catalogue --no-run
 	python3 loadtest/bench/bench.py $(if $(QUICK),--quick)
 
 ## e2e: starts the stack, checks it through the proxy, kills replicas under load (ROUNDS=3)

@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use api::config::Config;
 use api::lists::bundle::Bundle;
-use api::lists::json::JsonWriter;
 use api::lists::query::first_rows;
 use api::model::list::LIST_LENGTH;
 use api::model::ranking::Ranking;
@@ -37,7 +36,7 @@ async fn measure() {
     store.bootstrap().await.expect("a schema");
     store.track(&topic, Origin::Requested, None, Utc::now()).await.expect("stored");
     fill(&store, &topic).await;
-    let mut times: [Vec<f64>; 4] = Default::default();
+    let mut times: [Vec<f64>; 3] = Default::default();
     let mut bytes = 0;
     for _ in 0..ROUNDS {
         let began = Instant::now();
@@ -52,15 +51,11 @@ async fn measure() {
         let began = Instant::now();
         Bundle::build(catalogue).await;
         times[2].push(milliseconds(began));
-        let began = Instant::now();
-        let mut writer = JsonWriter::default();
-        store.list(&topic, Ranking::Popularity, &mut writer).await.expect("rows");
-        times[3].push(milliseconds(began));
     }
-    let [load, rank, build, sql_list] = times.map(median);
+    let [load, rank, build] = times.map(median);
     println!(
         "{}",
-        json!({ "load": load, "rank": rank, "build": build, "sql_list": sql_list,
+        json!({ "load": load, "rank": rank, "build": build,
                 "bytes": bytes, "rows": REPOSITORIES })
     );
     store.close().await;

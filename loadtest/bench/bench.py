@@ -25,7 +25,7 @@ from stack import BUILT, ROOT, Stack  # noqa: E402
 
 TOPIC = "kubernetes"
 ENCODINGS = ["identity", "gzip", "br"]
-PARTS = ["reads", "refresh", "growth"]
+PARTS = ["reads", "refresh", "catalogue", "growth"]
 
 
 class Cases:
@@ -204,6 +204,7 @@ def main():
         parts = {
             "reads": lambda: reads(*folders["reads"], arguments.quick, varnish),
             "refresh": lambda: refresh.steps(*folders["refresh"], arguments.quick),
+            "catalogue": lambda: refresh.catalogues(*folders["catalogue"]),
             "growth": lambda: refresh.growth(*folders["growth"], arguments.quick),
         }
         results = {name: part() for name, part in parts.items() if arguments.only in (None, name)}

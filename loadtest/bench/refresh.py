@@ -1,6 +1,7 @@
 """Measures the steps of a refresh, and growth with the number of topics and repositories."""
 
 import collections
+import contextlib
 import json
 import os
 import statistics
@@ -27,6 +28,23 @@ STEPS = {
 
 def steps(folder, disk, quick):
     """Medians in milliseconds: {database: {kind: {step: ms}}}."""
+    with databases(folder, disk) as (stack, urls):
+        return {database: steps_on(database, url, stack, quick) for database, url in urls.items()}
+
+
+def catalogues(folder, disk):
+    """The figures of api/benches/catalogue.rs: {database: {figure: value}}."""
+    with databases(folder, disk) as (stack, urls):
+        found = {}
+        for database, url in urls.items():
+            progress(f"a catalogue on {database}")
+            found[database] = json.loads(run_bench("catalogue", stack, url))
+        return found
+
+
+@contextlib.contextmanager
+def databases(folder, disk):
+    """A stack of which only Redis and PostgreSQL run, and the address of each empty database."""
     with Processes(folder, disk) as processes:
         stack = Stack(processes)
         stack.start_redis()
@@ -42,23 +60,27 @@ def steps(folder, disk, quick):
             "PostgreSQL is ready",
             processes,
         )
-        urls = {"PostgreSQL": stack.database_url, "SQLite": f"sqlite:{disk}/bench.db"}
-        return {database: steps_on(database, url, stack, quick) for database, url in urls.items()}
+        yield stack, {"PostgreSQL": stack.database_url, "SQLite": f"sqlite:{disk}/bench.db"}
+
+
+def run_bench(name, stack, url, rounds=5):
+    """Runs a benchmark of the api and returns its output."""
+    command = f"cargo bench --locked --quiet --profile dist -p api --bench {name}"
+    environment = os.environ | {
+        "DATABASE_URL": url,
+        "REDIS_URL": stack.redis_url,
+        "ROUNDS": str(rounds),
+    }
+    return subprocess.run(
+        command.split(), cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
 
 
 def steps_on(database, url, stack, quick):
     progress(f"refreshes on {database}")
-    command = "cargo bench --locked --quiet --profile dist -p api --bench refresh"
-    environment = os.environ | {
-        "DATABASE_URL": url,
-        "REDIS_URL": stack.redis_url,
-        "ROUNDS": "5" if quick else "15",
-    }
-    done = subprocess.run(
-        command.split(), cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True
-    )
+    output = run_bench("refresh", stack, url, rounds=5 if quick else 15)
     kinds = collections.defaultdict(list)
-    for line in done.stdout.splitlines():
+    for line in output.splitlines():
         run = json.loads(line)
         kinds[run["kind"]].append(run["steps"])
     return {
