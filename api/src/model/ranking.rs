@@ -36,4 +36,14 @@ impl Ranking {
             Self::Activity => "activity/",
         }
     }
+
+    /// The order in words, for the index of routes.
+    #[must_use]
+    pub const fn summary(self) -> &'static str {
+        match self {
+            Self::BestMatch => "in GitHub's own best-match order",
+            Self::Popularity => "by stars, most first",
+            Self::Activity => "by last update, newest first",
+        }
+    }
 }

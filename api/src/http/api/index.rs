@@ -1,7 +1,35 @@
 //! The index for people with a terminal, and the answers that touch no part of the service.
 
-pub(super) async fn index() -> &'static str {
-    include_str!("index.txt")
+use std::fmt::Write;
+
+use crate::model::ranking::Ranking;
+
+/// The routes that people start with, as plain text.
+pub(super) async fn index() -> String {
+    let mut text =
+        "GitHub topic mirror: ranked lists of a GitHub topic's repositories, 500 in each, as JSON."
+            .to_owned();
+    text.push_str("\n\n");
+    let lists = Ranking::ALL
+        .iter()
+        .map(|ranking| (format!("/api/{}{{topic}}", ranking.path()), ranking.summary()));
+    let others = [
+        ("/topics", "the tracked topics: how fresh and how complete each is"),
+        ("/refreshes", "the latest refreshes"),
+        ("/ready", "whether the database and the caches can answer"),
+    ];
+    let others = others.map(|(path, summary)| (path.to_owned(), summary));
+    for (path, summary) in lists.chain(others) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {path:<24} {summary}");
+    }
+    text.push_str(
+        "\nTry: curl --compressed http://localhost:8081/api/popularity/kubernetes    \
+         (with this server's address)\n\
+         If a topic is not tracked, the first read of it starts to fetch it from GitHub. Until the \
+         list is\nready, the answer is 503 and says how far the fetch is.\n",
+    );
+    text
 }
 
 /// The smoke test of the Flask service that this one ports.
