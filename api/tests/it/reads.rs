@@ -27,7 +27,7 @@ async fn over_redis(world: World, settings: &[(&str, &str)]) -> Option<(Mirror, 
     let mirror = Mirror::start_with(world, &settings).await;
     let listening = async || {
         redis
-            .command(&["PUBSUB", "NUMSUB", "github-topic-mirror:1"])
+            .command(&["PUBSUB", "NUMSUB", "github-topic-mirror:2"])
             .await
             .trim_end()
             .ends_with('1')
@@ -103,7 +103,7 @@ async fn fill_of_older_rows_keeps_the_lists_of_a_newer_refresh() {
     tokio::spawn(async move { watched.watch(pushes, &watching).await });
     let listening = async || {
         redis
-            .command(&["PUBSUB", "NUMSUB", "github-topic-mirror:1"])
+            .command(&["PUBSUB", "NUMSUB", "github-topic-mirror:2"])
             .await
             .trim_end()
             .ends_with('2')
@@ -147,7 +147,7 @@ async fn redis_list_is_not_served_when_memory_knows_a_newer_revision() {
     let Some((mirror, redis)) = over_redis(World::generate(50, 7, "kubernetes"), &[]).await else {
         return;
     };
-    let key = "github-topic-mirror:1:{kubernetes}";
+    let key = "github-topic-mirror:2:{kubernetes}";
     mirror.refresh("kubernetes").await;
     redis.command(&["COPY", key, "old"]).await;
     let id = mirror.expected("kubernetes")[1][5];
@@ -247,7 +247,7 @@ async fn publish_is_retried_when_redis_was_down() {
     mirror.refresh("kubernetes").await;
     redis.restart().await;
     let published = async || {
-        let seconds = redis.command(&["TTL", "github-topic-mirror:1:{kubernetes}"]).await;
+        let seconds = redis.command(&["TTL", "github-topic-mirror:2:{kubernetes}"]).await;
         seconds.trim().parse::<i64>().is_ok_and(|seconds| seconds > 60)
     };
     eventually(10, "Redis has the published lists, which live longer than a fill", published).await;
@@ -268,7 +268,7 @@ async fn eviction_is_retried_when_redis_did_not_answer() {
     );
     redis.signal("-CONT").await;
     let gone = async || {
-        redis.command(&["EXISTS", "github-topic-mirror:1:{kubernetes}"]).await.trim_end() == "0"
+        redis.command(&["EXISTS", "github-topic-mirror:2:{kubernetes}"]).await.trim_end() == "0"
     };
     eventually(10, "Redis has no lists of the topic", gone).await;
 }

@@ -84,7 +84,7 @@ async fn subscribed(redis: &Redis, replicas: usize) {
     let expected = replicas.to_string();
     let all = async || {
         redis
-            .command(&["PUBSUB", "NUMSUB", "github-topic-mirror:1"])
+            .command(&["PUBSUB", "NUMSUB", "github-topic-mirror:2"])
             .await
             .trim_end()
             .ends_with(&expected)
@@ -230,7 +230,7 @@ async fn reads_return_200_from_the_database_while_redis_has_a_fault() {
         fault.end(&mut replicas).await;
         eventually(10, &format!("Redis has the lists again after {fault:?}"), async || {
             replicas.a.get(PATHS[0]).await;
-            let key = "github-topic-mirror:1:{kubernetes}";
+            let key = "github-topic-mirror:2:{kubernetes}";
             replicas.redis.command(&["EXISTS", key]).await.contains('1')
         })
         .await;
