@@ -106,6 +106,8 @@ impl Default for Quota {
     fn default() -> Self {
         Self {
             version: 0,
+            // mutant in quota: the lowest limit is assumed before the first answer
+            //     Some(ASSUMED_LIMIT) => None
             limit: Some(ASSUMED_LIMIT),
             remaining: None,
             reset_at: None,
@@ -129,7 +131,11 @@ impl Quota {
             return time;
         };
         let reserve = match priority {
+            // mutant in quota: a tenth of the limit is in reserve
+            //     (limit + 9) / 10 => -1
             Priority::Scheduled => (limit + 9) / 10,
+            // mutant in quota: half of the limit is in reserve from readers' topics
+            //     limit / 2 => 0
             Priority::OnDemand | Priority::Waiting => limit / 2,
         };
         if now < reset_at && remaining <= reserve { time.max(reset_at) } else { time }
@@ -149,15 +155,21 @@ impl Quota {
         let Some(spacing) = self.spacing(resource) else {
             return Slot { at: allowed, is_reserved: true };
         };
+        // mutant in quota: a request that must wait for the window reserves no slot
+        //     return Slot { at: allowed, is_reserved: false }; => ()
         if allowed > now.max(self.paused_until.unwrap_or(now)) {
             return Slot { at: allowed, is_reserved: false };
         }
         // A slot further away than any queue means that the clock was set back.
         let next = self.next_at.filter(|next| *next < now + LONGEST_QUEUE).unwrap_or(allowed);
         let at = if priority == Priority::Waiting { allowed } else { allowed.max(next) };
+        // mutant in quota: slots are reserved one at a time before the first answer
+        //     self.remaining.is_none() && at > allowed => false
         if self.remaining.is_none() && at > allowed {
             return Slot { at: at.min(allowed + UNKNOWN_LIMIT_WAIT), is_reserved: false };
         }
+        // mutant in quota: a slot is for one request
+        //     next.max(at + spacing) => next
         self.next_at = Some(next.max(at + spacing));
         Slot { at, is_reserved: true }
     }
@@ -208,6 +220,8 @@ impl Quota {
         // The header counts whole seconds, so the window may end up to a second later. Without the
         // header, or if the window has ended by our clock alone, the pause is a minute.
         let end = self.reset_at.map(|reset_at| reset_at + TimeDelta::seconds(1));
+        // mutant in quota: the end of a used up window is waited for
+        //     end.filter(|end| *end > now).unwrap_or(now + SECONDARY_WAIT) => now
         self.pause(end.filter(|end| *end > now).unwrap_or(now + SECONDARY_WAIT));
     }
 
@@ -219,7 +233,11 @@ impl Quota {
                 u32::try_from(self.secondary_limits.clamp(0, MAX_SECONDARY_LIMITS)).unwrap_or(0),
             );
         self.secondary_limits += 1;
+        // mutant in quota: a secondary limit is waited for
+        //     now + retry_after.unwrap_or(doubled) => now.min(now + doubled)
         self.pause(now + retry_after.unwrap_or(doubled));
+        // mutant in quota: five secondary limits in a row end the run
+        //     self.secondary_limits < MAX_SECONDARY_LIMITS => true
         self.secondary_limits < MAX_SECONDARY_LIMITS
     }
 
@@ -232,6 +250,8 @@ impl Quota {
     /// too rare to need one.
     fn spacing(&self, resource: Resource) -> Option<TimeDelta> {
         let limit = self.limit.filter(|limit| (1..=SPACED_UP_TO).contains(limit))?;
+        // mutant in quota: requests are spread over the window
+        //     resource == Resource::Search => false
         (resource == Resource::Search)
             .then(|| SEARCH_WINDOW / i32::try_from(limit).unwrap_or(i32::MAX))
     }

@@ -97,6 +97,8 @@ impl Repository {
         let optional = [owner, description, homepage, language, node_id, license, default_branch];
         let texts = [name, full_name, html_url].into_iter().chain(optional.into_iter().flatten());
         for text in texts.chain(topics.iter_mut().flatten()) {
+            // mutant in repository: U+0000 is left out
+            //     character != '\0' => character == character
             text.retain(|character| character != '\0');
         }
         Ok(repository)

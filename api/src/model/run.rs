@@ -51,6 +51,8 @@ impl Plan {
     pub fn of(coverage: Coverage, state: &TopicState, now: DateTime<Utc>) -> Self {
         match (coverage, state.cursor.covered_at) {
             (Coverage::Top, _) => Self::Top,
+            // mutant in coverage: every repository of a whole topic is read each day
+            //     covered_at.date_naive() == now.date_naive() => covered_at <= now
             (Coverage::Complete, Some(covered_at))
                 if covered_at.date_naive() == now.date_naive() =>
             {

@@ -37,6 +37,8 @@ impl Scope {
     pub(super) fn depth(self) -> i64 {
         match self {
             Self::First(depth) => depth,
+            // mutant in coverage: every repository of a whole topic may be unconfirmed
+            //     i64::MAX => 500
             Self::All | Self::Since { .. } => i64::MAX,
         }
     }

@@ -9,6 +9,8 @@ use crate::model::topic::Topic;
 pub const LEASE_TIME: TimeDelta = TimeDelta::seconds(20);
 
 /// How long the ledger keeps a finished refresh.
+// mutant in store: entries are kept for 30 days
+//     days(30) => days(0)
 pub const LEDGER_TIME: TimeDelta = TimeDelta::days(30);
 
 /// The lease name of a run over every tracked topic; not a valid topic.

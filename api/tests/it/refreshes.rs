@@ -50,6 +50,31 @@ async fn refresh_writes_only_changed_repositories() {
 }
 
 #[tokio::test]
+async fn last_modified_stays_when_a_refresh_brings_nothing_or_fails() {
+    let mirror = Mirror::refreshed(World::generate(30, 7, "kubernetes")).await;
+    let headers = async || {
+        let list = mirror.get("/api/popularity/kubernetes").await;
+        ["last-modified", "x-refreshed-at", "x-complete"].map(|name| list.header(name).to_owned())
+    };
+    let [modified, refreshed, _] = headers().await;
+    mirror.clock.advance(TimeDelta::hours(1));
+    assert_eq!(mirror.refresh("kubernetes").await["complete"], true);
+    let [after, refreshed_again, _] = headers().await;
+    assert_eq!(after, modified, "a refresh that brings nothing");
+    assert_ne!(refreshed_again, refreshed);
+    mirror.clock.advance(TimeDelta::hours(1));
+    mirror.stub.world().faults.push(Fault::from(FaultKind::Unauthorized).times(1_000));
+    assert_eq!(mirror.refresh("kubernetes").await["outcome"], "failed");
+    let after = headers().await;
+    assert_eq!(after, [modified.clone(), refreshed_again, "false".to_owned()], "a failed one");
+    mirror.stub.world().faults.clear();
+    let first = mirror.expected("kubernetes")[1][0];
+    mirror.stub.world().star(first, 8_000_000, "2026-09-21T16:13:00Z".parse().expect("a date"));
+    mirror.refresh("kubernetes").await;
+    assert_ne!(headers().await[0], modified, "a refresh that brings stars");
+}
+
+#[tokio::test]
 async fn refresh_stores_the_last_star_count_of_each_day() {
     let mirror = Mirror::refreshed(World::generate(3, 7, "kubernetes")).await;
     let first = mirror.expected("kubernetes")[1][0];

@@ -24,6 +24,8 @@ impl SqlStore {
             .bind(now + LEASE_TIME)
             .execute(&mut *transaction)
             .await?;
+        // mutant in store: a lost lease stores nothing
+        //     renewed.rows_affected() == 1 => true
         if renewed.rows_affected() == 1 { Ok(transaction) } else { Err(StoreError::LeaseLost) }
     }
 }

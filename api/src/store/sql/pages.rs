@@ -109,6 +109,8 @@ pub(super) async fn unconfirmed(
     limit: i64,
 ) -> sqlx::Result<Vec<RepositoryId>> {
     let (updated_at, confirmed_at) = scope.since().unzip();
+    // mutant in store: a repository with a place in either ranking is unconfirmed
+    //     (by_stars <= $3 OR by_update <= $3) => by_stars <= $3
     sqlx::query_scalar(AssertSqlSafe(format!(
         "SELECT id FROM {PLACED}
          WHERE confirmed_in <> $2
@@ -134,7 +136,11 @@ pub(super) async fn remove_displaced(
     topic: &Topic,
     scope: Scope,
 ) -> sqlx::Result<u64> {
+    // mutant in coverage: no repository of a whole topic is displaced
+    //     Scope::First(depth) = scope else { return Ok(0) } => depth = scope.depth().min(500)
     let Scope::First(depth) = scope else { return Ok(0) };
+    // mutant in store: only a repository without a place in both rankings is displaced
+    //     by_stars > $3 AND by_update > $3 => by_stars > $3
     let removed = sqlx::query(AssertSqlSafe(format!(
         "DELETE FROM topic_repositories WHERE topic = $1 AND repository_id IN
              (SELECT id FROM {PLACED}

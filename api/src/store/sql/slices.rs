@@ -56,6 +56,8 @@ pub(super) async fn take(
     slice: Slice,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<RepositoryId>> {
+    // mutant in coverage: repositories of a slice that is taken over count as shown
+    //     SET confirmed_in = $2 => SET confirmed_in = confirmed_in + 0 * $2
     let taken = sqlx::query_scalar(
         "UPDATE topic_repositories SET confirmed_in = $2, confirmed_at = $5
          WHERE topic = $1

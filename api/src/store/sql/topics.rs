@@ -199,6 +199,8 @@ fn state(row: &Row) -> sqlx::Result<TopicState> {
 
 /// The SET clause of a new revision that changes the headers of a topic's lists but not their rows:
 /// such a revision keeps its Last-Modified.
+// mutant in refreshes: a refresh that brings nothing does not move Last-Modified
+//     WHEN listed_revision = revision => WHEN FALSE
 pub(super) const NEW_HEADERS: &str = "revision = revision + 1, listed_revision =
     CASE WHEN listed_revision = revision THEN revision + 1 ELSE listed_revision END";
 
@@ -217,6 +219,8 @@ pub(super) async fn allot(
     first: bool,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
+    // mutant in store: a revision has one Last-Modified however many callers allot it
+    //     revision > listed_revision => TRUE
     let unlisted = "SELECT modified_at FROM topics WHERE name = $1 AND revision > listed_revision";
     let unlisted = sqlx::query_scalar(unlisted).bind(topic.as_str());
     let unlisted: Option<Option<DateTime<Utc>>> = unlisted.fetch_optional(&mut *connection).await?;
