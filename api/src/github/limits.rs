@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::response::{Response, ResponseClass, classify};
+use super::response::{NoResponse, Response, ResponseClass, classify};
 use super::{Deadline, GitHubError};
 use crate::clock::Clock;
 use crate::model::quota::{Resource, Slot};
@@ -49,7 +49,7 @@ impl Limits {
             let mut quota = self.store.quota(resource).await?;
             // mutant in coverage: one search at a time
             //     resource == Resource::Search && quota.is_busy(now) => false
-            if !slot.is_reserved || quota.allowed_at(deadline.priority, now) > now {
+            if !slot.is_reserved || quota.allowed_at(resource, deadline.priority, now) > now {
                 // The slot was only a time to ask again, or a pause began during the wait.
                 slot = self.take_slot(resource, deadline).await?;
             } else if resource == Resource::Search && quota.is_busy(now) {
@@ -89,25 +89,24 @@ impl Limits {
     pub(super) async fn record(
         &self,
         resource: Resource,
-        sent: &Result<Response, String>,
+        sent: &Result<Response, NoResponse>,
     ) -> Result<ResponseClass, GitHubError> {
         loop {
             let mut quota = self.store.quota(resource).await?;
-            let secondary_limits = quota.secondary_limits;
             quota.busy_until = None;
-            let class = match sent {
+            let (class, pause) = match sent {
                 Ok(response) => classify(response, resource, &mut quota, self.clock.now()),
-                Err(reason) => ResponseClass::Failed(reason.clone()),
+                Err(failure) => (ResponseClass::Failed(failure.reason.clone()), None),
             };
             if !self.store.save_quota(resource, &quota).await? {
                 continue;
             }
-            if let Some(until) =
-                quota.paused_until.filter(|_| quota.secondary_limits > secondary_limits)
-            {
-                // mutant in property: a secondary limit holds for both resources
-                //     self.pause(resource.other(), until).await? => let _ = until
-                self.pause(resource.other(), until).await?;
+            if let Some(until) = pause {
+                for other in Resource::ALL.into_iter().filter(|other| *other != resource) {
+                    // mutant in property: a secondary limit holds for every resource
+                    //     self.pause(other, until).await? => let _ = (other, until)
+                    self.pause(other, until).await?;
+                }
             }
             return Ok(class);
         }
@@ -116,7 +115,7 @@ impl Limits {
     async fn pause(&self, resource: Resource, until: DateTime<Utc>) -> Result<(), StoreError> {
         loop {
             let mut quota = self.store.quota(resource).await?;
-            quota.pause(until);
+            quota.pause(until, self.clock.now());
             if self.store.save_quota(resource, &quota).await? {
                 return Ok(());
             }

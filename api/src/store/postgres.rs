@@ -20,6 +20,7 @@ use super::traits::Store;
 const MIGRATIONS: &[MigrationText] = &[
     (1, "initial", include_str!("../../migrations/postgres/0001_initial.sql")),
     (2, "ordered reads", include_str!("../../migrations/postgres/0002_ordered_reads.sql")),
+    (3, "unconfirmed", include_str!("../../migrations/postgres/0003_unconfirmed.sql")),
 ];
 
 /// Takes the writers' lock: one writer at a time, as on SQLite. Writers are few and short, and with

@@ -22,6 +22,7 @@ use super::traits::Store;
 const MIGRATIONS: &[MigrationText] = &[
     (1, "initial", include_str!("../../migrations/sqlite/0001_initial.sql")),
     (2, "ordered reads", include_str!("../../migrations/sqlite/0002_ordered_reads.sql")),
+    (3, "unconfirmed", include_str!("../../migrations/sqlite/0003_unconfirmed.sql")),
 ];
 
 /// Reads are short. More connections than this would only queue for the same cores.

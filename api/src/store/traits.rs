@@ -104,6 +104,10 @@ pub trait RefreshStore: Send + Sync {
     /// returned.
     async fn begin(&self, refresh: &NewRefresh<'_>, now: DateTime<Utc>) -> Result<BeginOutcome>;
 
+    /// Stores the run's report, for those who wait for its end.
+    async fn note_progress(&self, lease: &Lease, report: &Report, now: DateTime<Utc>)
+    -> Result<()>;
+
     /// Keeps the lease for another [`LEASE_TIME`](super::LEASE_TIME).
     async fn renew(&self, lease: &Lease, now: DateTime<Utc>) -> Result<()>;
 
@@ -155,14 +159,23 @@ pub trait RefreshStore: Send + Sync {
         now: DateTime<Utc>,
     ) -> Result<()>;
 
-    /// The repositories of the scope that the run has not shown, longest unconfirmed first.
+    /// The repositories of the scope that the run has not shown: first those that were confirmed,
+    /// or asked for without an answer, longest ago.
     async fn unconfirmed(
         &self,
         lease: &Lease,
         topic: &Topic,
         scope: Scope,
-        limit: i64,
     ) -> Result<Vec<RepositoryId>>;
+
+    /// Notes that GitHub gave no answer about these repositories.
+    async fn note_unanswered(
+        &self,
+        lease: &Lease,
+        topic: &Topic,
+        ids: &[RepositoryId],
+        now: DateTime<Utc>,
+    ) -> Result<()>;
 
     /// Takes repositories out of a topic.
     async fn remove(

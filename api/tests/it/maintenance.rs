@@ -165,7 +165,7 @@ async fn update_returns_503_with_the_reason_when_a_topic_has_no_list() {
     );
     // If every topic has a list, only the report says that a run failed.
     assert_eq!(mirror.get("/update_cache").await.status, StatusCode::OK);
-    mirror.stub.world().faults.push(FaultKind::Unauthorized.into());
+    mirror.stub.world().faults.push(Fault::from(FaultKind::Unauthorized).times(4));
     let report = mirror.get("/update_cache").await.json();
     assert_eq!((&report["complete"], &report["outcome"]), (&false.into(), &"failed".into()));
     assert_eq!(mirror.get("/api/kubernetes").await.ids().len(), 10);
@@ -177,14 +177,19 @@ async fn run_over_all_topics_is_partial_when_one_topic_fails() {
     world.add_generated(10, 8, "mcp");
     let mirror = Mirror::start_with(world, &[("TOPICS", "kubernetes,mcp")]).await;
     assert_eq!(mirror.get("/update_cache").await.json()["outcome"], "complete");
-    for (refused, outcome) in [(1, "partial"), (2, "failed")] {
-        mirror.stub.world().faults.push(Fault::from(FaultKind::Unauthorized).times(refused));
+    // A topic has up to three queries.
+    let refused = Fault::from(FaultKind::Forbidden);
+    for (fault, outcome) in [
+        (refused.clone().on("best-match", 1), "partial"),
+        (refused.clone().times(6), "failed"),
+    ] {
+        mirror.stub.world().faults.push(fault);
         assert_eq!(mirror.get("/update_cache").await.json()["outcome"], outcome);
     }
     // An on-demand topic without a list does not turn the response into a 503.
-    mirror.stub.world().faults.push(FaultKind::Unauthorized.into());
+    mirror.stub.world().faults.push(refused.clone().times(3));
     assert_eq!(mirror.get("/api/helm").await.status, StatusCode::SERVICE_UNAVAILABLE);
-    mirror.stub.world().faults.push(Fault::from(FaultKind::Unauthorized).times(3));
+    mirror.stub.world().faults.push(refused.times(9));
     assert_eq!(mirror.get("/update_cache").await.status, StatusCode::OK);
     assert_eq!(
         mirror.get("/update_cache?topic=helm").await.status,

@@ -85,6 +85,17 @@ pub(super) async fn open_entry(
     .await
 }
 
+/// Stores the report of a refresh that is running.
+pub(super) async fn note_progress(
+    connection: &mut Connection,
+    id: i64,
+    report: &Report,
+) -> sqlx::Result<()> {
+    let update = sqlx::query("UPDATE refreshes SET report = $2 WHERE id = $1").bind(id);
+    update.bind(Json(report)).execute(connection).await?;
+    Ok(())
+}
+
 pub(super) async fn close_entry(
     connection: &mut Connection,
     id: i64,

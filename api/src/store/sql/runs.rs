@@ -3,7 +3,6 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use sqlx::AssertSqlSafe;
-use sqlx::types::Json;
 
 use super::dialect::{Connection, SqlStore};
 use super::topics::{NEW_HEADERS, allot, new_revision};
@@ -43,6 +42,17 @@ impl RefreshStore for SqlStore {
         Ok(BeginOutcome::Started(lease))
     }
 
+    async fn note_progress(
+        &self,
+        lease: &Lease,
+        report: &Report,
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        let mut transaction = self.write_as(lease, now).await?;
+        ledger::note_progress(&mut transaction, lease.refresh, report).await?;
+        Ok(transaction.commit().await?)
+    }
+
     async fn renew(&self, lease: &Lease, now: DateTime<Utc>) -> Result<()> {
         Ok(self.write_as(lease, now).await?.commit().await?)
     }
@@ -67,11 +77,7 @@ impl RefreshStore for SqlStore {
         };
         let mut progress = report.clone();
         progress.add_rows(counts);
-        sqlx::query("UPDATE refreshes SET report = $2 WHERE id = $1")
-            .bind(lease.refresh)
-            .bind(Json(&progress))
-            .execute(&mut *transaction)
-            .await?;
+        ledger::note_progress(&mut transaction, lease.refresh, &progress).await?;
         transaction.commit().await?;
         Ok((counts, changed))
     }
@@ -135,10 +141,21 @@ impl RefreshStore for SqlStore {
         lease: &Lease,
         topic: &Topic,
         scope: Scope,
-        limit: i64,
     ) -> Result<Vec<RepositoryId>> {
         let mut connection = self.reader().acquire().await?;
-        Ok(pages::unconfirmed(&mut connection, lease, topic, scope, limit).await?)
+        Ok(pages::unconfirmed(&mut connection, lease, topic, scope).await?)
+    }
+
+    async fn note_unanswered(
+        &self,
+        lease: &Lease,
+        topic: &Topic,
+        ids: &[RepositoryId],
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        let mut transaction = self.write_as(lease, now).await?;
+        pages::note_unanswered(&mut transaction, topic, ids, now).await?;
+        Ok(transaction.commit().await?)
     }
 
     async fn remove(
