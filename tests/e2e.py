@@ -141,12 +141,17 @@ class Stack:
         return time.monotonic() - started
 
     def down(self):
-        self.compose("down", "-v", "--remove-orphans", "-t", "1", check=False)
-        for kind in (["container", "ls", "-aq"], ["volume", "ls", "-q"], ["network", "ls", "-q"]):
-            left = self.run(
-                "docker", *kind, "--filter", f"label=com.docker.compose.project={PROJECT}"
-            ).stdout.split()
-            assert not left, f"left behind: {kind[0]} {left}"
+        label = f"label=com.docker.compose.project={PROJECT}"
+
+        def gone():
+            self.compose("down", "-v", "--remove-orphans", "-t", "1", check=False)
+            kinds = ["container ls -aq", "volume ls -q", "network ls -q"]
+            return not any(
+                self.run("docker", *kind.split(), "--filter", label).stdout for kind in kinds
+            )
+
+        # `down` fails if the engine is still removing a container that a check has ended.
+        wait_for(gone, f"docker removes all of {PROJECT}")
 
 
 def equal(actual, expected, what):
