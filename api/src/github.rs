@@ -2,8 +2,8 @@
 
 mod client;
 mod item;
-mod link;
 mod limits;
+mod link;
 mod response;
 mod search;
 mod text;

@@ -365,7 +365,10 @@ async fn refresh_is_partial_when_a_wait_exceeds_the_period() {
     let report = mirror.refresh("kubernetes").await;
     assert_eq!((&report["outcome"], &report["requests"]), (&"partial".into(), &6.into()));
     let retry_at = report["retry_at"].as_str().expect("a time");
-    assert!(retry_at.starts_with("2026-09-21T15:13:20"), "no wait is longer than an hour: {report}");
+    assert!(
+        retry_at.starts_with("2026-09-21T15:13:20"),
+        "no wait is longer than an hour: {report}"
+    );
     assert!(
         report["reason"].as_str().is_some_and(|text| text.contains("2026-09-21T15:13:20Z")),
         "{report}"
