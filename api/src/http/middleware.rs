@@ -12,7 +12,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use tracing::{Instrument, info_span, warn};
 
-use super::{metrics, problem};
+use super::{api, cors, metrics, problem};
 use crate::app::App;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -31,10 +31,14 @@ pub(super) async fn surround(
     let method = request.method().clone();
     let uri = request.uri().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    let is_open = !api::is_maintenance(route, &method);
     let (shown_id, path) = (id.to_str().unwrap_or_default(), uri.path());
     let span = || info_span!("request", id = shown_id, %method, path);
 
-    let mut answer = pin!(next.run(request));
+    let is_preflight = is_open && cors::is_preflight(&method, request.headers());
+    let answer = async { if is_preflight { cors::preflight() } else { next.run(request).await } };
+    let mut answer = pin!(answer);
     // A list from memory is ready at the first poll. Only an answer that waits can log, so only
     // that one pays for a span.
     let mut response = match futures_util::poll!(answer.as_mut()) {
@@ -51,10 +55,12 @@ pub(super) async fn surround(
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     headers.insert(X_REQUEST_ID, id.clone());
+    if is_open {
+        cors::open(headers);
+    }
     if app.stopping.is_cancelled() {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    let route = route.as_ref().map_or("none", MatchedPath::as_str);
     if status.is_server_error() || (took >= SLOW && route != "/update_cache") {
         let (status, milliseconds) = (status.as_u16(), took.as_millis());
         span().in_scope(|| warn!(status, milliseconds, "a request failed or was slow"));

@@ -142,6 +142,91 @@ async fn wrong_method_returns_405_with_allow() {
     }
 }
 
+/// The headers by which browsers decide about scripts of other origins.
+const CORS: [&str; 5] = [
+    "access-control-allow-origin",
+    "access-control-expose-headers",
+    "access-control-allow-methods",
+    "access-control-allow-headers",
+    "access-control-max-age",
+];
+
+#[tokio::test]
+async fn preflight_of_a_reading_route_returns_204_and_of_maintenance_405() {
+    let mirror = Mirror::start(World::default()).await;
+    let headers = [
+        ("access-control-request-method", "GET"),
+        ("access-control-request-headers", "if-none-match"),
+    ];
+    for path in [
+        "/",
+        "/api/kubernetes",
+        "/api/not_a_topic",
+        "/db/popularity/kubernetes",
+        "/topics",
+        "/topics/kubernetes",
+        "/refreshes/1",
+        "//ready/",
+        "/health",
+        "/nothing",
+    ] {
+        let answer = mirror.request(Method::OPTIONS, path, &headers).await;
+        assert_eq!((answer.status, answer.body.len()), (StatusCode::NO_CONTENT, 0), "{path}");
+        assert_eq!(answer.header(CORS[0]), "*", "{path}");
+        assert_eq!(answer.header(CORS[2]), "GET, HEAD", "{path}");
+        assert_eq!(answer.header(CORS[3]), "If-None-Match, If-Modified-Since, X-Request-Id");
+        assert_eq!(answer.header(CORS[4]), "86400", "{path}");
+    }
+    assert_eq!(mirror.stub.world().counters.searches, 0, "a preflight fetches nothing");
+    let plain = mirror.request(Method::OPTIONS, "/api/kubernetes", &[]).await;
+    assert_eq!(plain.status, StatusCode::METHOD_NOT_ALLOWED, "it is no preflight");
+    for path in ["/update_cache", "/bootstrap_db", "//update_cache//"] {
+        let answer = mirror.request(Method::OPTIONS, path, &headers).await;
+        assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{path}");
+        assert_eq!(CORS.map(|name| answer.header(name)), [""; 5], "{path}");
+    }
+}
+
+#[tokio::test]
+async fn script_of_another_origin_reads_every_answer_but_those_of_maintenance() {
+    let mirror = Mirror::start(World::generate(10, 7, "kubernetes")).await;
+    let origin = [("origin", "https://example.org")];
+    let limit = github_stub::FaultKind::PrimaryLimit { status: 403, reset_in: 7_200 };
+    mirror.stub.world().faults.push(limit.into());
+    for (method, path, status) in [
+        (Method::GET, "/api/kubernetes", 503),
+        (Method::POST, "/update_cache", 200),
+        (Method::GET, "/api/kubernetes", 200),
+        (Method::HEAD, "/api/kubernetes", 200),
+        (Method::GET, "/db/kubernetes", 200),
+        (Method::GET, "/api/not_a_topic", 400),
+        (Method::GET, "/topics/other", 404),
+        (Method::GET, "/nothing", 404),
+        (Method::POST, "/api/kubernetes", 405),
+        (Method::GET, "/topics", 200),
+        (Method::GET, "/refreshes", 200),
+        (Method::GET, "/ready", 200),
+        (Method::GET, "/bootstrap_db", 200),
+        (Method::GET, "/update_cache?topic=a&topic=b", 400),
+        (Method::PUT, "/update_cache", 405),
+        (Method::DELETE, "/topics/other", 404),
+    ] {
+        if path == "/update_cache" && method == Method::POST {
+            mirror.clock.advance(chrono::TimeDelta::hours(3));
+        }
+        let answer = mirror.request(method.clone(), path, &origin).await;
+        assert_eq!(answer.status.as_u16(), status, "{method} {path}: {}", answer.text());
+        let is_open = !path.contains("update_cache")
+            && !path.contains("bootstrap_db")
+            && method != Method::DELETE;
+        assert_eq!(answer.header(CORS[0]), if is_open { "*" } else { "" }, "{method} {path}");
+        for name in ["ETag", "Link", "Retry-After", "X-Request-Id", "X-Complete", "Cache-Status"] {
+            let exposed = answer.header(CORS[1]).split(", ").any(|exposed| exposed == name);
+            assert_eq!(exposed, is_open, "{name} of {method} {path}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn path_with_extra_slashes_is_the_same_path() {
     let mirror = Mirror::refreshed(World::generate(10, 7, "kubernetes")).await;
