@@ -163,7 +163,7 @@ async fn redis_publish_makes_the_memory_of_other_processes_stale() {
     let memory = Arc::new(MemoryCache::new(TestClock::new()));
     let watching = Arc::clone(&memory);
     tokio::spawn(async move { cache.watch(pushes, &watching).await });
-    let channel = "github-topic-mirror:1";
+    let channel = "github-topic-mirror:2";
     eventually(5, "the cache subscribes", async || {
         server.command(&["PUBSUB", "NUMSUB", channel]).await.contains('1')
     })
@@ -190,7 +190,7 @@ async fn full_redis_serves_no_old_list_after_a_failed_publish() {
 #[tokio::test]
 async fn redis_misses_when_the_key_has_a_foreign_value() {
     let Some(server) = Redis::start().await else { return };
-    let key = "github-topic-mirror:1:{kubernetes}";
+    let key = "github-topic-mirror:2:{kubernetes}";
     for value in ["", "nonsense", "{\"standing\":{}}"] {
         server.command(&["SET", key, value]).await;
         assert_eq!(revision(&*connect(&server)).await, None);
@@ -214,7 +214,7 @@ async fn memory_is_stale_when_the_redis_connection_breaks_and_when_it_returns() 
     let watching = Arc::clone(&memory);
     tokio::spawn(async move { cache.watch(pushes, &watching).await });
     let subscriptions =
-        async || server.command(&["PUBSUB", "NUMSUB", "github-topic-mirror:1"]).await;
+        async || server.command(&["PUBSUB", "NUMSUB", "github-topic-mirror:2"]).await;
     eventually(5, "the cache subscribes", async || subscriptions().await.trim_end().ends_with('1'))
         .await;
 
