@@ -41,6 +41,8 @@ pub(super) enum Loaded {
 #[derive(Clone)]
 pub struct Loader {
     store: SharedStore,
+    /// The store by the connections of `/db`.
+    public: SharedStore,
     tiers: Tiers,
     clock: Arc<dyn Clock>,
     loads: Arc<SingleFlight<Topic, Loaded>>,
@@ -56,12 +58,14 @@ impl Loader {
     #[must_use]
     pub fn new(
         store: SharedStore,
+        public: SharedStore,
         tiers: Tiers,
         clock: Arc<dyn Clock>,
         tasks: TaskTracker,
     ) -> Self {
         Self {
             store,
+            public,
             tiers,
             clock,
             loads: Arc::new(SingleFlight::new(tasks.clone())),
@@ -104,7 +108,7 @@ impl Loader {
         ranking: Ranking,
         writer: &mut dyn ListWriter,
     ) -> Result<Option<ListMeta>, Error> {
-        let meta = self.in_time(topic, self.store.list(topic, ranking, writer)).await?;
+        let meta = self.in_time(topic, self.public.list(topic, ranking, writer)).await?;
         Ok(meta.filter(|meta| !self.has_expired(meta)))
     }
 

@@ -1,5 +1,7 @@
 //! Errors of the store.
 
+use std::path::PathBuf;
+
 /// SQLSTATE undefined_table.
 const UNDEFINED_TABLE: &str = "42P01";
 
@@ -17,6 +19,14 @@ pub enum StoreError {
     /// The database does not answer, or answers with an error.
     #[error("the database failed: {0}")]
     Database(#[from] sqlx::Error),
+    /// Every connection that callers of this kind may have is in use.
+    #[error("the database is busy: too many requests at once")]
+    Busy,
+    #[error(
+        "{} was replaced or overwritten while this process had it open; stop the service, put the \
+         file back, and start it again", .0.display()
+    )]
+    Replaced(PathBuf),
     #[error("the schema could not be made: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
     /// Another process holds the lease now, or the topic was deleted. Nothing more of the refresh

@@ -1,9 +1,11 @@
 //! The traits that both databases implement.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{BeginOutcome, FinishRun, Lease, NewRefresh, Page, Result, Scope};
+use super::{BeginOutcome, FailingWrites, FinishRun, Lease, NewRefresh, Page, Result, Scope};
 use crate::lists::catalogue::Catalogue;
 use crate::lists::writer::ListWriter;
 use crate::model::list::ListMeta;
@@ -15,6 +17,9 @@ use crate::model::run::{Outcome, RefreshRun, Report, UpsertCounts};
 use crate::model::slice::Slice;
 use crate::model::topic::{Origin, Topic, TopicState};
 
+/// A store shared by all parts of the service.
+pub type SharedStore = Arc<dyn Store>;
+
 /// The database behind the service.
 #[async_trait]
 pub trait Store: TopicStore + ListStore + RefreshStore + QuotaStore {
@@ -24,7 +29,25 @@ pub trait Store: TopicStore + ListStore + RefreshStore + QuotaStore {
     /// Whether the schema is there and up to date.
     async fn has_schema(&self) -> Result<bool>;
 
+    /// The same database by the connections of callers of this kind.
+    fn share(&self, share: Share) -> SharedStore;
+
+    /// The failures since the last write that succeeded, if the last one failed.
+    fn failing_writes(&self) -> Option<FailingWrites>;
+
     async fn close(&self);
+}
+
+/// A kind of callers, which has connections of its own: many callers of one kind cannot keep those
+/// of another waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// Refreshes.
+    Refreshes,
+    /// The lists of the caches, new topics, and `/ready`.
+    Lists,
+    /// Every other read: `/db`, `/topics`, `/refreshes`.
+    Public,
 }
 
 /// GitHub's limits, shared by every process.

@@ -90,7 +90,7 @@ async fn read_returns_503_when_a_hundred_topics_are_on_demand() {
         (refused.status, refused.header("retry-after")),
         (StatusCode::SERVICE_UNAVAILABLE, "3600")
     );
-    assert!(refused.text().contains("100 topics are kept on demand"), "{}", refused.text());
+    assert!(refused.text().contains("100 topics are tracked on demand"), "{}", refused.text());
     assert_eq!(
         mirror.get("/topics").await.json().as_array().map(Vec::len),
         Some(101),

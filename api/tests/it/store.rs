@@ -43,6 +43,7 @@ macro_rules! contract {
     };
 }
 
+mod failures;
 mod lists;
 mod pages;
 mod removal;

@@ -37,14 +37,17 @@ impl ListStore for SqlStore {
         writer: &mut dyn ListWriter,
     ) -> Result<Option<ListMeta>> {
         let mut transaction = self.read().await?;
-        let Some(meta) = meta(&mut transaction, topic).await? else { return Ok(None) };
+        let Some(meta) = meta(&mut transaction, topic).await? else {
+            transaction.rollback().await?;
+            return Ok(None);
+        };
         let (condition, order) = order(ranking);
         let select = format!(
             "SELECT {ITEM} FROM topic_repositories JOIN repositories ON id = repository_id
              WHERE topic = $1{condition} ORDER BY {order}, id LIMIT {LIST_LENGTH}"
         );
         let select = sqlx::query(AssertSqlSafe(select)).bind(topic.as_str());
-        let mut rows = select.fetch(&mut *transaction);
+        let mut rows = select.fetch(&mut transaction);
         while let Some(row) = rows.try_next().await? {
             writer.write(&item(&row)?);
         }
@@ -55,14 +58,17 @@ impl ListStore for SqlStore {
 
     async fn catalogue(&self, topic: &Topic) -> Result<Option<Catalogue>> {
         let mut transaction = self.read().await?;
-        let Some(meta) = meta(&mut transaction, topic).await? else { return Ok(None) };
+        let Some(meta) = meta(&mut transaction, topic).await? else {
+            transaction.rollback().await?;
+            return Ok(None);
+        };
         let mut builder = CatalogueBuilder::default();
         let select = format!(
             "SELECT {ITEM}, rank FROM topic_repositories JOIN repositories ON id = repository_id
              WHERE topic = $1"
         );
         let select = sqlx::query(AssertSqlSafe(select)).bind(topic.as_str());
-        let mut rows = select.fetch(&mut *transaction);
+        let mut rows = select.fetch(&mut transaction);
         while let Some(row) = rows.try_next().await? {
             builder.push(&item(&row)?, row.try_get("rank")?);
         }
@@ -74,7 +80,7 @@ impl ListStore for SqlStore {
     async fn allot_modified(&self, topic: &Topic, now: DateTime<Utc>) -> Result<()> {
         let unlisted = "SELECT revision > listed_revision FROM topics WHERE name = $1";
         let unlisted = sqlx::query_scalar(unlisted).bind(topic.as_str());
-        if unlisted.fetch_optional(self.reader()).await? != Some(true) {
+        if unlisted.fetch_optional(&mut self.reader().await?).await? != Some(true) {
             return Ok(());
         }
         let mut transaction = self.write().await?;

@@ -23,6 +23,7 @@ impl RefreshStore for SqlStore {
         if let (Trigger::OnDemand, Some(topic)) = (refresh.trigger, refresh.topic)
             && let Some(id) = just_listed(&mut transaction, topic, now).await?
         {
+            transaction.rollback().await?;
             return Ok(BeginOutcome::Running(id));
         }
         match leases::holder(&mut transaction, leases::lease_name(refresh), now).await? {
@@ -30,6 +31,8 @@ impl RefreshStore for SqlStore {
                 if let Some(parent) = refresh.parent {
                     ledger::adopt(&mut transaction, running, parent).await?;
                     transaction.commit().await?;
+                } else {
+                    transaction.rollback().await?;
                 }
                 return Ok(BeginOutcome::Running(running));
             }
@@ -87,7 +90,7 @@ impl RefreshStore for SqlStore {
         topic: &Topic,
         since: DateTime<Utc>,
     ) -> Result<Vec<(Slice, DateTime<Utc>)>> {
-        Ok(slices::read_since(self, topic, since).await?)
+        Ok(slices::read_since(&mut self.reader().await?, topic, since).await?)
     }
 
     async fn keep_slice(
@@ -129,7 +132,7 @@ impl RefreshStore for SqlStore {
         sqlx::query("UPDATE topics SET total_count = $2 WHERE name = $1")
             .bind(topic.as_str())
             .bind(total_count)
-            .execute(&mut *transaction)
+            .execute(&mut transaction)
             .await?;
         new_revision(&mut transaction, topic).await?;
         allot(&mut transaction, topic, true, now).await?;
@@ -142,7 +145,7 @@ impl RefreshStore for SqlStore {
         topic: &Topic,
         scope: Scope,
     ) -> Result<Vec<RepositoryId>> {
-        let mut connection = self.reader().acquire().await?;
+        let mut connection = self.reader().await?;
         Ok(pages::unconfirmed(&mut connection, lease, topic, scope).await?)
     }
 
@@ -210,26 +213,26 @@ impl RefreshStore for SqlStore {
                 "UPDATE topics SET complete = FALSE, {NEW_HEADERS} WHERE name = $1 AND complete"
             );
             let failed = sqlx::query(AssertSqlSafe(failed)).bind(&lease.name);
-            failed.execute(&mut *transaction).await?;
+            failed.execute(&mut transaction).await?;
         }
         leases::release(&mut transaction, &lease.name).await?;
         sqlx::query("DELETE FROM refreshes WHERE finished_at < $1")
             .bind(now - LEDGER_TIME)
-            .execute(&mut *transaction)
+            .execute(&mut transaction)
             .await?;
         Ok(transaction.commit().await?)
     }
 
     async fn refreshes(&self, limit: i64) -> Result<Vec<RefreshRun>> {
-        Ok(ledger::newest(self, limit).await?)
+        Ok(ledger::newest(&mut self.reader().await?, limit).await?)
     }
 
     async fn refresh(&self, id: i64) -> Result<Option<RefreshRun>> {
-        Ok(ledger::entry_with_children(self, id).await?)
+        Ok(ledger::entry_with_children(&mut self.reader().await?, id).await?)
     }
 
     async fn latest(&self, topic: &Topic) -> Result<Option<RefreshRun>> {
-        Ok(ledger::latest(self, topic).await?)
+        Ok(ledger::latest(&mut self.reader().await?, topic).await?)
     }
 }
 

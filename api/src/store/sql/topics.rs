@@ -34,7 +34,7 @@ impl TopicStore for SqlStore {
         .bind(Json(topics))
         .bind(now)
         .bind(first_revision(now))
-        .execute(&mut *transaction)
+        .execute(&mut transaction)
         .await?;
         sqlx::query(AssertSqlSafe(format!(
             "UPDATE topics SET origin = 'on_demand', last_read_at = $2
@@ -42,7 +42,7 @@ impl TopicStore for SqlStore {
         )))
         .bind(Json(topics))
         .bind(now)
-        .execute(&mut *transaction)
+        .execute(&mut transaction)
         .await?;
         Ok(transaction.commit().await?)
     }
@@ -57,10 +57,11 @@ impl TopicStore for SqlStore {
         let mut transaction = self.write().await?;
         let known = "SELECT EXISTS (SELECT 1 FROM topics WHERE name = $1)";
         let known = sqlx::query_scalar(known).bind(topic.as_str());
-        let known: bool = known.fetch_one(&mut *transaction).await?;
+        let known: bool = known.fetch_one(&mut transaction).await?;
         if let (false, Some(limits)) = (known, limits)
             && let Some(refusal) = refusal(&mut transaction, limits, now).await?
         {
+            transaction.rollback().await?;
             return Ok(refusal);
         }
         // An on-demand topic can become a requested one; no topic is ever demoted here.
@@ -74,7 +75,7 @@ impl TopicStore for SqlStore {
         .bind(<&str>::from(origin))
         .bind(now)
         .bind(first_revision(now))
-        .execute(&mut *transaction)
+        .execute(&mut transaction)
         .await?;
         transaction.commit().await?;
         Ok(TrackOutcome::Tracked)
@@ -83,19 +84,23 @@ impl TopicStore for SqlStore {
     async fn topics(&self) -> Result<Vec<TopicState>> {
         let order = "ORDER BY origin = 'on_demand', origin = 'requested', name";
         let query = sqlx::query(AssertSqlSafe(format!("{STATE} {order}")));
-        let rows = query.fetch_all(self.reader()).await?;
+        let rows = query.fetch_all(&mut self.reader().await?).await?;
         Ok(rows.iter().map(state).collect::<sqlx::Result<_>>()?)
     }
 
     async fn topic(&self, topic: &Topic) -> Result<Option<TopicState>> {
         let query = sqlx::query(AssertSqlSafe(format!("{STATE} WHERE name = $1")));
-        let row = query.bind(topic.as_str()).fetch_optional(self.reader()).await?;
+        let row = query.bind(topic.as_str()).fetch_optional(&mut self.reader().await?).await?;
         Ok(row.as_ref().map(state).transpose()?)
     }
 
     async fn mark_read(&self, topic: &Topic, now: DateTime<Utc>) -> Result<()> {
         let update = "UPDATE topics SET last_read_at = $2 WHERE name = $1 AND last_read_at < $2";
-        sqlx::query(update).bind(topic.as_str()).bind(now).execute(self.writer()).await?;
+        sqlx::query(update)
+            .bind(topic.as_str())
+            .bind(now)
+            .execute(&mut self.writer().await?)
+            .await?;
         Ok(())
     }
 
@@ -109,10 +114,10 @@ impl TopicStore for SqlStore {
                   WHERE other.repository_id = own.repository_id AND topic <> $1)",
         )
         .bind(topic.as_str())
-        .fetch_all(&mut *transaction)
+        .fetch_all(&mut transaction)
         .await?;
         let delete = sqlx::query("DELETE FROM topics WHERE name = $1").bind(topic.as_str());
-        let deleted = delete.execute(&mut *transaction).await?.rows_affected();
+        let deleted = delete.execute(&mut transaction).await?.rows_affected();
         transaction.commit().await?;
         for some in own.chunks(DELETED_AT_ONCE) {
             let mut transaction = self.write().await?;
@@ -121,7 +126,7 @@ impl TopicStore for SqlStore {
                  AND NOT EXISTS (SELECT 1 FROM topic_repositories WHERE repository_id = id)"
             )))
             .bind(Json(some))
-            .execute(&mut *transaction)
+            .execute(&mut transaction)
             .await?;
             transaction.commit().await?;
         }
