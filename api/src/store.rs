@@ -5,6 +5,7 @@
 
 mod changes;
 mod error;
+mod fault;
 mod lease;
 mod migrations;
 mod postgres;
@@ -19,6 +20,7 @@ use sqlx::postgres::PgConnectOptions;
 
 pub use changes::{CompleteRun, FinishRun, Page, Scope};
 pub use error::{Result, StoreError};
+pub use fault::Fault;
 pub use lease::{ALL_TOPICS, BeginOutcome, LEASE_TIME, LEDGER_TIME, Lease, NewRefresh};
 pub use revision::first_revision;
 pub use traits::{ListStore, QuotaStore, RefreshStore, Store, TopicStore, TrackOutcome};

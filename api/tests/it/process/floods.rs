@@ -45,3 +45,34 @@ async fn service_answers_while_more_clients_than_files_are_silent_or_read_nothin
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(!log.contains("could not be accepted"), "{log}");
 }
+
+#[tokio::test]
+async fn log_has_few_lines_when_a_client_repeats_what_is_refused_or_fails() {
+    let stub = stub(World::default()).await;
+    let limit = github_stub::FaultKind::PrimaryLimit { status: 403, reset_in: 7_200 };
+    stub.world().faults.push(limit.into());
+    let folder = tempfile::tempdir().expect("a folder");
+    let settings = [("GITHUB_API_URL", &*stub.url()), ("SCHEDULER", "external")];
+    let process = ApiProcess::start(api(&folder, &settings)).await;
+    for number in 0..300 {
+        let (status, _) = process.get(&format!("/api/topic-{number}")).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    }
+    process.signal("-TERM");
+    let (_, log) = process.ended().await;
+    // Ten topics may be new within an hour, and each has two lines on its refresh.
+    assert!(log.lines().count() < 60, "{log}");
+    assert!(!log.contains("a request failed or was slow"), "{log}");
+
+    let down = [("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none"), settings[0], settings[1]];
+    let process = ApiProcess::start(api(&folder, &down)).await;
+    for _ in 0..100 {
+        for path in ["/db/kubernetes", "/topics", "/ready"] {
+            assert_eq!(process.get(path).await.0, StatusCode::SERVICE_UNAVAILABLE);
+        }
+    }
+    process.signal("-TERM");
+    let (_, log) = process.ended().await;
+    assert!(log.lines().count() < 20, "{log}");
+    assert!(log.contains("the database failed a request"), "{log}");
+}
