@@ -5,6 +5,7 @@
 
 mod changes;
 mod error;
+mod fault;
 mod health;
 mod lease;
 mod migrations;
@@ -20,6 +21,7 @@ use sqlx::postgres::PgConnectOptions;
 
 pub use changes::{CompleteRun, FinishRun, Page, Scope};
 pub use error::{Result, StoreError};
+pub use fault::Fault;
 pub use health::FailingWrites;
 pub use lease::{ALL_TOPICS, BeginOutcome, LEASE_TIME, LEDGER_TIME, Lease, NewRefresh};
 pub use revision::first_revision;

@@ -19,7 +19,8 @@ use crate::model::list::ListMeta;
 use crate::model::ranking::Ranking;
 use crate::model::topic::Topic;
 use crate::single_flight::{Flight, SingleFlight};
-use crate::store::{self, SharedStore};
+use crate::store::{self, Fault, SharedStore};
+use crate::telemetry::left_out;
 
 /// A slower database counts as down. Together with the calls to Redis, a read waits a second at
 /// most for parts that are down.
@@ -131,7 +132,9 @@ impl Loader {
         let (loader, topic) = (self.clone(), topic.clone());
         self.tasks.spawn(async move {
             if let Err(error) = loader.store.mark_read(&topic, now).await {
-                warn!(%topic, %error, "the read could not be noted");
+                if let Some(left_out) = left_out("the read could not be noted") {
+                    warn!(%topic, %error, left_out, "the read could not be noted");
+                }
                 loader.noted.write().unwrap_or_else(PoisonError::into_inner).remove(&topic);
             }
         });
@@ -145,8 +148,10 @@ impl Loader {
         match tokio::time::timeout(DATABASE_TIMEOUT, read).await {
             Ok(read) => Ok(read?),
             Err(_) => {
-                warn!(%topic, "the database did not answer in time");
-                Err(Error::Unavailable)
+                if let Some(left_out) = left_out("the database did not answer in time") {
+                    warn!(%topic, left_out, "the database did not answer in time");
+                }
+                Err(Error::Database(Fault::Down))
             }
         }
     }

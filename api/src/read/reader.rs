@@ -8,6 +8,7 @@ use crate::lists::json::JsonWriter;
 use crate::model::list::ListMeta;
 use crate::model::ranking::Ranking;
 use crate::model::topic::Topic;
+use crate::store::Fault;
 
 /// Cache-Status of a list from the database.
 pub(crate) const FROM_DATABASE: &str = "database; fwd=miss";
@@ -74,6 +75,6 @@ impl Reader {
         self.on_demand.fetch(topic).await?;
         let mut writer = JsonWriter::default();
         let meta = self.loader.list(topic, ranking, &mut writer).await?;
-        meta.map(|meta| (meta, writer.finish())).ok_or(Error::Unavailable)
+        meta.map(|meta| (meta, writer.finish())).ok_or(Error::Database(Fault::Down))
     }
 }

@@ -332,7 +332,7 @@ mod tests {
     async fn is_cut(mut client: DuplexStream) -> bool {
         let mut answer = Vec::new();
         let read = client.read_to_end(&mut answer).await;
-        read.is_err() || !answer.ends_with(b"aaa")
+        read.is_err() || answer.len() < 10_000
     }
 
     #[tokio::test]

@@ -2,14 +2,8 @@
 
 use std::path::PathBuf;
 
-/// SQLSTATE undefined_table.
-const UNDEFINED_TABLE: &str = "42P01";
-
 /// SQLSTATE invalid_catalog_name: the database does not exist.
 pub(super) const INVALID_CATALOG_NAME: &str = "3D000";
-
-/// The SQLSTATEs of a schema or database that is missing.
-const MISSING_SCHEMA: [&str; 2] = [UNDEFINED_TABLE, INVALID_CATALOG_NAME];
 
 /// The result of a store method.
 pub type Result<T> = std::result::Result<T, StoreError>;
@@ -33,14 +27,4 @@ pub enum StoreError {
     /// may be stored.
     #[error("another process has taken over the refresh, or its topic was deleted")]
     LeaseLost,
-}
-
-impl StoreError {
-    /// Whether the database answers, but its tables or the database itself are missing.
-    #[must_use]
-    pub fn is_without_schema(&self) -> bool {
-        let Self::Database(error) = self else { return false };
-        let code = error.as_database_error().and_then(|error| error.code());
-        code.is_some_and(|code| MISSING_SCHEMA.contains(&&*code))
-    }
 }

@@ -15,6 +15,7 @@ use tracing::info;
 
 use self::statements::{Checkout, Pools};
 use super::error::{INVALID_CATALOG_NAME, Result};
+use super::fault::Fault;
 use super::health::FailingWrites;
 use super::migrations::{MigrationText, migrator, newest};
 use super::traits::{Share, SharedStore, Store};
@@ -217,7 +218,7 @@ impl Store for PostgresStore {
 
     async fn has_schema(&self) -> Result<bool> {
         let mut connection = match self.reader().await {
-            Err(error) if error.is_without_schema() => return Ok(false),
+            Err(error) if error.fault() == Fault::NoSchema => return Ok(false),
             connection => connection?,
         };
         let table = "SELECT to_regclass('_sqlx_migrations')::text";

@@ -273,3 +273,39 @@ async fn refresh_ends_complete_when_its_caller_disconnects() {
         (&true.into(), 15)
     );
 }
+
+#[tokio::test]
+async fn maintenance_without_a_token_returns_403_when_a_page_gave_its_name_our_address() {
+    let mirror = Mirror::start(World::generate(10, 7, "kubernetes")).await;
+    for (host, is_own) in [
+        ("rebound.example", false),
+        ("rebound.example:8081", false),
+        ("127.0.0.1.rebound.example", false),
+        ("localhost.rebound.example", false),
+        ("192.0.2.7:8081", false),
+        ("[2001:db8::1]:8081", false),
+        ("127.0.0.1:8081", true),
+        ("127.1.2.3", true),
+        ("[::1]:8081", true),
+        ("[::ffff:127.0.0.1]", true),
+        ("LocalHost:8081", true),
+        ("mirror.localhost.", true),
+        ("proxy:8081", true),
+    ] {
+        for (method, path) in [
+            (Method::DELETE, "/topics/none"),
+            (Method::POST, "//update_cache"),
+            (Method::GET, "/bootstrap_db/"),
+        ] {
+            let answer = mirror.request(method.clone(), path, &[("host", host)]).await;
+            let refused = answer.status == StatusCode::FORBIDDEN;
+            assert_eq!(refused, !is_own, "{method} {path} of {host}: {}", answer.text());
+        }
+        assert_eq!(mirror.get_with("/topics", &[("host", host)]).await.status, StatusCode::OK);
+    }
+    let settings = [("MAINTENANCE_TOKEN", "correct-horse")];
+    let guarded = mirror.replica(&settings).await;
+    let headers = [("host", "mirror.example"), ("authorization", "Bearer correct-horse")];
+    let answer = guarded.get_with("/bootstrap_db", &headers).await;
+    assert_eq!(answer.status, StatusCode::OK, "a token needs no name");
+}

@@ -55,9 +55,30 @@ async fn unknown_topic_is_an_empty_list_for_an_hour() {
     assert_eq!(mirror.get("/db/no-such-topic").await.ids().len(), 3);
 }
 
+/// A world with a repository in each of the topics `topic-0`, `topic-1` and so on.
+fn topics(count: u64) -> World {
+    let mut world = World::default();
+    for index in 0..count {
+        world.add_generated(1, index, &format!("topic-{index}"));
+    }
+    world
+}
+
+#[tokio::test]
+async fn topic_that_github_does_not_know_keeps_no_other_out() {
+    let mirror = Mirror::start(topics(1)).await;
+    for index in 0..110 {
+        let answer = mirror.get(&format!("/api/no-such-topic-{index}")).await;
+        assert_eq!((answer.status, answer.ids().len()), (StatusCode::OK, 0));
+        // All of it within an hour, and slowly enough for the limit of on-demand requests.
+        mirror.clock.advance(TimeDelta::seconds(20));
+    }
+    assert_eq!(mirror.get("/api/topic-0").await.ids().len(), 1);
+}
+
 #[tokio::test]
 async fn read_returns_503_when_ten_topics_were_new_within_the_hour() {
-    let mirror = Mirror::start(World::default()).await;
+    let mirror = Mirror::start(topics(11)).await;
     for index in 0..10 {
         assert_eq!(mirror.get(&format!("/api/topic-{index}")).await.status, StatusCode::OK);
     }
@@ -78,7 +99,7 @@ async fn read_returns_503_when_ten_topics_were_new_within_the_hour() {
 
 #[tokio::test]
 async fn read_returns_503_when_a_hundred_topics_are_on_demand() {
-    let mirror = Mirror::start(World::default()).await;
+    let mirror = Mirror::start(topics(100)).await;
     for index in 0..100 {
         assert_eq!(mirror.get(&format!("/api/topic-{index}")).await.status, StatusCode::OK);
         if index % 10 == 9 {

@@ -72,6 +72,67 @@ async fn ready_returns_503_with_the_same_json_when_nothing_can_answer() {
 }
 
 #[tokio::test]
+async fn ready_and_problems_name_the_fault_of_a_database_that_answers() {
+    let Some(database) = databases::postgres() else { return };
+    let mirror = Mirror::start_on(database, World::default(), &[]).await;
+    let Some(missing) = databases::postgres() else { return };
+    let database = async |mirror: &Mirror| {
+        let ready = mirror.get("/ready").await.json();
+        (ready["database"].clone(), ready["reason"].to_string())
+    };
+    assert_eq!(database(&mirror).await, ("up".into(), "null".into()));
+    // A new release runs before its migrations.
+    let newest = "(SELECT max(version) FROM _sqlx_migrations)";
+    mirror.database.query(&format!("DELETE FROM _sqlx_migrations WHERE version = {newest}")).await;
+    let (state, reason) = database(&mirror).await;
+    assert_eq!(state, "old_schema");
+    assert!(reason.contains("older release's; POST /bootstrap_db"), "{reason}");
+    mirror.database.query("ALTER TABLE topics RENAME COLUMN found TO lost").await;
+    let problem = mirror.get("/topics").await;
+    assert_eq!(problem.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(problem.text().contains("an older release's"), "{}", problem.text());
+    let refused = mirror.get("/bootstrap_db").await.text();
+    assert!(!refused.contains("does not answer"), "{refused}");
+
+    // The server refuses the role.
+    let settings = [("DATABASE_URL", &*missing.setting()), ("POSTGRES_USER", "nobody")];
+    let stranger = mirror.replica(&settings).await;
+    let (state, reason) = database(&stranger).await;
+    assert_eq!(state, "refused", "{reason}");
+    for path in ["/api/kubernetes", "/topics", "/bootstrap_db"] {
+        let problem = stranger.get(path).await.text();
+        assert!(problem.contains("the database refuses this service"), "{path}: {problem}");
+    }
+}
+
+#[tokio::test]
+async fn ready_says_read_only_while_the_last_write_failed() {
+    let mirror = Mirror::refreshed(World::generate(10, 7, "kubernetes")).await;
+    let database = async || mirror.get("/ready").await.json()["database"].clone();
+    mirror.database.query("ALTER TABLE leases RENAME TO lost").await;
+    mirror.get("/update_cache").await;
+    assert_eq!(database().await, "read_only");
+    mirror.database.query("ALTER TABLE lost RENAME TO leases").await;
+    mirror.refresh("kubernetes").await;
+    assert_eq!(database().await, "up");
+}
+
+#[tokio::test]
+async fn answer_is_403_for_a_proxy_that_asks_others_when_nothing_is_here() {
+    let mirror = Mirror::refreshed(World::generate(10, 7, "kubernetes")).await;
+    let nowhere = mirror.replica(&[("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none")]).await;
+    let ask = [("x-ask-others", "1")];
+    assert_eq!(nowhere.get("/api/kubernetes").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(nowhere.get_with("/api/kubernetes", &ask).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(mirror.get_with("/api/kubernetes", &ask).await.status, StatusCode::OK);
+    assert_eq!(mirror.get_with("/api/-a", &ask).await.status, StatusCode::BAD_REQUEST);
+    let limit = github_stub::FaultKind::PrimaryLimit { status: 403, reset_in: 7_200 };
+    mirror.stub.world().faults.push(limit.into());
+    let unfetched = mirror.get_with("/api/mcp", &ask).await;
+    assert_eq!(unfetched.status, StatusCode::SERVICE_UNAVAILABLE, "no other replica has it");
+}
+
+#[tokio::test]
 async fn refreshes_show_each_run_with_its_topics() {
     let mirror = Mirror::refreshed(World::generate(150, 7, "kubernetes")).await;
     let all = mirror.request(Method::POST, "/update_cache", &[]).await.json();

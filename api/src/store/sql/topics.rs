@@ -134,22 +134,28 @@ impl TopicStore for SqlStore {
     }
 }
 
+/// Leaves out topics that GitHub knows nothing of, which are mostly typing errors and are deleted
+/// after an hour.
+const KNOWN: &str = "(coalesce(total_count, 1) > 0
+    OR EXISTS (SELECT 1 FROM topic_repositories WHERE topic = name))";
+
 /// The reason why readers may not add a topic, if there is one.
 async fn refusal(
     connection: &mut Connection,
     limits: OnDemandLimits,
     now: DateTime<Utc>,
 ) -> Result<Option<TrackOutcome>> {
-    let tracked = "SELECT count(*) FROM topics WHERE origin = 'on_demand'";
-    let tracked: i64 = sqlx::query_scalar(tracked).fetch_one(&mut *connection).await?;
+    let tracked = format!("SELECT count(*) FROM topics WHERE origin = 'on_demand' AND {KNOWN}");
+    let tracked = sqlx::query_scalar(AssertSqlSafe(tracked));
+    let tracked: i64 = tracked.fetch_one(&mut *connection).await?;
     if tracked >= limits.topics {
         return Ok(Some(TrackOutcome::Full));
     }
     let hour = TimeDelta::hours(1);
-    let new: Vec<DateTime<Utc>> = sqlx::query_scalar(
-        "SELECT tracked_at FROM topics WHERE origin = 'on_demand' AND tracked_at > $1
+    let new: Vec<DateTime<Utc>> = sqlx::query_scalar(AssertSqlSafe(format!(
+        "SELECT tracked_at FROM topics WHERE origin = 'on_demand' AND tracked_at > $1 AND {KNOWN}
          ORDER BY tracked_at DESC LIMIT $2",
-    )
+    )))
     .bind(now - hour)
     .bind(limits.new_an_hour)
     .fetch_all(&mut *connection)
