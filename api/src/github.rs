@@ -2,8 +2,8 @@
 
 mod client;
 mod item;
-mod link;
 mod limits;
+mod link;
 mod response;
 mod search;
 mod text;
@@ -64,6 +64,17 @@ pub enum GitHubError {
     /// The quota could not be read or stored.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl GitHubError {
+    /// The error after the last try.
+    fn failed(is_unreachable: bool, attempts: usize, reason: String) -> Self {
+        if is_unreachable {
+            Self::Unreachable { attempts, reason }
+        } else {
+            Self::Failed { attempts, reason }
+        }
+    }
 }
 
 fn times(attempts: usize) -> String {

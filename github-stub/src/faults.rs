@@ -49,8 +49,8 @@ pub enum FaultKind {
     },
     /// A 403 that concerns the request and no limit.
     Forbidden,
-    /// A 403 for requests with a token alone: an organisation's list of addresses, or its policy for
-    /// tokens.
+    /// A 403 for requests with a token alone: an organisation's list of addresses, or its policy
+    /// for tokens.
     TokenPolicy,
     /// 401.
     Unauthorized,

@@ -136,7 +136,7 @@ impl GitHub {
         usage: &mut Usage,
     ) -> Result<Lookup, GitHubError> {
         let refused = match self.look_up(id, Resource::Core, deadline, usage).await {
-            // mutant in refreshes: a repository that is refused to the token is asked for without it
+            // mutant in refreshes: a repository refused to the token is looked up without it
             //     self.authorization.is_some() => false
             Err(error @ GitHubError::Refused { status: 403, .. })
                 if self.authorization.is_some() =>
@@ -224,11 +224,7 @@ impl GitHub {
             };
             warn!(%url, attempts, reason, "GitHub gave no usable response");
             let pause = pauses.next().filter(|_| resource == Resource::Search || unauthorized > 0);
-            let error = if is_unreachable {
-                GitHubError::Unreachable { attempts, reason }
-            } else {
-                GitHubError::Failed { attempts, reason }
-            };
+            let error = GitHubError::failed(is_unreachable, attempts, reason);
             let Some(pause) = pause else { return Err(error) };
             usage.retries += 1;
             if let Some(observer) = observer {
@@ -299,8 +295,8 @@ impl GitHub {
     }
 }
 
-/// A failure with the reason that reports may show to anyone. The log has the error with its causes,
-/// which reqwest keeps apart.
+/// A failure with the reason that reports may show to anyone. The log has the error with its
+/// causes, which reqwest keeps apart.
 fn failure(error: reqwest::Error) -> NoResponse {
     let error = error.without_url();
     let causes = || std::iter::successors(error.source(), |cause| (*cause).source());

@@ -370,7 +370,8 @@ mod tests {
         for (length, expected) in [(2_000, 2_000), (2_001, 2_000), (3_000_000, 2_000)] {
             let text = "é".repeat(length);
             let homepage = format!("https://{text}");
-            let item = read(&json!({ "description": text, "homepage": homepage })).expect("an item");
+            let item =
+                read(&json!({ "description": text, "homepage": homepage })).expect("an item");
             let Repository { description, homepage, .. } = item.repository;
             let description = description.expect("a description");
             assert_eq!(description.chars().count(), expected);

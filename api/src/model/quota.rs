@@ -141,8 +141,7 @@ impl Quota {
     ) -> DateTime<Utc> {
         let time = self.paused_until(now);
         let reset_at = believed(self.reset_at, resource.window(), now);
-        let (Some(limit), Some(remaining), Some(reset_at)) =
-            (self.limit, self.remaining, reset_at)
+        let (Some(limit), Some(remaining), Some(reset_at)) = (self.limit, self.remaining, reset_at)
         else {
             return time;
         };
@@ -320,12 +319,11 @@ mod tests {
             "the first request never waits"
         );
         quota.send(at(0));
-        let reported =
-            Reported {
-                limit: Some(limit),
-                remaining: Some(remaining),
-                reset_in: Some(TimeDelta::minutes(1)),
-            };
+        let reported = Reported {
+            limit: Some(limit),
+            remaining: Some(remaining),
+            reset_in: Some(TimeDelta::minutes(1)),
+        };
         quota.observe(Resource::Search, reported, at(0));
         quota
     }

@@ -22,8 +22,8 @@ const TOLERATED_OF: i64 = 100;
 //     minutes(10) => minutes(0)
 const SHRINK_CONFIRMED_AFTER: TimeDelta = TimeDelta::minutes(10);
 
-/// Questions by id agree with a smaller result if at most one in so many of the repositories that it
-/// does not show is still in the topic.
+/// Questions by id agree with a smaller result if at most one in so many of the repositories that
+/// it does not show is still in the topic.
 const AGREES_WITHIN: usize = 10;
 
 /// Why something is missing from a page.
@@ -237,8 +237,7 @@ fn shrink_fault(
 ) -> Option<(String, (i64, DateTime<Utc>))> {
     let before = state.found.unwrap_or(0);
     let agreeing = state.shrunk.filter(|(shrunk, _)| (size - shrunk).abs() * 10 <= *shrunk);
-    let is_confirmed =
-        agreeing.is_some_and(|(_, seen_at)| now - seen_at >= SHRINK_CONFIRMED_AFTER);
+    let is_confirmed = agreeing.is_some_and(|(_, seen_at)| now - seen_at >= SHRINK_CONFIRMED_AFTER);
     if is_confirmed && plan != Plan::Changed {
         return None;
     }
@@ -404,7 +403,8 @@ mod tests {
     #[test]
     fn shrink_is_believed_only_by_a_run_over_every_repository() {
         let state = TopicState { shrunk: Some((100, at(-20))), ..state(Some(900)) };
-        for (plan, outcome) in [(Plan::Changed, Outcome::Partial), (Plan::Complete, Outcome::Complete)]
+        for (plan, outcome) in
+            [(Plan::Changed, Outcome::Partial), (Plan::Complete, Outcome::Complete)]
         {
             let run = Evidence { plan, coverage: Coverage::Complete, ..evidence(100) };
             let verdict = judge(&run, &state, at(0));

@@ -179,10 +179,9 @@ async fn run_over_all_topics_is_partial_when_one_topic_fails() {
     assert_eq!(mirror.get("/update_cache").await.json()["outcome"], "complete");
     // A topic has up to three queries.
     let refused = Fault::from(FaultKind::Forbidden);
-    for (fault, outcome) in [
-        (refused.clone().on("best-match", 1), "partial"),
-        (refused.clone().times(6), "failed"),
-    ] {
+    for (fault, outcome) in
+        [(refused.clone().on("best-match", 1), "partial"), (refused.clone().times(6), "failed")]
+    {
         mirror.stub.world().faults.push(fault);
         assert_eq!(mirror.get("/update_cache").await.json()["outcome"], outcome);
     }

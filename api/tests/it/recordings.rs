@@ -195,7 +195,10 @@ async fn client_retries_recorded_errors_only_when_they_can_pass() {
         let SearchResult { page, requests, waited } = replay(&recording, false, true).await;
         match recording["status"].as_u64() {
             Some(401 | 422) => {
-                assert!(matches!(page, Err(GitHubError::Refused { .. } | GitHubError::Denied(_))), "{named}: {page:?}");
+                assert!(
+                    matches!(page, Err(GitHubError::Refused { .. } | GitHubError::Denied(_))),
+                    "{named}: {page:?}"
+                );
                 assert_eq!((requests, waited.num_seconds()), (1, 0), "{named}: no retry");
             }
             Some(503) => {

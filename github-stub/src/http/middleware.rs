@@ -30,7 +30,8 @@ pub(super) async fn set_times(
     let date = now.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
     let headers = response.headers_mut();
     headers.insert(header::DATE, HeaderValue::from_str(&date).expect("a date is ASCII"));
-    let reset = headers.get("x-ratelimit-reset").and_then(|reset| reset.to_str().ok()?.parse().ok());
+    let reset =
+        headers.get("x-ratelimit-reset").and_then(|reset| reset.to_str().ok()?.parse().ok());
     if let Some(reset) = reset {
         let reset = i64::saturating_add(reset, ahead);
         headers.insert("x-ratelimit-reset", HeaderValue::from(reset));

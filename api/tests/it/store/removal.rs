@@ -54,8 +54,7 @@ async fn unanswered_repository_goes_to_the_end_of_the_queue(store: SharedStore) 
     let old: Vec<_> = (1..=4).map(|id| repository(id, id)).collect();
     store_complete_run(&*store, "kubernetes", &old, at(0)).await;
     let lease = begin(&*store, "kubernetes", at(10)).await;
-    let unconfirmed =
-        async || store.unconfirmed(&lease, &topic, Scope::All).await.expect("ids");
+    let unconfirmed = async || store.unconfirmed(&lease, &topic, Scope::All).await.expect("ids");
     assert_eq!(unconfirmed().await, [4, 3, 2, 1]);
     for (ids, time, expected) in
         [(&[4, 2][..], 20, [3, 1, 4, 2]), (&[3], 30, [1, 4, 2, 3]), (&[4], 40, [1, 2, 3, 4])]
@@ -85,8 +84,7 @@ async fn repository_with_a_place_in_either_ranking_is_unconfirmed(store: SharedS
     store_complete_run(&*store, "kubernetes", &all, at(0)).await;
     let lease = begin(&*store, "kubernetes", at(100)).await;
     store_page(&*store, &lease, &all[5..], at(100)).await;
-    let ids =
-        store.unconfirmed(&lease, &topic("kubernetes"), Scope::First(2)).await.expect("ids");
+    let ids = store.unconfirmed(&lease, &topic("kubernetes"), Scope::First(2)).await.expect("ids");
     assert_eq!(ids, [1, 2, 4, 3], "the first two by stars and the first two by update");
     assert_eq!(
         finish(&*store, &lease, Some(&[6]), Scope::First(2), at(100)).await,
