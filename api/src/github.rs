@@ -66,6 +66,17 @@ pub enum GitHubError {
     Store(#[from] StoreError),
 }
 
+impl GitHubError {
+    /// The error after the last try.
+    fn failed(is_unreachable: bool, attempts: usize, reason: String) -> Self {
+        if is_unreachable {
+            Self::Unreachable { attempts, reason }
+        } else {
+            Self::Failed { attempts, reason }
+        }
+    }
+}
+
 fn times(attempts: usize) -> String {
     if attempts == 1 { "once".to_owned() } else { format!("{attempts} times") }
 }

@@ -136,8 +136,8 @@ impl GitHub {
         usage: &mut Usage,
     ) -> Result<Lookup, GitHubError> {
         let refused = match self.look_up(id, Resource::Core, deadline, usage).await {
-            // mutant in refreshes: a repository that is refused to the token is asked for without
-            // it self.authorization.is_some() => false
+            // mutant in refreshes: a repository refused to the token is looked up without it
+            //     self.authorization.is_some() => false
             Err(error @ GitHubError::Refused { status: 403, .. })
                 if self.authorization.is_some() =>
             {
@@ -224,7 +224,7 @@ impl GitHub {
             };
             warn!(%url, attempts, reason, "GitHub gave no usable response");
             let pause = pauses.next().filter(|_| resource == Resource::Search || unauthorized > 0);
-            let error = gave_up(is_unreachable, attempts, reason);
+            let error = GitHubError::failed(is_unreachable, attempts, reason);
             let Some(pause) = pause else { return Err(error) };
             usage.retries += 1;
             if let Some(observer) = observer {
@@ -319,13 +319,4 @@ fn is_about_certificate(cause: &(dyn Error + 'static)) -> bool {
     let within = within.and_then(|within| within.downcast_ref::<rustls::Error>());
     let error = cause.downcast_ref::<rustls::Error>().or(within);
     matches!(error, Some(rustls::Error::InvalidCertificate(_)))
-}
-
-/// The error of a request that no retry could help.
-fn gave_up(is_unreachable: bool, attempts: usize, reason: String) -> GitHubError {
-    if is_unreachable {
-        GitHubError::Unreachable { attempts, reason }
-    } else {
-        GitHubError::Failed { attempts, reason }
-    }
 }

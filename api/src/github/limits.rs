@@ -94,8 +94,9 @@ impl Limits {
         loop {
             let mut quota = self.store.quota(resource).await?;
             quota.busy_until = None;
+            let now = self.clock.now();
             let (class, pause) = match sent {
-                Ok(response) => classify(response, resource, &mut quota, self.clock.now()),
+                Ok(response) => classify(response, resource, &mut quota, now),
                 Err(failure) => (ResponseClass::Failed(failure.reason.clone()), None),
             };
             if !self.store.save_quota(resource, &quota).await? {
@@ -104,18 +105,23 @@ impl Limits {
             if let Some(until) = pause {
                 for other in Resource::ALL.into_iter().filter(|other| *other != resource) {
                     // mutant in property: a secondary limit holds for every resource
-                    //     self.pause(other, until).await? => let _ = (other, until)
-                    self.pause(other, until).await?;
+                    //     self.pause(other, until, now).await? => let _ = (other, until, now)
+                    self.pause(other, until, now).await?;
                 }
             }
             return Ok(class);
         }
     }
 
-    async fn pause(&self, resource: Resource, until: DateTime<Utc>) -> Result<(), StoreError> {
+    async fn pause(
+        &self,
+        resource: Resource,
+        until: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
         loop {
             let mut quota = self.store.quota(resource).await?;
-            quota.pause(until, self.clock.now());
+            quota.pause(until, now);
             if self.store.save_quota(resource, &quota).await? {
                 return Ok(());
             }

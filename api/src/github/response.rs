@@ -336,7 +336,7 @@ mod tests {
     #[test]
     fn times_are_compared_with_githubs_own_clock() {
         for (date, retry_after, reset, expected) in [
-            ("Mon, 21 Sep 2026 17:13:20 GMT", "Mon, 21 Sep 2026 17:13:50 GMT", 10_850, 30),
+            ("Mon, 21 Sep 2026 17:13:20 GMT", "Mon, 21 Sep 2026 17:13:50 GMT", 10_830, 30),
             ("Mon, 21 Sep 2026 11:13:20 GMT", "Mon, 21 Sep 2026 11:14:05 GMT", -10_755, 45),
             ("Mon, 21 Sep 2026 17:13:20 GMT", "Mon, 21 Sep 2026 17:13:20 GMT", 10_800, 1),
             ("Mon, 21 Sep 2026 17:13:20 GMT", "Mon, 21 Sep 2026 14:13:50 GMT", 50, 1),

@@ -55,8 +55,9 @@ mod tests {
 
     #[test]
     fn text_is_borrowed_if_nothing_is_wrong_with_it() {
-        for text in [r#""a\\ud83d""#, r#""\ud83d\ude80""#, r#""\u00e9\n\"""#, "\"é\u{fffd}\"", "\\"]
-        {
+        let whole =
+            [r#""a\\ud83d""#, r#""\ud83d\ude80""#, r#""\u00e9\n\"""#, "\"é\u{fffd}\"", "\\"];
+        for text in whole {
             let (decoded, replaced) = decode(text.as_bytes());
             assert!(matches!(decoded, Cow::Borrowed(same) if same == text), "{text}");
             assert_eq!(replaced, 0);

@@ -144,9 +144,10 @@ async fn refused_query_costs_the_run_nothing_but_itself() {
 
 #[tokio::test]
 async fn token_that_was_never_accepted_ends_the_run_at_once() {
-    let mirror = Mirror::start(World::generate(700, 7, "kubernetes")).await;
+    let mirror = Mirror::refreshed(World::generate(700, 7, "kubernetes")).await;
     mirror.stub.world().faults.push(Fault::from(FaultKind::Unauthorized).times(1_000));
-    let report = mirror.refresh("kubernetes").await;
+    // The other process has not asked GitHub before.
+    let report = mirror.replica(&[]).await.refresh("kubernetes").await;
     assert_eq!((&report["outcome"], &report["requests"]), (&"failed".into(), &1.into()));
 }
 
@@ -155,9 +156,9 @@ async fn unreachable_host_ends_the_run_after_the_tries_of_one_query() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     drop(listener);
-    let mirror =
-        Mirror::start_with(World::generate(1, 7, "kubernetes"), &[("GITHUB_API_URL", &url)]).await;
-    let report = mirror.refresh("kubernetes").await;
+    let mirror = Mirror::refreshed(World::generate(700, 7, "kubernetes")).await;
+    let replica = mirror.replica(&[("GITHUB_API_URL", &url)]).await;
+    let report = replica.refresh("kubernetes").await;
     assert_eq!((&report["outcome"], &report["requests"]), (&"failed".into(), &4.into()));
     assert_eq!(report["reason"], "GitHub failed 4 times: it could not be reached");
 }
@@ -365,10 +366,7 @@ async fn refresh_is_partial_when_a_wait_exceeds_the_period() {
     let report = mirror.refresh("kubernetes").await;
     assert_eq!((&report["outcome"], &report["requests"]), (&"partial".into(), &6.into()));
     let retry_at = report["retry_at"].as_str().expect("a time");
-    assert!(
-        retry_at.starts_with("2026-09-21T15:13:20"),
-        "no wait is longer than an hour: {report}"
-    );
+    assert!(retry_at.starts_with("2026-09-21T15:13:20"), "an hour is the longest wait: {report}");
     assert!(
         report["reason"].as_str().is_some_and(|text| text.contains("2026-09-21T15:13:20Z")),
         "{report}"
@@ -423,4 +421,34 @@ async fn pause_is_stored_in_the_database() {
         quota.paused_until.map(|until| until.timestamp()),
         Some(crate::support::START + 3_600)
     );
+}
+
+/// Answers TLS handshakes with a certificate that nobody has signed.
+fn serve_untrusted(listener: &std::net::TcpListener) {
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+    let pem = include_bytes!("client/untrusted.pem");
+    let certificate = CertificateDer::from_pem_slice(pem).expect("a certificate");
+    let key = PrivateKeyDer::from_pem_slice(pem).expect("a key");
+    let config = rustls::ServerConfig::builder().with_no_client_auth();
+    let config = config.with_single_cert(vec![certificate], key).expect("they fit");
+    let config = std::sync::Arc::new(config);
+    for connection in listener.incoming() {
+        let mut connection = connection.expect("a connection");
+        let mut tls =
+            rustls::ServerConnection::new(std::sync::Arc::clone(&config)).expect("a session");
+        // The client breaks the handshake off.
+        let _ = tls.complete_io(&mut connection);
+    }
+}
+
+#[tokio::test]
+async fn certificate_that_is_not_trusted_is_named_as_the_reason() {
+    let mirror = Mirror::refreshed(World::generate(10, 7, "kubernetes")).await;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("https://{}", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || serve_untrusted(&listener));
+    let report = mirror.replica(&[("GITHUB_API_URL", &url)]).await.refresh("kubernetes").await;
+    assert_eq!(report["reason"], "GitHub failed 4 times: its certificate is not trusted");
 }

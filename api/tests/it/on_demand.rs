@@ -142,16 +142,16 @@ async fn unread_topic_is_deleted_after_a_week() {
 #[tokio::test]
 async fn read_returns_503_until_the_limit_ends_and_asks_github_once() {
     let mirror = Mirror::start(World::generate(10, 7, "mcp")).await;
-    let wait = FaultKind::SecondaryLimit { status: 403, retry_after: Some(3_000) };
+    let wait = FaultKind::SecondaryLimit { status: 403, retry_after: Some(3_600) };
     mirror.stub.world().faults.push(wait.into());
     for _ in 0..3 {
         let answer = mirror.get("/api/mcp").await;
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
         let seconds: i64 = answer.header("retry-after").parse().expect("seconds");
-        assert!((2_990..=3_000).contains(&seconds), "{seconds}");
+        assert!((3_590..=3_600).contains(&seconds), "{seconds}");
     }
     assert_eq!(mirror.stub.world().counters.searches, 1);
-    mirror.clock.advance(TimeDelta::seconds(3_001));
+    mirror.clock.advance(TimeDelta::seconds(3_601));
     assert_eq!(mirror.get("/api/mcp").await.ids().len(), 10);
 }
 

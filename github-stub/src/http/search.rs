@@ -110,8 +110,7 @@ fn lines(links: Vec<String>, fault: Option<&FaultKind>) -> Vec<String> {
     match fault {
         _ if links.is_empty() => Vec::new(),
         Some(FaultKind::LinkLines { .. }) => {
-            let foreign =
-                r#"</assets/app.css>; rel="preload", <https://x/?a,b>; rel="deprecation""#;
+            let foreign = r#"</app.css>; rel="preload", <https://x/?a,b>; rel="deprecation""#;
             let links = links.iter().map(|link| link.replace(r#"rel="next""#, r#"REL="Next""#));
             std::iter::once(foreign.to_owned()).chain(links).collect()
         }

@@ -123,7 +123,7 @@ async fn halved_result_is_not_believed_without_an_answer_by_id() {
     }
     let silent = FaultKind::JsonError { status: 500 };
     mirror.stub.world().faults = vec![Fault::from(silent).at("/repositories/").times(1_000)];
-    for _ in 0..3 {
+    for _ in 0..4 {
         mirror.clock.advance(TimeDelta::minutes(11));
         let report = mirror.refresh("kubernetes").await;
         assert_eq!(report["outcome"], "partial", "{report}");

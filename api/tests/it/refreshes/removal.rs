@@ -121,10 +121,8 @@ async fn repository_that_is_refused_to_the_token_is_looked_up_without_it() {
         let policy = Fault::from(FaultKind::TokenPolicy).at("/repositories/").times(1_000);
         mirror.stub.world().faults.push(policy);
         let report = mirror.refresh("kubernetes").await;
-        assert_eq!(
-            (&report["complete"], &report["doubts_settled"]),
-            (&true.into(), &settled.into())
-        );
+        assert_eq!(report["complete"], true, "{report}");
+        assert_eq!(report["doubts_settled"], settled, "{report}");
         let world = mirror.stub.world();
         let refusals = world.counters.faults.get("token_policy").copied().unwrap_or_default();
         assert_eq!(refusals, if token.is_empty() { 0 } else { 20 });
