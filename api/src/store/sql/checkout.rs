@@ -91,14 +91,15 @@ impl Checkout {
 impl Drop for Checkout {
     fn drop(&mut self) {
         let Self { idle, connections, health, state, .. } = self;
+        // mutant in store: a connection that did not end its work is not used again
+        //     !state.is_busy && !state.is_in_transaction => true
+        let has_ended = !state.is_busy && !state.is_in_transaction;
         if let Some(error) = &state.error {
             count_error();
             if let Some(health) = health {
                 health.failed(error);
             }
-        } else if !state.is_busy && !state.is_in_transaction {
-            // mutant in store: a connection that failed is not used again
-            //     !state.is_busy && !state.is_in_transaction => true
+        } else if has_ended {
             if let Some(health) = health {
                 health.succeeded();
             }
