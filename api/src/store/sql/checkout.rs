@@ -97,8 +97,6 @@ impl Drop for Checkout {
                 health.failed(error);
             }
         } else if !state.is_busy && !state.is_in_transaction {
-            // mutant in store: a connection that failed is not used again
-            //     !state.is_busy && !state.is_in_transaction => true
             if let Some(health) = health {
                 health.succeeded();
             }
