@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use crate::cache::Tiers;
+use crate::cache::{Hit, Tiers};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::lists::bundle::Bundle;
@@ -22,6 +22,9 @@ use crate::single_flight::{Flight, SingleFlight};
 use crate::store::{self, Fault, SharedStore};
 use crate::telemetry::left_out;
 
+/// Cache-Status of a list from the database.
+pub(crate) const FROM_DATABASE: &str = "database; fwd=miss";
+
 /// A slower database counts as down. Together with the calls to Redis, a read waits a second at
 /// most for parts that are down.
 const DATABASE_TIMEOUT: Duration = Duration::from_millis(750);
@@ -32,7 +35,8 @@ const NOTE_READ_EVERY: TimeDelta = TimeDelta::hours(1);
 /// The outcome of a load.
 #[derive(Clone)]
 pub(super) enum Loaded {
-    Bundle(Arc<Bundle>),
+    /// Lists that are current by the database.
+    Hit(Hit),
     /// The topic has no list to serve.
     Nothing,
     Failed(Error),
@@ -80,7 +84,8 @@ impl Loader {
         self.is_database_down.load(Ordering::Relaxed)
     }
 
-    /// Loads the topic's lists and fills the caches. The load has started when this returns, and
+    /// Compares the caches' copies of the topic's lists with the database, and loads the lists if
+    /// none is current. The load has started when this returns, and
     /// goes on if the caller does not wait for it.
     pub(super) fn load(&self, topic: &Topic) -> impl Future<Output = Loaded> {
         let (loader, own) = (self.clone(), topic.clone());
@@ -90,6 +95,18 @@ impl Loader {
     }
 
     async fn load_now(&self, topic: &Topic) -> Loaded {
+        let current = self.in_time(topic, self.store.current_versions(topic)).await;
+        self.is_database_down.store(current.is_err(), Ordering::Relaxed);
+        let now = self.clock.now();
+        match current {
+            Ok(Some(current)) => {
+                if let Some(hit) = self.tiers.confirmed(topic, &current, now).await {
+                    return Loaded::Hit(hit);
+                }
+            }
+            Ok(None) => return Loaded::Nothing,
+            Err(error) => return Loaded::Failed(error),
+        }
         let catalogue = self.in_time(topic, self.store.catalogue(topic)).await;
         self.is_database_down.store(catalogue.is_err(), Ordering::Relaxed);
         let catalogue: Catalogue = match catalogue {
@@ -99,7 +116,7 @@ impl Loader {
         };
         let bundle = Bundle::build(catalogue).await;
         self.tiers.fill(&bundle).await;
-        Loaded::Bundle(bundle)
+        Loaded::Hit(Hit { bundle, cache_status: FROM_DATABASE })
     }
 
     /// Writes the rows of a ranking as the database has them; `None` when there is no list.

@@ -25,6 +25,7 @@ const MIGRATIONS: &[MigrationText] = &[
     (1, "initial", include_str!("../../migrations/postgres/0001_initial.sql")),
     (2, "ordered reads", include_str!("../../migrations/postgres/0002_ordered_reads.sql")),
     (3, "unconfirmed", include_str!("../../migrations/postgres/0003_unconfirmed.sql")),
+    (4, "database life", include_str!("../../migrations/postgres/0004_database_life.sql")),
 ];
 
 /// Takes the writers' lock: one writer at a time, as on SQLite. Writers are few and short, and with

@@ -27,6 +27,7 @@ const MIGRATIONS: &[MigrationText] = &[
     (1, "initial", include_str!("../../migrations/sqlite/0001_initial.sql")),
     (2, "ordered reads", include_str!("../../migrations/sqlite/0002_ordered_reads.sql")),
     (3, "unconfirmed", include_str!("../../migrations/sqlite/0003_unconfirmed.sql")),
+    (4, "database life", include_str!("../../migrations/sqlite/0004_database_life.sql")),
 ];
 
 /// How long a writer waits for another process's transaction.

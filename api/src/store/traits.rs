@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use super::{BeginOutcome, FailingWrites, FinishRun, Lease, NewRefresh, Page, Result, Scope};
 use crate::lists::catalogue::Catalogue;
 use crate::lists::writer::ListWriter;
-use crate::model::list::ListMeta;
+use crate::model::list::{CurrentVersions, ListMeta};
 use crate::model::on_demand::OnDemandLimits;
 use crate::model::quota::{Quota, Resource};
 use crate::model::ranking::Ranking;
@@ -112,6 +112,12 @@ pub trait ListStore: Send + Sync {
 
     /// Every repository of the topic; `None` when the topic has no list to serve.
     async fn catalogue(&self, topic: &Topic) -> Result<Option<Catalogue>>;
+
+    /// The versions of which a cached copy is current; `None` when the topic has no list.
+    async fn current_versions(&self, topic: &Topic) -> Result<Option<CurrentVersions>>;
+
+    /// The identity of the database's life: a new database and a restored one have others.
+    async fn epoch(&self) -> Result<i64>;
 
     /// Allots a Last-Modified to the topic's changes since the last one, if there are any.
     async fn allot_modified(&self, topic: &Topic, now: DateTime<Utc>) -> Result<()>;

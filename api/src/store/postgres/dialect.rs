@@ -10,6 +10,10 @@ pub(super) use sqlx::postgres::{
     PgQueryResult as QueryResult, PgRow as Row, PgStatement as Statement, PgTypeInfo as TypeInfo,
 };
 
+/// The identity of the database's life. Tables that a dump restores have other numbers.
+pub(super) const EPOCH: &str = "
+    (COALESCE((SELECT epoch FROM database_life), 0) + 'topics'::regclass::oid::int8)";
+
 /// The rows of a batch of ids.
 pub(super) const EACH_ID: &str =
     "(SELECT id::int8 AS value FROM jsonb_array_elements_text($1) AS id) AS each";

@@ -11,6 +11,9 @@ pub(super) use sqlx::sqlite::{
     SqliteTypeInfo as TypeInfo,
 };
 
+/// The identity of the database's life.
+pub(super) const EPOCH: &str = "COALESCE((SELECT epoch FROM database_life), 0)";
+
 /// The rows of a batch of ids.
 pub(super) const EACH_ID: &str = "json_each($1)";
 
