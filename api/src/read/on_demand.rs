@@ -135,7 +135,7 @@ impl OnDemand {
                 TrackOutcome::Tracked => return Ok(()),
                 TrackOutcome::Full => {
                     let most = LIMITS.topics;
-                    let detail = format!("{most} topics are kept on demand, which is the most");
+                    let detail = format!("{most} topics are tracked on demand, which is the most");
                     (detail, RETRY_FULL_AFTER)
                 }
                 TrackOutcome::TooManyNew(until) => {
