@@ -312,11 +312,12 @@ fn failure(error: reqwest::Error) -> NoResponse {
     NoResponse { reason: reason.to_owned(), is_unreachable }
 }
 
-/// Whether TLS failed because the host's certificate is not valid for us. An I/O error may hold
-/// rustls's.
+/// Whether TLS failed because the host's certificate is not valid for us. I/O errors hold rustls's,
+/// one within the other, and do not name each other as their sources.
 fn is_about_certificate(cause: &(dyn Error + 'static)) -> bool {
+    if let Some(error) = cause.downcast_ref::<rustls::Error>() {
+        return matches!(error, rustls::Error::InvalidCertificate(_));
+    }
     let within = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-    let within = within.and_then(|within| within.downcast_ref::<rustls::Error>());
-    let error = cause.downcast_ref::<rustls::Error>().or(within);
-    matches!(error, Some(rustls::Error::InvalidCertificate(_)))
+    within.is_some_and(|within| is_about_certificate(within))
 }

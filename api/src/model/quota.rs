@@ -261,7 +261,7 @@ impl Quota {
     #[must_use]
     pub fn slowed(&mut self, retry_after: Option<TimeDelta>, now: DateTime<Utc>) -> bool {
         // mutant in quota: a wait that is past is a pause that grows from a second
-        //     Some(_) => self.growing_wait(FIRST_WAIT) => Some(wait) => wait
+        //     self.growing_wait(FIRST_WAIT) => TimeDelta::zero()
         let wait = match retry_after {
             Some(wait) if wait > TimeDelta::zero() => {
                 self.secondary_limits += 1;
