@@ -126,8 +126,11 @@ async fn answer_is_403_for_a_proxy_that_asks_others_when_nothing_is_here() {
     assert_eq!(nowhere.get_with("/api/kubernetes", &ask).await.status, StatusCode::FORBIDDEN);
     assert_eq!(mirror.get_with("/api/kubernetes", &ask).await.status, StatusCode::OK);
     assert_eq!(mirror.get_with("/api/-a", &ask).await.status, StatusCode::BAD_REQUEST);
-    let limit = github_stub::FaultKind::PrimaryLimit { status: 403, reset_in: 7_200 };
-    mirror.stub.world().faults.push(limit.into());
+    mirror
+        .stub
+        .world()
+        .faults
+        .push(github_stub::Fault::from(github_stub::FaultKind::Unauthorized).times(10));
     let unfetched = mirror.get_with("/api/mcp", &ask).await;
     assert_eq!(unfetched.status, StatusCode::SERVICE_UNAVAILABLE, "no other replica has it");
 }
@@ -252,8 +255,7 @@ async fn preflight_of_a_reading_route_returns_204_and_of_maintenance_405() {
 async fn script_of_another_origin_reads_every_answer_but_those_of_maintenance() {
     let mirror = Mirror::start(World::generate(10, 7, "kubernetes")).await;
     let origin = [("origin", "https://example.org")];
-    let limit = github_stub::FaultKind::PrimaryLimit { status: 403, reset_in: 7_200 };
-    mirror.stub.world().faults.push(limit.into());
+    mirror.stub.world().faults.push(github_stub::FaultKind::Unauthorized.into());
     for (method, path, status) in [
         (Method::GET, "/api/kubernetes", 503),
         (Method::POST, "/update_cache", 200),
