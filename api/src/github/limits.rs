@@ -105,7 +105,7 @@ impl Limits {
             if let Some(until) =
                 quota.paused_until.filter(|_| quota.secondary_limits > secondary_limits)
             {
-                // mutant in property: a secondary limit holds for both resources
+                // mutant in client: a secondary limit holds for both resources
                 //     self.pause(resource.other(), until).await? => let _ = until
                 self.pause(resource.other(), until).await?;
             }
