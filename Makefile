@@ -47,7 +47,7 @@ stack: | engine
 ## stack-demo: the same over a stand-in for GitHub: no token, and nothing leaves this machine
 .PHONY: stack-demo
 stack-demo: | engine
-	GITHUB_API_URL=http://github-stub:8090 $(DEMO) up -d --wait --build
+	NO_PROXY=github-stub GITHUB_API_URL=http://github-stub:8090 $(DEMO) up -d --wait --build
 	@$(call stack-told,$(DEMO))
 
 # The demo is a project of its own, so that a real stack's database gets no invented repositories.

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Starts the stack from nothing, over the stand-in for GitHub, and checks it through the proxy.
 
-    e2e.py [--rounds 3]        every check, and rounds in which replicas are killed under load
+    e2e.py [--rounds 3]        every check, and rounds in which replicas are killed under load;
+                               then the last commit from unusual clones, and with a dead proxy
     e2e.py --chaos --rounds 20 only those rounds
 
 The stack has a project name and a port of its own and leaves others alone. However the script ends,
@@ -20,6 +21,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -61,6 +63,7 @@ class Stack:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
+        self.folder = ROOT
         self.environment = {
             name: value
             for name, value in os.environ.items()
@@ -73,11 +76,12 @@ class Stack:
             "POSTGRES_PASSWORD": PASSWORD,
         }
 
-    def run(self, *command, check=True, show=False, **environment):
+    def run(self, *command, check=True, show=False, umask=-1, **environment):
         done = subprocess.run(
             command,
-            cwd=ROOT,
+            cwd=self.folder,
             env=self.environment | environment,
+            umask=umask,
             text=True,
             stdin=subprocess.DEVNULL,
             stdout=None if show else subprocess.PIPE,
@@ -137,12 +141,17 @@ class Stack:
         return time.monotonic() - started
 
     def down(self):
-        self.compose("down", "-v", "--remove-orphans", "-t", "1", check=False)
-        for kind in (["container", "ls", "-aq"], ["volume", "ls", "-q"], ["network", "ls", "-q"]):
-            left = self.run(
-                "docker", *kind, "--filter", f"label=com.docker.compose.project={PROJECT}"
-            ).stdout.split()
-            assert not left, f"left behind: {kind[0]} {left}"
+        label = f"label=com.docker.compose.project={PROJECT}"
+
+        def gone():
+            self.compose("down", "-v", "--remove-orphans", "-t", "1", check=False)
+            kinds = ["container ls -aq", "volume ls -q", "network ls -q"]
+            return not any(
+                self.run("docker", *kind.split(), "--filter", label).stdout for kind in kinds
+            )
+
+        # `down` fails if the engine is still removing a container that a check has ended.
+        wait_for(gone, f"docker removes all of {PROJECT}")
 
 
 def equal(actual, expected, what):
@@ -478,6 +487,78 @@ def under_load(stack, rounds):
     )
 
 
+def run_all(stack, checks):
+    for check in checks:
+        name = check.__name__.replace("_", " ")
+        print(f"== {name}: {check.__doc__.splitlines()[0]}", flush=True)
+        check(stack)
+
+
+@contextlib.contextmanager
+def clone(stack, *options, umask=-1):
+    """The stack has the files of a clone of the last commit inside `with`."""
+    with tempfile.TemporaryDirectory() as folder:
+        stack.run("git", "clone", "-q", *options, str(ROOT), folder, umask=umask)
+        stack.folder = folder
+        try:
+            yield
+        finally:
+            stack.folder = ROOT
+
+
+def starts_and_serves(stack, **environment):
+    """Starts the stack from nothing, with the programs' images as they are, and reads its lists."""
+    stack.down()
+    took = stack.up("--no-build", **environment)
+    wait_for(
+        lambda: stack.get("/refreshes").json()[-1]["outcome"] == "complete",
+        "cron's refresh has ended",
+    )
+    for route in ["/api/kubernetes", "/db/popularity/kubernetes", "/api/activity/kubernetes"]:
+        equal((stack.get(route).status, len(stack.get(route).json())), (200, 500), route)
+    equal(stack.sql("SHOW pg_stat_statements.max"), "10000", "init-db.sh")
+    print(f"   healthy in {took:.0f} s")
+
+
+def with_windows_line_ends(stack):
+    """The stack serves from a clone with core.autocrlf=true."""
+    with clone(stack, "-c", "core.autocrlf=true"):
+        files = stack.run("git", "ls-files", "--eol").stdout.splitlines()
+        equal([line for line in files if "w/crlf" in line or "w/mixed" in line], [], "CRLF")
+        stack.compose("build", "-q", "proxy", "database")
+        starts_and_serves(stack)
+
+
+def with_private_files(stack):
+    """The stack serves from a clone with umask 077."""
+    with clone(stack, umask=0o077):
+        mode = Path(stack.folder, "nginx/start.sh").stat().st_mode & 0o777
+        equal(oct(mode), "0o700", "start.sh in the clone")
+        stack.compose("build", "-q", "proxy", "database")
+        starts_and_serves(stack)
+
+
+def with_a_dead_proxy(stack):
+    """The stack serves if Docker's client gives containers a proxy that does not answer."""
+    client = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker")
+    dead = "http://127.0.0.1:1"
+    with tempfile.TemporaryDirectory() as folder:
+        config = {}
+        for entry in client.iterdir() if client.is_dir() else []:
+            if entry.name == "config.json":
+                config = json.loads(entry.read_text())
+            else:
+                Path(folder, entry.name).symlink_to(entry.resolve())
+        config["proxies"] = {"default": {"httpProxy": dead, "httpsProxy": dead}}
+        Path(folder, "config.json").write_text(json.dumps(config))
+        # The stand-in is asked over HTTP, so its requests would go to the proxy too.
+        starts_and_serves(stack, DOCKER_CONFIG=folder, NO_PROXY="github-stub")
+    for service in SERVICES:
+        environment = stack.inspect(service)["Config"]["Env"]
+        missing = {f"{name}={dead}" for name in ["http_proxy", "HTTP_PROXY"]} - set(environment)
+        equal(missing, set(), f"{service}'s environment lacks")
+
+
 def main():
     arguments = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -499,7 +580,8 @@ def main():
         with_a_token,
         open_to_everyone,
     ]
-    checks = [] if arguments.chaos else checks
+    checkouts = [with_windows_line_ends, with_private_files, with_a_dead_proxy]
+    checks, checkouts = ([], []) if arguments.chaos else (checks, checkouts)
     stack = Stack()
     started = time.monotonic()
     try:
@@ -508,15 +590,11 @@ def main():
         print(f"   in {time.monotonic() - started:.0f} s", flush=True)
         print("== six containers and the stand-in, from nothing", flush=True)
         print(f"   healthy in {stack.up():.0f} s", flush=True)
-        for check in checks:
-            print(
-                f"== {check.__name__.replace('_', ' ')}: {check.__doc__.splitlines()[0]}",
-                flush=True,
-            )
-            check(stack)
+        run_all(stack, checks)
         if arguments.rounds:
             print(f"== under load: {under_load.__doc__}", flush=True)
             under_load(stack, arguments.rounds)
+        run_all(stack, checkouts)
     except (AssertionError, KeyError, ValueError, OSError, http.client.HTTPException) as error:
         print(
             f"FAILED: {error!r}" if not isinstance(error, AssertionError) else f"FAILED: {error}",
@@ -528,7 +606,7 @@ def main():
     finally:
         stack.down()
     print(f"== all of it took {time.monotonic() - started:.0f} s")
-    print(f"{len(checks) + bool(arguments.rounds)} passed, 0 failed")
+    print(f"{len(checks + checkouts) + bool(arguments.rounds)} passed, 0 failed")
     return 0
 
 

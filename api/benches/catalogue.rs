@@ -6,6 +6,7 @@
 use std::time::Instant;
 
 use api::config::Config;
+use api::github::Item;
 use api::lists::bundle::Bundle;
 use api::lists::query::first_rows;
 use api::model::list::LIST_LENGTH;
@@ -66,9 +67,7 @@ async fn fill(store: &SharedStore, topic: &Topic) {
     let world = World::generate(REPOSITORIES, 7, topic.as_str());
     let repositories: Vec<Repository> = world
         .repositories()
-        .map(|repository| {
-            serde_json::from_value(repository.item.clone().into()).expect("a search item")
-        })
+        .map(|repository| Item::read(&repository.text).expect("a search item").repository)
         .collect();
     let refresh = NewRefresh {
         topic: Some(topic),

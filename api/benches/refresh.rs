@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use api::cache::{Cached, MemoryCache, RedisCache, Tiers};
 use api::clock::SystemClock;
 use api::config::Config;
+use api::github::Item;
 use api::lists::bundle::Bundle;
 use api::model::repository::{Repository, RepositoryId};
 use api::model::run::{Outcome, Report, Trigger, UpsertCounts};
@@ -24,6 +25,7 @@ use api::store::{
 };
 use chrono::{TimeDelta, Utc};
 use github_stub::World;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 const REPOSITORIES: usize = 1_000;
@@ -183,7 +185,9 @@ async fn store_pages(
     let mut all =
         StoredPages { ids: Vec::new(), total: UpsertCounts::default(), parse: 0.0, write: 0.0 };
     for page in pages {
-        let repositories: Vec<Repository> = serde_json::from_slice(page).expect("search items");
+        let items: Vec<&RawValue> = serde_json::from_slice(page).expect("search items");
+        let read = |item: &&RawValue| Item::read(item.get()).expect("an item").repository;
+        let repositories: Vec<Repository> = items.iter().map(read).collect();
         all.ids.extend(repositories.iter().map(|repository| repository.id));
         all.parse += watch.lap();
         let page = Page { repositories: &repositories, unreadable: &[] };

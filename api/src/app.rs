@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::github::GitHub;
 use crate::read::{Loader, OnDemand, Reader};
 use crate::refresh::{Dependencies, Refresher};
-use crate::store::{self, DatabaseUrl, SharedStore, StoreError};
+use crate::store::{self, DatabaseUrl, Share, SharedStore, StoreError};
 
 /// The longest time that a stop may take. The next start finishes the refreshes that still run
 /// then.
@@ -22,7 +22,10 @@ pub(crate) const STOP_TIME: Duration = Duration::from_secs(20);
 
 pub struct App {
     pub config: Config,
+    /// The store by the connections of lists.
     pub store: SharedStore,
+    /// The store by the connections of other reads.
+    pub public: SharedStore,
     pub tiers: Tiers,
     pub reader: Reader,
     pub refresher: Refresher,
@@ -41,13 +44,18 @@ impl App {
     /// When the SQLite file cannot be opened, in one line that names it.
     pub async fn new(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<Self>> {
         let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
-        let store = open_store(&config, &*clock).await?;
+        let refreshing = open_store(&config, &*clock).await?;
+        let (store, public) = (refreshing.share(Share::Lists), refreshing.share(Share::Public));
         let tiers = open_tiers(&config, &clock, &tasks, &stopping)?;
-        let github =
-            GitHub::new(&config.github, Arc::clone(&store), Arc::clone(&clock), stopping.clone())
-                .context("cannot prepare requests to GitHub")?;
+        let github = GitHub::new(
+            &config.github,
+            Arc::clone(&refreshing),
+            Arc::clone(&clock),
+            stopping.clone(),
+        )
+        .context("cannot prepare requests to GitHub")?;
         let refresher = Refresher::new(Dependencies {
-            store: Arc::clone(&store),
+            store: refreshing,
             tiers: tiers.clone(),
             github,
             clock: Arc::clone(&clock),
@@ -59,8 +67,13 @@ impl App {
             stopping: stopping.clone(),
         });
         refresher.spawn_publisher();
-        let loader =
-            Loader::new(Arc::clone(&store), tiers.clone(), Arc::clone(&clock), tasks.clone());
+        let loader = Loader::new(
+            Arc::clone(&store),
+            Arc::clone(&public),
+            tiers.clone(),
+            Arc::clone(&clock),
+            tasks.clone(),
+        );
         let on_demand = OnDemand::new(
             Arc::clone(&store),
             loader.clone(),
@@ -71,7 +84,17 @@ impl App {
             tasks.clone(),
         );
         let reader = Reader::new(tiers.clone(), loader, on_demand);
-        Ok(Arc::new(Self { config, store, tiers, reader, refresher, clock, stopping, tasks }))
+        Ok(Arc::new(Self {
+            config,
+            store,
+            public,
+            tiers,
+            reader,
+            refresher,
+            clock,
+            stopping,
+            tasks,
+        }))
     }
 
     /// Makes the schema, or finds it there, and tracks TOPICS; true if the schema was made or

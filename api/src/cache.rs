@@ -10,9 +10,11 @@ mod redis_format;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use tokio_util::task::TaskTracker;
 
 use crate::lists::bundle::Bundle;
+use crate::model::list::{CurrentVersions, Version};
 use crate::model::topic::Topic;
 use crate::single_flight::SingleFlight;
 
@@ -36,17 +38,18 @@ pub trait Cache: Send + Sync {
     /// Whether the tier could store lists now.
     async fn takes_lists(&self) -> bool;
 
-    /// Stores a bundle that was built from the database, unless the tier has one of a higher
-    /// revision. False if it could not, or if it knows that the bundle is old.
+    /// Stores a bundle that was built from the database or compared with it, unless the tier has
+    /// one of a higher revision in the same epoch. False if it could not, or if it knows that the
+    /// bundle is old.
     async fn fill(&self, bundle: &Arc<Bundle>) -> bool;
 
     /// Stores the bundle of a refresh that has just ended, and makes all replicas see it. False if
     /// it could not; then the caller tries again.
     async fn publish(&self, bundle: &Arc<Bundle>) -> bool;
 
-    /// Drops the topic's bundles of lower revisions, for all replicas. False if it could not; then
-    /// the caller tries again.
-    async fn evict(&self, topic: &Topic, below: i64) -> bool;
+    /// Drops the topic's bundles that are behind this version, for all replicas. False if it could
+    /// not; then the caller tries again.
+    async fn evict(&self, topic: &Topic, below: Version) -> bool;
 }
 
 /// A tier's copy of a topic's lists.
@@ -90,8 +93,42 @@ impl Tiers {
         Self { tiers: tiers.into(), flights }
     }
 
-    /// The topic's lists from the fastest tier that has them fresh, else a stale copy. A fresh copy
-    /// from below fills the tiers above it.
+    /// The topic's lists from the fastest tier, for a reader that asks no other.
+    pub async fn nearest(&self, topic: &Topic) -> Cached {
+        self.look_in(0, topic).await
+    }
+
+    /// The topic's lists from the fastest tier whose copy is current by the database, which then
+    /// fills the tiers above it. A copy that is not older but of another life of the database is
+    /// dropped everywhere: the database was restored.
+    pub async fn confirmed(
+        &self,
+        topic: &Topic,
+        current: &CurrentVersions,
+        now: DateTime<Utc>,
+    ) -> Option<Hit> {
+        let mut is_foreign = false;
+        for (depth, tier) in self.tiers.iter().enumerate() {
+            let Some(CachedBundle { bundle, .. }) = tier.get(topic).await else { continue };
+            let version = bundle.meta.version();
+            if current.include(version) && !bundle.has_expired(now) {
+                // The fastest tier notes that its own copy is current.
+                for above in &self.tiers[..depth.max(1)] {
+                    above.fill(&bundle).await;
+                }
+                return Some(Hit { bundle, cache_status: tier.cache_status() });
+            }
+            is_foreign |=
+                version.epoch != current.published.epoch || version.revision > current.newest;
+        }
+        if is_foreign {
+            self.evict(topic, current.published).await;
+        }
+        None
+    }
+
+    /// The topic's lists without the database: from the fastest tier that has them fresh, else a
+    /// stale copy. A fresh copy from below fills the tiers above it.
     pub async fn lookup(&self, topic: &Topic) -> Cached {
         let nearest = self.look_in(0, topic).await;
         if self.tiers.len() < 2 || matches!(nearest, Cached::Fresh(_)) {
@@ -125,7 +162,7 @@ impl Tiers {
             if let Cached::Fresh(hit) = &found {
                 let mut is_newest = true;
                 for above in &self.tiers[..depth] {
-                    is_newest &= above.fill(&hit.bundle).await;
+                    is_newest &= fill_unless_foreign(&**above, &hit.bundle).await;
                 }
                 if is_newest {
                     return found;
@@ -173,13 +210,21 @@ impl Tiers {
         everywhere
     }
 
-    /// Drops the topic's bundles of lower revisions from every tier. False if one of them has not
-    /// done it.
-    pub async fn evict(&self, topic: &Topic, below: i64) -> bool {
+    /// Drops the topic's bundles that are behind this version from every tier. False if one of them
+    /// has not done it.
+    pub async fn evict(&self, topic: &Topic, below: Version) -> bool {
         let mut everywhere = true;
         for tier in self.tiers.iter().rev() {
             everywhere &= tier.evict(topic, below).await;
         }
         everywhere
     }
+}
+
+/// Fills a tier without the database's word; false also if the tier has a copy of another life of
+/// the database, since nobody knows which one is older.
+async fn fill_unless_foreign(tier: &dyn Cache, bundle: &Arc<Bundle>) -> bool {
+    let held = tier.get(&bundle.topic).await;
+    let is_foreign = held.is_some_and(|held| held.bundle.meta.epoch != bundle.meta.epoch);
+    !is_foreign && tier.fill(bundle).await
 }

@@ -6,7 +6,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::model::topic::{InvalidTopic, Topic};
-use crate::store::StoreError;
+use crate::store::{Fault, StoreError};
+use crate::telemetry::left_out;
 
 /// An error that a route answers with.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -26,13 +27,13 @@ pub enum Error {
     /// A page of another site made a browser send the request.
     #[error("maintenance is refused to requests from other sites")]
     CrossSite,
+    #[error("without a MAINTENANCE_TOKEN, maintenance wants a Host such as 127.0.0.1 or localhost")]
+    ForeignHost,
     /// There is no list yet, for a reason that will pass.
     #[error("{detail}")]
     NotYet { detail: String, retry_after: Duration },
-    #[error("the database does not answer; ask again in a moment")]
-    Unavailable,
-    #[error("the database has no schema yet; POST /bootstrap_db makes it")]
-    NoSchema,
+    #[error("{0}")]
+    Database(#[from] Fault),
     /// A defect of this service; the log has more under the request id.
     #[error("something went wrong here; the log says more under this request id")]
     Internal,
@@ -41,21 +42,25 @@ pub enum Error {
 /// How soon a client should ask again while the database is down.
 const DATABASE_RETRY: Duration = Duration::from_secs(5);
 
-/// The detail of a problem document, for the middleware that writes it.
+/// An error as the middleware sees it, which writes the problem document.
 #[derive(Clone, Debug)]
-pub(crate) struct Detail(pub(crate) String);
+pub(crate) struct Detail {
+    pub(crate) text: String,
+    /// The service works, and refuses the request for now.
+    pub(crate) is_refusal: bool,
+    /// Another replica may have in its memory what this one lacks.
+    pub(crate) is_elsewhere: bool,
+}
 
 impl Error {
     fn status(&self) -> StatusCode {
         match self {
             Self::InvalidTopic(_) => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::CrossSite => StatusCode::FORBIDDEN,
+            Self::CrossSite | Self::ForeignHost => StatusCode::FORBIDDEN,
             Self::NotTracked(_) | Self::NoRefresh(_) => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::NotYet { .. } | Self::Unavailable | Self::NoSchema => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::NotYet { .. } | Self::Database(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -71,9 +76,7 @@ impl Error {
                 Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
             }
             Self::NotYet { retry_after, .. } => Some((header::RETRY_AFTER, seconds(*retry_after))),
-            Self::Unavailable | Self::NoSchema => {
-                Some((header::RETRY_AFTER, seconds(DATABASE_RETRY)))
-            }
+            Self::Database(_) => Some((header::RETRY_AFTER, seconds(DATABASE_RETRY))),
             _ => None,
         }
     }
@@ -81,8 +84,10 @@ impl Error {
 
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
-        tracing::error!(%error, "the database failed a request");
-        if error.is_without_schema() { Self::NoSchema } else { Self::Unavailable }
+        if let Some(left_out) = left_out(&error.to_string()) {
+            tracing::error!(%error, left_out, "the database failed a request");
+        }
+        Self::Database(error.fault())
     }
 }
 
@@ -93,7 +98,11 @@ impl IntoResponse for Error {
         if let Some((name, value)) = self.header() {
             response.headers_mut().insert(name, value);
         }
-        response.extensions_mut().insert(Detail(self.to_string()));
+        response.extensions_mut().insert(Detail {
+            text: self.to_string(),
+            is_refusal: matches!(self, Self::NotYet { .. }),
+            is_elsewhere: matches!(self, Self::Database(_)),
+        });
         response
     }
 }

@@ -1,20 +1,24 @@
 //! A client for GitHub's REST API that keeps to GitHub's limits and talks to one origin only.
 
 mod client;
+mod item;
 mod limits;
+mod link;
 mod response;
 mod search;
+mod text;
 
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
 use url::Url;
 
 use crate::model::quota::Priority;
-use crate::model::repository::Repository;
 use crate::model::time::rfc3339;
 use crate::store::StoreError;
 
 pub use client::GitHub;
+pub use item::Item;
 pub use search::{PER_PAGE, SearchPage, Sort};
 
 /// GITHUB_API_URL and GITHUB_TOKEN.
@@ -36,15 +40,25 @@ pub enum GitHubError {
         until: DateTime<Utc>,
     },
     /// Every retry failed.
-    #[error("GitHub failed {attempts} times: {reason}")]
+    #[error("GitHub failed {}: {reason}", times(*attempts))]
     Failed {
         attempts: usize,
         /// The last failure.
         reason: String,
     },
-    /// A retry would not help.
+    /// The host could not be reached, so other requests would fail as well.
+    #[error("GitHub failed {}: {reason}", times(*attempts))]
+    Unreachable {
+        attempts: usize,
+        /// The last failure.
+        reason: String,
+    },
+    /// A retry of this request would not help.
+    #[error("GitHub refused: {reason}")]
+    Refused { status: u16, reason: String },
+    /// No further request would be accepted.
     #[error("GitHub refused: {0}")]
-    Refused(String),
+    Denied(String),
     #[error("the service is stopping")]
     Stopping,
     /// The quota could not be read or stored.
@@ -52,10 +66,32 @@ pub enum GitHubError {
     Store(#[from] StoreError),
 }
 
+impl GitHubError {
+    /// The error after the last try.
+    fn failed(is_unreachable: bool, attempts: usize, reason: String) -> Self {
+        if is_unreachable {
+            Self::Unreachable { attempts, reason }
+        } else {
+            Self::Failed { attempts, reason }
+        }
+    }
+}
+
+fn times(attempts: usize) -> String {
+    if attempts == 1 { "once".to_owned() } else { format!("{attempts} times") }
+}
+
+/// Learns of the failures of a request that the client makes again.
+#[async_trait]
+pub trait Observer: Send + Sync {
+    /// The request failed; `failure` is one line that everyone may read.
+    async fn failed(&self, usage: Usage, failure: &str);
+}
+
 /// The answer to a request for a repository by its id.
 #[derive(Debug, PartialEq)]
 pub enum Lookup {
-    Found(Box<Repository>),
+    Found(Box<Item>),
     /// Deleted, made private or taken down.
     Gone,
 }

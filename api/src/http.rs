@@ -2,6 +2,7 @@
 
 mod api;
 mod conditional;
+mod cors;
 mod metrics;
 mod middleware;
 mod problem;

@@ -4,7 +4,7 @@ mod loader;
 mod on_demand;
 mod reader;
 
+pub(crate) use loader::FROM_DATABASE;
 pub use loader::Loader;
 pub use on_demand::OnDemand;
-pub(crate) use reader::FROM_DATABASE;
 pub use reader::Reader;

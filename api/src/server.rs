@@ -1,19 +1,19 @@
 //! Serving until told to stop, and stopping without cutting a request.
 
-use std::collections::VecDeque;
-use std::net::SocketAddr;
+mod connections;
+
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::ServiceExt;
-use axum::extract::Request;
-use axum::serve::{Listener, ListenerExt};
+use hyper_util::service::TowerToHyperService;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
+use self::connections::{Connections, LIMITS};
 use crate::app::{App, STOP_TIME};
 use crate::config::Scheduler;
 use crate::{http, scheduler};
@@ -21,6 +21,15 @@ use crate::{http, scheduler};
 /// How long answers say `Connection: close` before idle connections are closed. A client that has
 /// just connected, or is just sending its next request, gets an answer.
 const LINGER: Duration = Duration::from_millis(250);
+
+/// The most connections at a time. Behind each there may be some 300 KB of an answer in the kernel.
+const MOST_CONNECTIONS: u64 = 4_096;
+
+/// Open files besides the connections of clients.
+const RESERVED_FILES: u64 = 128;
+
+/// A pause after a connection could not be accepted, mostly because the system has no more files.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How often recorded durations are put into the buckets of their histogram.
 const METRICS_UPKEEP: Duration = Duration::from_secs(1);
@@ -43,7 +52,7 @@ pub fn runtime() -> std::io::Result<Runtime> {
 /// requests in flight and the running transactions have ended and the leases are given back.
 ///
 /// # Errors
-/// When the listener fails.
+/// When the listener has no address.
 pub async fn serve(
     app: Arc<App>,
     listener: TcpListener,
@@ -60,16 +69,15 @@ pub async fn serve(
         stopping.cancel();
     });
     let served = async {
-        listen(&app, listener, address).await?;
+        listen(&app, listener).await;
         app.stop().await;
-        std::io::Result::Ok(())
     };
     let deadline = async {
         app.stopping.cancelled().await;
         tokio::time::sleep(STOP_TIME).await;
     };
     tokio::select! {
-        served = served => served?,
+        () = served => {}
         () = deadline => {
             let seconds = STOP_TIME.as_secs();
             warn!(seconds, "running work was cut off; the next start finishes it");
@@ -84,77 +92,64 @@ pub async fn serve(
 }
 
 /// Answers requests until the service stops and all connections are drained.
-async fn listen(app: &Arc<App>, listener: TcpListener, address: SocketAddr) -> std::io::Result<()> {
-    let drained = CancellationToken::new();
-    let listener = DrainingListener {
-        address,
-        listener: Some(listener),
-        backlog: VecDeque::new(),
-        stopping: app.stopping.clone(),
-        drained: drained.clone(),
-    };
-    let listener = listener.tap_io(|stream| {
+async fn listen(app: &Arc<App>, listener: TcpListener) {
+    let connections = Connections::new(most_connections(), LIMITS);
+    let service = TowerToHyperService::new(http::router(Arc::clone(app)));
+    let closing = CancellationToken::new();
+    let serve = |stream: TcpStream| {
         if let Err(error) = stream.set_nodelay(true) {
-            warn!(%error, "TCP_NODELAY could not be set");
+            debug!(%error, "TCP_NODELAY could not be set");
         }
-    });
-    let router = ServiceExt::<Request>::into_make_service(http::router(Arc::clone(app)));
-    axum::serve(listener, router).with_graceful_shutdown(drained.cancelled_owned()).await
-}
-
-/// A listener that, once the service stops, accepts the connections in the kernel's queue before it
-/// closes: closing resets the connections that wait there.
-struct DrainingListener {
-    address: SocketAddr,
-    /// `None` once it is closed.
-    listener: Option<TcpListener>,
-    backlog: VecDeque<(TcpStream, SocketAddr)>,
-    stopping: CancellationToken,
-    /// Cancelled when every accepted connection had time for its request.
-    drained: CancellationToken,
-}
-
-impl DrainingListener {
-    /// Closes the listener and keeps the connections that wait in its queue.
-    fn close(&mut self, listener: TcpListener) -> std::io::Result<()> {
-        // Tokio asks the kernel only once it has heard of a new connection, so this does not use
-        // tokio.
-        let listener = listener.into_std()?;
-        while let Ok((stream, address)) = listener.accept() {
-            stream.set_nonblocking(true)?;
-            self.backlog.push_back((TcpStream::from_std(stream)?, address));
-        }
-        Ok(())
+        let (service, closing) = (service.clone(), closing.clone());
+        tokio::spawn(connections.register().serve(stream, service, closing));
+    };
+    while let Some(stream) = app.stopping.run_until_cancelled(accept(&listener)).await {
+        app.stopping.run_until_cancelled(connections.make_room()).await;
+        serve(stream);
     }
+    match waiting(listener) {
+        Ok(streams) => streams.into_iter().for_each(serve),
+        Err(error) => warn!(%error, "connections in the queue could not be accepted"),
+    }
+    tokio::time::sleep(LINGER).await;
+    closing.cancel();
+    connections.all_closed().await;
 }
 
-impl Listener for DrainingListener {
-    type Io = TcpStream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (TcpStream, SocketAddr) {
-        if let Some(listener) = &mut self.listener {
-            tokio::select! {
-                connection = Listener::accept(listener) => return connection,
-                () = self.stopping.cancelled() => {}
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return stream,
+            // The client has left already.
+            Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
-        if let Some(listener) = self.listener.take()
-            && let Err(error) = self.close(listener)
-        {
-            warn!(%error, "connections in the queue could not be accepted");
-        }
-        if let Some(connection) = self.backlog.pop_front() {
-            return connection;
-        }
-        tokio::time::sleep(LINGER).await;
-        self.drained.cancel();
-        std::future::pending().await
     }
+}
 
-    fn local_addr(&self) -> std::io::Result<SocketAddr> {
-        Ok(self.address)
+/// Closes the listener and returns the connections that wait in the kernel's queue: closing alone
+/// would reset them.
+fn waiting(listener: TcpListener) -> std::io::Result<Vec<TcpStream>> {
+    // Tokio asks the kernel only once it has heard of a new connection, so this does not use tokio.
+    let listener = listener.into_std()?;
+    let mut streams = Vec::new();
+    while let Ok((stream, _)) = listener.accept() {
+        stream.set_nonblocking(true)?;
+        streams.push(TcpStream::from_std(stream)?);
     }
+    Ok(streams)
+}
+
+/// The most connections at a time. Raises the limit of open files as far as that is allowed, and
+/// leaves files to the databases, GitHub and the log.
+fn most_connections() -> usize {
+    let files = rlimit::increase_nofile_limit(MOST_CONNECTIONS + RESERVED_FILES);
+    let files = files.unwrap_or(RESERVED_FILES);
+    let most = files.saturating_sub(RESERVED_FILES).max(files / 2).min(MOST_CONNECTIONS);
+    usize::try_from(most).unwrap_or(usize::MAX)
 }
 
 /// Serves Prometheus' `/metrics` on a listener of its own, which is not for the public.

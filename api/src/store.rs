@@ -5,6 +5,8 @@
 
 mod changes;
 mod error;
+mod fault;
+mod health;
 mod lease;
 mod migrations;
 mod postgres;
@@ -19,12 +21,13 @@ use sqlx::postgres::PgConnectOptions;
 
 pub use changes::{CompleteRun, FinishRun, Page, Scope};
 pub use error::{Result, StoreError};
+pub use fault::Fault;
+pub use health::FailingWrites;
 pub use lease::{ALL_TOPICS, BeginOutcome, LEASE_TIME, LEDGER_TIME, Lease, NewRefresh};
 pub use revision::first_revision;
-pub use traits::{ListStore, QuotaStore, RefreshStore, Store, TopicStore, TrackOutcome};
-
-/// A store shared by all parts of the service.
-pub type SharedStore = Arc<dyn Store>;
+pub use traits::{
+    ListStore, QuotaStore, RefreshStore, Share, SharedStore, Store, TopicStore, TrackOutcome,
+};
 
 /// A database; the scheme of DATABASE_URL decides which.
 #[derive(Clone, Debug)]

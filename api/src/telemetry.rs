@@ -1,4 +1,8 @@
-//! The recorder of the service's metrics.
+//! The recorder of the service's metrics, and a limit for lines of the log.
+
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
@@ -12,4 +16,65 @@ const BUCKETS: [f64; 8] = [0.000_1, 0.001, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
 /// If another recorder is installed.
 pub fn start_metrics() -> anyhow::Result<PrometheusHandle> {
     Ok(PrometheusBuilder::new().set_buckets(&BUCKETS)?.install_recorder()?)
+}
+
+/// A failure that goes on is logged once in this time.
+const LOG_EVERY: Duration = Duration::from_mins(1);
+
+/// The most failures that are told apart. More of them within a minute are not logged.
+const FAILURES: usize = 200;
+
+/// When a failure was last logged, and how often it was left out since.
+static LOGGED: LazyLock<Mutex<HashMap<String, (Instant, u64)>>> = LazyLock::new(Mutex::default);
+
+/// How often a failure was left out of the log since its last line, if a line is due; `None` if it
+/// is to be left out. Failures that clients can repeat at will go through here, or a few clients
+/// would fill the disk.
+pub fn left_out(failure: &str) -> Option<u64> {
+    due(&mut LOGGED.lock().unwrap_or_else(PoisonError::into_inner), failure, Instant::now())
+}
+
+fn due(logged: &mut HashMap<String, (Instant, u64)>, failure: &str, now: Instant) -> Option<u64> {
+    let is_recent = |at: Instant| now.saturating_duration_since(at) < LOG_EVERY;
+    if let Some((at, count)) = logged.get_mut(failure) {
+        if is_recent(*at) {
+            *count += 1;
+            return None;
+        }
+        *at = now;
+        return Some(std::mem::take(count));
+    }
+    if logged.len() >= FAILURES {
+        logged.retain(|_, (at, _)| is_recent(*at));
+    }
+    if logged.len() >= FAILURES {
+        return None;
+    }
+    logged.insert(failure.to_owned(), (now, 0));
+    Some(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failure_is_due_once_a_minute_with_its_count() {
+        let (mut logged, start) = (HashMap::new(), Instant::now());
+        let mut due_at = |failure: &str, seconds| {
+            due(&mut logged, failure, start + Duration::from_secs(seconds))
+        };
+        assert_eq!(due_at("a", 0), Some(0));
+        assert_eq!(due_at("b", 1), Some(0), "another one");
+        for seconds in 1..60 {
+            assert_eq!(due_at("a", seconds), None);
+        }
+        assert_eq!(due_at("a", 60), Some(59));
+        assert_eq!(due_at("a", 200), Some(0), "none was left out since");
+        for number in 0..FAILURES {
+            due_at(&number.to_string(), 300);
+        }
+        assert_eq!(due_at("one more", 300), None);
+        assert_eq!(due_at("one more", 360), Some(0));
+    }
 }

@@ -38,7 +38,7 @@ pub enum FaultKind {
     /// The window has no requests left: 403 or 429 with `x-ratelimit-remaining: 0`.
     PrimaryLimit {
         status: u16,
-        /// The time until `x-ratelimit-reset`.
+        /// The time until `x-ratelimit-reset`, which may be past or longer than any window.
         reset_in: i64,
     },
     /// The secondary limit: 403 or 429 with quota left.
@@ -49,6 +49,9 @@ pub enum FaultKind {
     },
     /// A 403 that concerns the request and no limit.
     Forbidden,
+    /// A 403 for requests with a token alone: an organisation's list of addresses, or its policy
+    /// for tokens.
+    TokenPolicy,
     /// 401.
     Unauthorized,
     /// 451: the repository is blocked for legal reasons.
@@ -93,6 +96,24 @@ pub enum FaultKind {
         /// `http://host:port`.
         origin: String,
     },
+    /// Several `Link` lines: other relations first, the next page with `REL="Next"` and at another
+    /// origin.
+    LinkLines {
+        /// `http://host:port`.
+        origin: String,
+    },
+    /// A `Link` whose next page is the page itself.
+    LoopLink,
+    /// `x-ratelimit-reset` has this value.
+    OddReset { reset: i64 },
+    /// The first `count` items have bytes that are no UTF-8, or half a surrogate pair.
+    BadText { count: usize },
+    /// The first `count` items have optional fields of wrong types.
+    OddFields { count: usize },
+    /// The first `count` items have a description, a homepage and topics beyond any bound.
+    LongTexts { count: usize },
+    /// The first `count` items have a name beyond any bound.
+    LongNames { count: usize },
 }
 
 impl FaultKind {
@@ -103,6 +124,7 @@ impl FaultKind {
             Self::PrimaryLimit { .. } => "primary_limit",
             Self::SecondaryLimit { .. } => "secondary_limit",
             Self::Forbidden => "forbidden",
+            Self::TokenPolicy => "token_policy",
             Self::Unauthorized => "unauthorized",
             Self::Unavailable => "unavailable",
             Self::NotFound => "not_found",
@@ -121,6 +143,13 @@ impl FaultKind {
             Self::Hole { .. } => "hole",
             Self::BadItems { .. } => "bad_items",
             Self::ForeignLink { .. } => "foreign_link",
+            Self::LinkLines { .. } => "link_lines",
+            Self::LoopLink => "loop_link",
+            Self::OddReset { .. } => "odd_reset",
+            Self::BadText { .. } => "bad_text",
+            Self::OddFields { .. } => "odd_fields",
+            Self::LongTexts { .. } => "long_texts",
+            Self::LongNames { .. } => "long_names",
         }
     }
 }
@@ -165,10 +194,12 @@ pub(crate) fn next_fault(
     faults: &mut Vec<Fault>,
     path: &str,
     search: Option<(Sort, usize)>,
+    has_token: bool,
 ) -> Option<FaultKind> {
     let matching = |fault: &Fault| {
         let sort = fault.sort.as_deref().map(|sort| Sort::parse(Some(sort)));
         path.starts_with(&fault.path)
+            && (has_token || fault.kind != FaultKind::TokenPolicy)
             && sort.is_none_or(|sort| search.is_some_and(|search| search.0 == sort))
             && fault.page.is_none_or(|page| search.is_some_and(|search| search.1 == page))
     };

@@ -41,7 +41,8 @@ pub(crate) fn router(world: Arc<Mutex<World>>, now: Now) -> Router {
         .route("/repos/{owner}/{name}", get(repositories::by_name))
         .route("/rate_limit", get(rate_limit::rate_limit))
         .fallback(unknown_path)
-        .layer(from_fn_with_state(state.clone(), middleware::check_limits));
+        .layer(from_fn_with_state(state.clone(), middleware::check_limits))
+        .layer(from_fn_with_state(state.clone(), middleware::set_times));
     Router::new().nest("/_stub", control::router()).merge(github).with_state(state)
 }
 

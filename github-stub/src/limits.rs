@@ -33,7 +33,7 @@ impl Resource {
         }
     }
 
-    fn window(self) -> TimeDelta {
+    pub(crate) fn window(self) -> TimeDelta {
         match self {
             Self::Search => TimeDelta::minutes(1),
             Self::Core => TimeDelta::hours(1),

@@ -27,9 +27,9 @@ pub struct World {
     pub faults: Vec<Fault>,
     pub counters: Counters,
     pub(crate) windows: Windows,
-    /// The end of the wait that refusals asked for: a primary limit's under its resource, a
-    /// secondary limit's, which holds for every request, under `None`.
-    waits: HashMap<Option<Resource>, DateTime<Utc>>,
+    /// The end of the wait that refusals asked for: a primary limit's under its resource and token,
+    /// a secondary limit's, which holds for every request, under `None`.
+    waits: HashMap<Option<(Resource, Option<String>)>, DateTime<Utc>>,
     /// The number of searches that have no answer yet.
     pub(crate) open_searches: u64,
     /// The stub was dropped and answers no further request.
@@ -61,6 +61,9 @@ pub struct Settings {
     pub updated_by_push: bool,
     /// Searches have an ETag and can return 304.
     pub search_etag: bool,
+    /// How many seconds GitHub's clock, which `Date` and `x-ratelimit-reset` show, is ahead of the
+    /// stub's.
+    pub clock_ahead: i64,
     /// The delay of every answer in milliseconds.
     pub latency_millis: u64,
 }
@@ -254,13 +257,17 @@ impl World {
         &mut self,
         path: &str,
         search: Option<(Sort, usize)>,
-        resource: Resource,
+        caller: (Resource, Option<String>),
         now: DateTime<Utc>,
     ) -> Option<FaultKind> {
-        let fault = next_fault(&mut self.faults, path, search)?;
+        let fault = next_fault(&mut self.faults, path, search, caller.1.is_some())?;
         *self.counters.faults.entry(fault.name().to_owned()).or_default() += 1;
         let wait = match fault {
-            FaultKind::PrimaryLimit { reset_in, .. } => Some((Some(resource), reset_in)),
+            // No wait is longer than the window, and none is too short to be one.
+            FaultKind::PrimaryLimit { reset_in, .. } => {
+                let longest = caller.0.window().num_seconds();
+                Some((Some(caller), reset_in.clamp(1, longest)))
+            }
             FaultKind::SecondaryLimit { retry_after, .. } => {
                 Some((None, retry_after.map_or(DEFAULT_WAIT, i64::from)))
             }
@@ -273,8 +280,12 @@ impl World {
     }
 
     /// Counts the request if a refusal asked to wait longer.
-    pub(crate) fn count_if_impatient(&mut self, resource: Resource, now: DateTime<Utc>) {
-        let waits = [None, Some(resource)]
+    pub(crate) fn count_if_impatient(
+        &mut self,
+        caller: (Resource, Option<String>),
+        now: DateTime<Utc>,
+    ) {
+        let waits = [None, Some(caller)]
             .map(|limited| self.waits.get(&limited).is_some_and(|until| now < *until));
         self.counters.impatient += u64::from(waits.contains(&true));
     }

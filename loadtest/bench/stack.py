@@ -205,7 +205,7 @@ class Stack:
         limits = limits.replace("${TOPICS}", ",".join(self.topics[:100]))
         limits = limits.replace("${RATE_LIMIT}", "1000000")
         (folder / "limits.conf").write_text(limits)
-        upstream = (ROOT / "nginx/upstream.conf").read_text()
+        upstream = (ROOT / "nginx/upstream.conf.template").read_text()
         # The nginx of Debian 12 does not support `resolve`, which addresses do not need.
         for replica in REPLICAS:
             upstream = upstream.replace(f"{replica}:5000 resolve", self.address(replica))

@@ -78,7 +78,7 @@ impl<'a> Reader<'a> {
         let shown = if self.setting(name).secret {
             "its value (not shown)".to_owned()
         } else {
-            format!("{text:?}")
+            format!("{:?}", without_secrets(text))
         };
         self.note(format!("{name}: {shown} is not accepted; give {accepted}"));
         None
@@ -131,6 +131,20 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// A value without the parts of an address that may hold a password: its user, and its query.
+fn without_secrets(text: &str) -> String {
+    let text = match text.rsplit_once('@') {
+        Some((_, host)) => format!("...@{host}"),
+        None => text.to_owned(),
+    };
+    match text.split_once('?') {
+        Some((address, _)) if address.contains('@') || address.contains("//") => {
+            format!("{address}?...")
+        }
+        _ => text,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::ffi::OsString;
@@ -178,6 +192,21 @@ mod tests {
              LIMIT: \"-1\" is not accepted; give a number\n  \
              TOKEN: its value (not shown) is not accepted; give a number";
         assert_eq!(error, expected);
+    }
+
+    #[test]
+    fn password_of_an_address_is_not_shown() {
+        for address in [
+            "https://me:hunter2@host/api",
+            "htps:/me:hunter2@host",
+            "me:hun@ter2@host",
+            "https://host?token=hunter2",
+        ] {
+            let error = read(&[("COUNT", address)]).expect_err("no number").to_string();
+            assert!(!error.contains("ter2") && error.contains("host"), "{error}");
+        }
+        let error = read(&[("COUNT", "*/5 ? * * *")]).expect_err("no number").to_string();
+        assert!(error.contains("\"*/5 ? * * *\""), "{error}");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use moka::ops::compute::Op;
 use super::{Cache, CachedBundle};
 use crate::clock::Clock;
 use crate::lists::bundle::Bundle;
+use crate::model::list::Version;
 use crate::model::topic::Topic;
 
 /// An older copy is compared with the tiers below before it is served.
@@ -35,8 +36,8 @@ pub struct MemoryCache {
 struct Entry {
     /// `None` if only the newest revision is known.
     bundle: Option<Arc<Bundle>>,
-    /// The highest revision that a refresh has announced: a bundle of a lower one is stale.
-    announced: i64,
+    /// The newest version that a refresh has announced: a bundle that is behind it is stale.
+    announced: Version,
     taken_at: DateTime<Utc>,
     generation: u64,
 }
@@ -47,9 +48,14 @@ impl Entry {
         u32::try_from(size).unwrap_or(u32::MAX)
     }
 
-    fn revision(&self) -> i64 {
-        self.bundle.as_ref().map_or(0, |bundle| bundle.meta.revision)
+    fn version(&self) -> Option<Version> {
+        self.bundle.as_ref().map(|bundle| bundle.meta.version())
     }
+}
+
+/// The newer of two versions: the later one that was heard of, if they are of two lives.
+fn newer(heard: Version, now: Version) -> Version {
+    if heard.is_behind(now) { now } else { heard }
 }
 
 impl MemoryCache {
@@ -63,11 +69,11 @@ impl MemoryCache {
         Self { entries, clock, generation: AtomicU64::new(0) }
     }
 
-    /// Marks the topic's bundles of lower revisions as stale, also one that a reader is about to
-    /// fill in.
-    pub async fn expire(&self, topic: &Topic, below: i64) {
+    /// Marks the topic's bundles that are behind this version as stale, also one that a reader is
+    /// about to fill in.
+    pub async fn expire(&self, topic: &Topic, below: Version) {
         let expired = |held: Option<&Entry>| match held {
-            Some(held) => Entry { announced: held.announced.max(below), ..held.clone() },
+            Some(held) => Entry { announced: newer(held.announced, below), ..held.clone() },
             None => Entry {
                 bundle: None,
                 announced: below,
@@ -97,10 +103,10 @@ impl Cache for MemoryCache {
 
     async fn get(&self, topic: &Topic) -> Option<CachedBundle> {
         let entry = self.entries.get(topic).await?;
-        let (now, revision) = (self.clock.now(), entry.revision());
+        let now = self.clock.now();
         let bundle = entry.bundle?;
         let is_stale = now - entry.taken_at > FRESH
-            || revision < entry.announced
+            || bundle.meta.version().is_behind(entry.announced)
             || entry.generation != self.generation.load(Ordering::Relaxed)
             || bundle.has_expired(now);
         Some(CachedBundle { bundle, is_stale })
@@ -115,28 +121,29 @@ impl Cache for MemoryCache {
     }
 
     async fn fill(&self, bundle: &Arc<Bundle>) -> bool {
-        let (now, revision) = (self.clock.now(), bundle.meta.revision);
+        let (now, version) = (self.clock.now(), bundle.meta.version());
         let entry = Entry {
             bundle: Some(Arc::clone(bundle)),
-            announced: revision,
+            announced: version,
             taken_at: now,
             generation: self.generation.load(Ordering::Relaxed),
         };
+        let is_newer = |held: Version| held.epoch == version.epoch && version.is_behind(held);
         let kept = self
             .entries
             .entry_by_ref(&bundle.topic)
             .and_compute_with(async |held| match held.map(moka::Entry::into_value) {
-                Some(held) if held.revision() > entry.revision() => Op::Nop,
-                Some(held) => {
-                    let announced = entry.announced.max(held.announced);
-                    Op::Put(Entry { announced, ..entry })
+                Some(held) if held.version().is_some_and(is_newer) => Op::Nop,
+                // A bundle that was just built wins over one of another life of the database.
+                Some(held) if is_newer(held.announced) => {
+                    Op::Put(Entry { announced: held.announced, ..entry })
                 }
-                None => Op::Put(entry),
+                _ => Op::Put(entry),
             })
             .await;
         let is_newest = kept.into_entry().is_none_or(|kept| {
             let kept = kept.value();
-            kept.announced.max(kept.revision()) <= revision
+            !kept.version().is_some_and(is_newer) && !is_newer(kept.announced)
         });
         is_newest && !bundle.has_expired(now)
     }
@@ -147,7 +154,7 @@ impl Cache for MemoryCache {
         true
     }
 
-    async fn evict(&self, topic: &Topic, below: i64) -> bool {
+    async fn evict(&self, topic: &Topic, below: Version) -> bool {
         self.entries.invalidate(topic).await;
         self.expire(topic, below).await;
         true

@@ -4,8 +4,8 @@
 //! Redis may lose everything at any time. It may also be slow or down: a call takes
 //! [`CALL_TIMEOUT`] at most, and no call is made while Redis does not answer.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -13,7 +13,7 @@ use bytes::Bytes;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::io::tcp::TcpSettings;
 use redis::{
-    AsyncTypedCommands, Client, ConnectionInfo, Pipeline, ProtocolVersion, PushInfo, PushKind,
+    AsyncTypedCommands, Client, Cmd, ConnectionInfo, Pipeline, ProtocolVersion, PushInfo, PushKind,
     RedisResult, Value,
 };
 use tokio::sync::mpsc;
@@ -22,6 +22,7 @@ use tracing::{info, warn};
 use super::redis_format::{FORMAT, decode, digits, encode};
 use super::{Cache, CachedBundle, MemoryCache};
 use crate::lists::bundle::Bundle;
+use crate::model::list::Version;
 use crate::model::topic::Topic;
 
 /// The longest wait for an answer of Redis.
@@ -30,31 +31,46 @@ const CALL_TIMEOUT: Duration = Duration::from_millis(100);
 /// How often to check whether Redis answers.
 const PING_EVERY: Duration = Duration::from_millis(500);
 
+/// After so many unanswered checks in a row the connection is dropped and another one is opened: a
+/// network that swallows everything gives no sign.
+const MISSED_PINGS: u32 = 4;
+
 /// How long Redis keeps the lists of a refresh. It is longer than any schedule's period, so that
 /// readers have lists while GitHub or the database is down.
 const PUBLISHED_SECONDS: u64 = 24 * 60 * 60;
 
-/// How long Redis keeps lists that a reader built from the database. It is short, since a refresh
-/// may have published newer ones that Redis has lost.
-const FILLED_SECONDS: u64 = 60;
+/// How long Redis keeps lists that a reader built from the database while a refresh was changing
+/// them.
+const UNPUBLISHED_SECONDS: u64 = 60;
 
-/// Stores lists unless Redis has lists of a higher revision: of two refreshes that end at the same
-/// time, the one that read the database first may come last. A value begins with its revision, in
-/// digits that sort as it does.
+/// Stores lists unless Redis has lists of a higher revision in the same epoch: of two refreshes
+/// that end at the same time, the one that read the database first may come last. A value begins
+/// with the digits of its epoch, then of its revision, in equal parts.
 const STORE_UNLESS_NEWER: &str = "
     local held = redis.call('GETRANGE', KEYS[1], 0, #ARGV[1] - 1)
-    if #held < #ARGV[1] or held:find('%D') or held <= ARGV[1] then
+    local half = #ARGV[1] / 2
+    if #held < #ARGV[1] or held:find('%D') or held <= ARGV[1]
+        or held:sub(1, half) ~= ARGV[1]:sub(1, half) then
         redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
     end";
 
-/// The channel that announces `topic revision` when a topic's lists have changed, and the prefix of
-/// the keys. Replicas of another release, with another format, use other ones.
+/// The channel that announces `topic epoch revision` when a topic's lists have changed, and the
+/// prefix of the keys. Replicas of another release, with another format, use other ones.
 const CHANNEL: &str = FORMAT;
 
 /// The shared tier.
 pub struct RedisCache {
-    connection: ConnectionManager,
+    client: Client,
+    config: ConnectionManagerConfig,
+    connection: RwLock<ConnectionManager>,
     is_up: AtomicBool,
+}
+
+/// The state of the subscription.
+#[derive(Default)]
+struct Watch {
+    is_subscribed: bool,
+    missed_pings: u32,
 }
 
 /// Messages of the connection: announcements, and changes of its own state.
@@ -79,28 +95,30 @@ impl RedisCache {
             .set_response_timeout(Some(CALL_TIMEOUT))
             .set_push_sender(sender)
             .set_automatic_resubscription();
-        let connection = ConnectionManager::new_lazy_with_config(Client::open(address)?, config)?;
-        Ok((Self { connection, is_up: AtomicBool::new(true) }, Pushes(receiver)))
+        let client = Client::open(address)?;
+        let connection = ConnectionManager::new_lazy_with_config(client.clone(), config.clone())?;
+        let (connection, is_up) = (RwLock::new(connection), AtomicBool::new(true));
+        Ok((Self { client, config, connection, is_up }, Pushes(receiver)))
     }
 
     /// Marks copies in `memory` as stale when a topic's lists have changed, and all of them when a
     /// message may have been missed. Never returns.
     pub async fn watch(&self, mut pushes: Pushes, memory: &MemoryCache) {
-        let mut is_subscribed = false;
+        let mut state = Watch::default();
         let mut ping = tokio::time::interval(PING_EVERY);
         ping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 Some(push) = pushes.0.recv() => match push.kind {
                     PushKind::Message => match changed_topic(&push) {
-                        Some((topic, revision)) => memory.expire(&topic, revision).await,
+                        Some((topic, version)) => memory.expire(&topic, version).await,
                         None => memory.expire_all(),
                     },
                     PushKind::Disconnection | PushKind::Subscribe => memory.expire_all(),
                     _ => {}
                 },
                 _ = ping.tick() => {
-                    if self.check(&mut is_subscribed).await {
+                    if self.check(&mut state).await {
                         memory.expire_all();
                     }
                 }
@@ -110,20 +128,38 @@ impl RedisCache {
 
     /// Checks whether Redis answers, and subscribes at its first answer. True if its state has
     /// changed.
-    async fn check(&self, is_subscribed: &mut bool) -> bool {
-        let mut connection = self.connection.clone();
-        let answer = if *is_subscribed {
+    async fn check(&self, state: &mut Watch) -> bool {
+        let mut connection = self.connection();
+        let answer = if state.is_subscribed {
             bounded(connection.ping()).await.map(|_| ())
         } else {
             bounded(connection.subscribe(CHANNEL)).await
         };
-        *is_subscribed |= answer.is_ok();
+        state.is_subscribed |= answer.is_ok();
+        state.missed_pings = if answer.is_ok() { 0 } else { state.missed_pings + 1 };
+        if state.missed_pings >= MISSED_PINGS && self.reconnect() {
+            *state = Watch::default();
+        }
         match (answer, self.is_up()) {
             (Ok(()), false) => info!("Redis answers again"),
             (Err(error), true) => warn!(%error, "Redis does not answer; the database serves"),
             _ => return false,
         }
         self.is_up.fetch_not(Ordering::Relaxed);
+        true
+    }
+
+    fn connection(&self) -> ConnectionManager {
+        self.connection.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Drops the connection, and opens another one when it is first used; false if it cannot.
+    fn reconnect(&self) -> bool {
+        let (client, config) = (self.client.clone(), self.config.clone());
+        let Ok(connection) = ConnectionManager::new_lazy_with_config(client, config) else {
+            return false;
+        };
+        *self.connection.write().unwrap_or_else(PoisonError::into_inner) = connection;
         true
     }
 
@@ -136,7 +172,7 @@ impl RedisCache {
         if !self.is_up() {
             return false;
         }
-        let mut connection = self.connection.clone();
+        let mut connection = self.connection();
         match bounded(commands.exec_async(&mut connection)).await {
             Ok(()) => true,
             Err(error) => {
@@ -160,16 +196,27 @@ fn key(topic: &Topic) -> String {
     format!("{CHANNEL}:{{{topic}}}")
 }
 
-/// The message that announces a topic's new revision.
-fn announcement(topic: &Topic, revision: i64) -> String {
-    format!("{topic} {revision}")
+/// The commands that store a bundle unless Redis has a newer one.
+fn store_unless_newer(bundle: &Bundle, seconds: u64) -> Cmd {
+    let mut store = redis::cmd("EVAL");
+    store.arg(STORE_UNLESS_NEWER).arg(1).arg(key(&bundle.topic));
+    store.arg(digits(bundle.meta.version())).arg(&*encode(bundle)).arg(seconds);
+    store
+}
+
+/// The message that announces a topic's new version.
+fn announcement(topic: &Topic, version: Version) -> String {
+    let Version { epoch, revision } = version;
+    format!("{topic} {epoch} {revision}")
 }
 
 /// Reads an [`announcement`].
-fn changed_topic(push: &PushInfo) -> Option<(Topic, i64)> {
+fn changed_topic(push: &PushInfo) -> Option<(Topic, Version)> {
     let Some(Value::BulkString(message)) = push.data.last() else { return None };
-    let (topic, revision) = std::str::from_utf8(message).ok()?.split_once(' ')?;
-    Some((topic.parse().ok()?, revision.parse().ok()?))
+    let (topic, version) = std::str::from_utf8(message).ok()?.split_once(' ')?;
+    let (epoch, revision) = version.split_once(' ')?;
+    let version = Version { epoch: epoch.parse().ok()?, revision: revision.parse().ok()? };
+    Some((topic.parse().ok()?, version))
 }
 
 #[async_trait]
@@ -188,7 +235,7 @@ impl Cache for RedisCache {
         }
         let mut get = redis::cmd("GET");
         get.arg(key(topic));
-        let mut connection = self.connection.clone();
+        let mut connection = self.connection();
         let get = get.query_async(&mut connection);
         let value: Option<Bytes> = bounded(get).await.ok()?;
         let bundle = decode(topic, value?);
@@ -205,7 +252,7 @@ impl Cache for RedisCache {
         // The cache holds little but these keys, so one step of a scan finds one of them.
         let mut scan = redis::cmd("SCAN");
         scan.arg(0).arg("MATCH").arg(format!("{CHANNEL}:*")).arg("COUNT").arg(1_000);
-        let mut connection = self.connection.clone();
+        let mut connection = self.connection();
         let scan = scan.query_async(&mut connection);
         let found: RedisResult<(u64, Vec<String>)> = bounded(scan).await;
         found.is_ok_and(|(_, keys)| !keys.is_empty())
@@ -216,28 +263,28 @@ impl Cache for RedisCache {
     }
 
     async fn fill(&self, bundle: &Arc<Bundle>) -> bool {
+        let is_published = bundle.meta.modified_at.is_some();
+        let seconds = if is_published { PUBLISHED_SECONDS } else { UNPUBLISHED_SECONDS };
         let mut commands = redis::pipe();
-        let set = commands.cmd("SET").arg(key(&bundle.topic)).arg(&*encode(bundle));
-        set.arg("NX").arg("EX").arg(FILLED_SECONDS).ignore();
+        commands.add_command(store_unless_newer(bundle, seconds)).ignore();
         self.run(&commands).await
     }
 
     async fn publish(&self, bundle: &Arc<Bundle>) -> bool {
-        let (topic, revision) = (&bundle.topic, bundle.meta.revision);
+        let (topic, version) = (&bundle.topic, bundle.meta.version());
         let mut commands = redis::pipe();
         commands.atomic();
-        let store = commands.cmd("EVAL").arg(STORE_UNLESS_NEWER).arg(1).arg(key(topic));
-        store.arg(digits(revision)).arg(&*encode(bundle)).arg(PUBLISHED_SECONDS).ignore();
-        commands.publish(CHANNEL, announcement(topic, revision)).ignore();
+        commands.add_command(store_unless_newer(bundle, PUBLISHED_SECONDS)).ignore();
+        commands.publish(CHANNEL, announcement(topic, version)).ignore();
         let is_stored = self.run(&commands).await;
         if !is_stored {
             // A Redis that is full stores nothing, but can still drop the old lists.
-            self.evict(topic, revision).await;
+            self.evict(topic, version).await;
         }
         is_stored
     }
 
-    async fn evict(&self, topic: &Topic, below: i64) -> bool {
+    async fn evict(&self, topic: &Topic, below: Version) -> bool {
         // No transaction, since a Redis that is full refuses every command in one.
         let mut commands = redis::pipe();
         commands.del(key(topic)).ignore().publish(CHANNEL, announcement(topic, below)).ignore();

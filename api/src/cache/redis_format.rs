@@ -1,5 +1,5 @@
-//! The format of a topic's lists in Redis: the revision's digits, the length of the head in four
-//! bytes, the head as JSON, the bodies.
+//! The format of a topic's lists in Redis: the digits of epoch and revision, the length of the head
+//! in four bytes, the head as JSON, the bodies.
 
 #![expect(clippy::expect_used, reason = "plain data is always JSON, and ETags are ASCII")]
 
@@ -8,15 +8,15 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 
 use crate::lists::bundle::{Body, Bundle, List};
-use crate::model::list::ListMeta;
+use crate::model::list::{ListMeta, Version};
 use crate::model::ranking::Ranking;
 use crate::model::topic::Topic;
 
 /// The name of the format; a change of the format counts the number up.
-pub(super) const FORMAT: &str = "github-topic-mirror:2";
+pub(super) const FORMAT: &str = "github-topic-mirror:3";
 
-/// The digits of the largest revision.
-const REVISION_DIGITS: usize = 19;
+/// The digits of the largest epoch and of the largest revision.
+const DIGITS: usize = 19;
 
 #[derive(Deserialize, Serialize)]
 struct Head {
@@ -32,9 +32,10 @@ struct ListHead {
     bodies: [(usize, String); 3],
 }
 
-/// A revision in digits that sort as it does.
-pub(super) fn digits(revision: i64) -> String {
-    format!("{:0REVISION_DIGITS$}", revision.max(0))
+/// A version in digits; within an epoch they sort as revisions do.
+pub(super) fn digits(version: Version) -> String {
+    let Version { epoch, revision } = version;
+    format!("{:0DIGITS$}{:0DIGITS$}", epoch.max(0), revision.max(0))
 }
 
 /// Writes a bundle.
@@ -47,8 +48,8 @@ pub(super) fn encode(bundle: &Bundle) -> Bytes {
     let lists = Ranking::ALL.iter().map(head).collect();
     let head = Head { meta: bundle.meta.clone(), lists };
     let head = serde_json::to_vec(&head).expect("plain data");
-    let mut value = BytesMut::with_capacity(REVISION_DIGITS + 4 + head.len() + bundle.size());
-    value.put_slice(digits(bundle.meta.revision).as_bytes());
+    let mut value = BytesMut::with_capacity(2 * DIGITS + 4 + head.len() + bundle.size());
+    value.put_slice(digits(bundle.meta.version()).as_bytes());
     value.put_u32(u32::try_from(head.len()).expect("a few hundred bytes"));
     value.put_slice(&head);
     for body in bundle.lists.iter().flat_map(List::bodies) {
@@ -60,7 +61,7 @@ pub(super) fn encode(bundle: &Bundle) -> Bytes {
 /// Reads a value of [`encode`]; the bodies are slices of it. `None` if it is another value or lacks
 /// a ranking of this release.
 pub(super) fn decode(topic: &Topic, mut value: Bytes) -> Option<Bundle> {
-    take(&mut value, REVISION_DIGITS)?;
+    take(&mut value, 2 * DIGITS)?;
     let length = usize::try_from(take(&mut value, 4)?.get_u32()).ok()?;
     let head: Head = serde_json::from_slice(&take(&mut value, length)?).ok()?;
     let mut lists = Vec::with_capacity(head.lists.len());
@@ -100,6 +101,7 @@ mod tests {
         Bundle {
             topic: "kubernetes".parse().expect("a topic"),
             meta: ListMeta {
+                epoch: 5,
                 revision: 7,
                 modified_at: Some(at),
                 refreshed_at: None,
@@ -123,7 +125,8 @@ mod tests {
         for length in 0..whole.len() {
             assert_eq!(decode(&bundle.topic, whole.slice(..length)), None, "{length}");
         }
-        let no_json = Bytes::from_static(b"0000000000000000007\xff\xff\xff\xff{}");
+        let no_json =
+            Bytes::from_static(b"00000000000000000050000000000000000007\xff\xff\xff\xff{}");
         assert_eq!(decode(&bundle.topic, no_json), None);
     }
 }

@@ -3,26 +3,31 @@
 
 use std::error::Error;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, LINK, USER_AGENT};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, SecretString};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, warn};
 use url::Url;
 
+use super::item::Item;
 use super::limits::Limits;
-use super::response::{Response, ResponseClass};
+use super::response::{NoResponse, Response, ResponseClass};
 use super::search::{self, SearchPage, Sort};
-use super::{Deadline, GitHubConfig, GitHubError, Lookup, Usage};
+use super::text::decode;
+use super::{Deadline, GitHubConfig, GitHubError, Lookup, Observer, Usage};
 use crate::clock::Clock;
 use crate::model::quota::Resource;
-use crate::model::repository::{Repository, RepositoryId};
+use crate::model::repository::RepositoryId;
 use crate::store::SharedStore;
 use crate::task::join;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+const BAD_CREDENTIALS: &str = "bad credentials: check GITHUB_TOKEN";
 
 /// GitHub itself gives up after 10 s, and a page is half a megabyte.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -33,6 +38,11 @@ const MAX_BODY_BYTES: usize = 16 << 20;
 /// GitHub's 5xx errors pass within two or three retries.
 const MAX_RETRIES: usize = 3;
 
+/// Retries of a 401 after the same token was accepted.
+// mutant in client: a 401 after a good answer is tried again
+//     usize = 2 => usize = 0
+const MAX_UNAUTHORIZED: usize = 2;
+
 const MAX_REDIRECTS: usize = 3;
 
 /// The client. Cheap to clone.
@@ -40,6 +50,9 @@ const MAX_REDIRECTS: usize = 3;
 pub struct GitHub {
     http: reqwest::Client,
     base: Url,
+    authorization: Option<HeaderValue>,
+    /// GitHub has accepted the token since it last refused it for good.
+    is_accepted: Arc<AtomicBool>,
     limits: Limits,
     stopping: CancellationToken,
 }
@@ -60,11 +73,12 @@ impl GitHub {
             USER_AGENT,
             HeaderValue::from_static(concat!("github-topic-mirror/", env!("CARGO_PKG_VERSION"))),
         );
-        if let Some(token) = &config.token {
+        let bearer = |token: &SecretString| {
             let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))?;
             value.set_sensitive(true);
-            headers.insert(AUTHORIZATION, value);
-        }
+            anyhow::Ok(value)
+        };
+        let authorization = config.token.as_ref().map(bearer).transpose()?;
         let own_origin = config.url.origin();
         let redirects = reqwest::redirect::Policy::custom(move |attempt| {
             if attempt.url().origin() != own_origin || attempt.previous().len() > MAX_REDIRECTS {
@@ -80,7 +94,8 @@ impl GitHub {
             .timeout(RESPONSE_TIMEOUT)
             .build()?;
         let limits = Limits::new(store, clock, stopping.clone());
-        Ok(Self { http, base: config.url.clone(), limits, stopping })
+        let (base, is_accepted) = (config.url.clone(), Arc::default());
+        Ok(Self { http, base, authorization, is_accepted, limits, stopping })
     }
 
     /// The address of a query's first page.
@@ -98,15 +113,19 @@ impl GitHub {
         page: &Url,
         deadline: Deadline,
         usage: &mut Usage,
+        observer: Option<&dyn Observer>,
     ) -> Result<SearchPage, GitHubError> {
         let read = |response: Response| {
-            let link = response.headers.get(LINK).and_then(|link| link.to_str().ok());
-            search::read_page(&response.body, link, &self.base)
+            let links = response.headers.get_all(LINK).iter().map(HeaderValue::as_bytes);
+            search::read_page(&response.body, links, &self.base)
         };
-        self.request(page, Resource::Search, deadline, usage, read).await
+        self.request(page, Resource::Search, deadline, usage, observer, read).await
     }
 
-    /// A repository by its id, under which GitHub knows it even after it has moved.
+    /// A repository by its id, under which GitHub knows it even after it has moved. If GitHub
+    /// refuses it to the token (a policy of the owner's, or of the token's), it is requested once
+    /// more without one: public data is public. A failure is not retried here, because the caller
+    /// has other repositories to ask for.
     ///
     /// # Errors
     /// When GitHub gave no usable response; "not found" and "blocked" are usable ones.
@@ -116,17 +135,41 @@ impl GitHub {
         deadline: Deadline,
         usage: &mut Usage,
     ) -> Result<Lookup, GitHubError> {
+        let refused = match self.look_up(id, Resource::Core, deadline, usage).await {
+            // mutant in refreshes: a repository refused to the token is looked up without it
+            //     self.authorization.is_some() => false
+            Err(error @ GitHubError::Refused { status: 403, .. })
+                if self.authorization.is_some() =>
+            {
+                error
+            }
+            answer => return answer,
+        };
+        match self.look_up(id, Resource::AnonymousCore, deadline, usage).await {
+            // The limit without a token says nothing about requests with one.
+            Err(GitHubError::Limited { .. }) => Err(refused),
+            answer => answer,
+        }
+    }
+
+    async fn look_up(
+        &self,
+        id: RepositoryId,
+        resource: Resource,
+        deadline: Deadline,
+        usage: &mut Usage,
+    ) -> Result<Lookup, GitHubError> {
         let url = search::endpoint(&self.base, &format!("repositories/{id}"));
         let read = |response: Response| match response.status {
             403 | 404 | 410 | 451 => Ok(Lookup::Gone),
-            _ => Repository::from_json(&response.body)
-                .map(|repository| Lookup::Found(Box::new(repository)))
-                .map_err(|error| {
-                    warn!(id, %error, "a repository cannot be read");
+            _ => Item::read(&decode(&response.body).0)
+                .map(|item| Lookup::Found(Box::new(item)))
+                .map_err(|skipped| {
+                    warn!(id, reason = skipped.reason, "a repository cannot be read");
                     "a repository that cannot be read".to_owned()
                 }),
         };
-        self.request(&url, Resource::Core, deadline, usage, read).await
+        self.request(&url, resource, deadline, usage, None, read).await
     }
 
     /// Makes requests until `read` can use a response: waits for limits, and retries failures with
@@ -137,11 +180,12 @@ impl GitHub {
         resource: Resource,
         deadline: Deadline,
         usage: &mut Usage,
+        observer: Option<&dyn Observer>,
         read: impl Fn(Response) -> Result<T, String>,
     ) -> Result<T, GitHubError> {
         let mut pauses =
             ExponentialBuilder::default().with_jitter().with_max_times(MAX_RETRIES).build();
-        let mut attempts = 0;
+        let (mut attempts, mut unauthorized) = (0, 0);
         loop {
             let waited = self.limits.admit(resource, deadline).await?;
             usage.waited_ms += waited.num_milliseconds();
@@ -152,27 +196,62 @@ impl GitHub {
             let (client, address) = (self.clone(), url.clone());
             let request = async move { client.send_and_record(&address, resource).await };
             let (class, sent) = join(tokio::spawn(request.in_current_span())).await?;
+            let is_unreachable = sent.as_ref().is_err_and(|failure| failure.is_unreachable);
             let reason = match class {
-                ResponseClass::Good => match sent.and_then(&read) {
-                    Ok(value) => return Ok(value),
-                    Err(reason) => reason,
-                },
+                ResponseClass::Good => {
+                    self.note_accepted(resource);
+                    match sent.map_err(|failure| failure.reason).and_then(&read) {
+                        Ok(value) => return Ok(value),
+                        Err(reason) => reason,
+                    }
+                }
                 // The pause is stored. The next round waits for it, or fails if it ends after the
                 // deadline.
                 ResponseClass::Limited => {
                     usage.retries += 1;
                     continue;
                 }
-                ResponseClass::Refused(reason) => return Err(GitHubError::Refused(reason)),
+                ResponseClass::Unauthorized => {
+                    self.reject(unauthorized)?;
+                    unauthorized += 1;
+                    BAD_CREDENTIALS.to_owned()
+                }
+                ResponseClass::Refused { status, reason } => {
+                    return Err(GitHubError::Refused { status, reason });
+                }
+                ResponseClass::Denied(reason) => return Err(GitHubError::Denied(reason)),
                 ResponseClass::Failed(reason) => reason,
             };
             warn!(%url, attempts, reason, "GitHub gave no usable response");
-            let Some(pause) = pauses.next() else {
-                return Err(GitHubError::Failed { attempts, reason });
-            };
+            let pause = pauses.next().filter(|_| resource == Resource::Search || unauthorized > 0);
+            let error = GitHubError::failed(is_unreachable, attempts, reason);
+            let Some(pause) = pause else { return Err(error) };
             usage.retries += 1;
+            if let Some(observer) = observer {
+                observer.failed(*usage, &error.to_string()).await;
+            }
             self.limits.sleep(pause).await?;
         }
+    }
+
+    /// Notes that GitHub has accepted the token.
+    fn note_accepted(&self, resource: Resource) {
+        if resource != Resource::AnonymousCore {
+            self.is_accepted.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Fails unless a 401 may pass: the token was accepted before, and the request was not refused
+    /// too often. After that, a first 401 ends every request.
+    fn reject(&self, unauthorized: usize) -> Result<(), GitHubError> {
+        if !self.is_accepted.load(Ordering::Relaxed) {
+            return Err(GitHubError::Denied(BAD_CREDENTIALS.to_owned()));
+        }
+        if unauthorized < MAX_UNAUTHORIZED {
+            return Ok(());
+        }
+        self.is_accepted.store(false, Ordering::Relaxed);
+        Err(GitHubError::Refused { status: 401, reason: BAD_CREDENTIALS.to_owned() })
     }
 
     /// Sends one request and records its end in the quota, also if the service stops meanwhile.
@@ -180,9 +259,10 @@ impl GitHub {
         &self,
         url: &Url,
         resource: Resource,
-    ) -> Result<(ResponseClass, Result<Response, String>), GitHubError> {
-        let Some(sent) = self.stopping.run_until_cancelled(self.send(url)).await else {
-            self.limits.record(resource, &Err(String::new())).await?;
+    ) -> Result<(ResponseClass, Result<Response, NoResponse>), GitHubError> {
+        let Some(sent) = self.stopping.run_until_cancelled(self.send(url, resource)).await else {
+            let stopped = NoResponse { reason: String::new(), is_unreachable: false };
+            self.limits.record(resource, &Err(stopped)).await?;
             return Err(GitHubError::Stopping);
         };
         let class = self.limits.record(resource, &sent).await?;
@@ -190,12 +270,20 @@ impl GitHub {
     }
 
     /// Sends one request and reads the whole response, up to [`MAX_BODY_BYTES`].
-    async fn send(&self, url: &Url) -> Result<Response, String> {
-        let mut response = self.http.get(url.clone()).send().await.map_err(public_reason)?;
+    async fn send(&self, url: &Url, resource: Resource) -> Result<Response, NoResponse> {
+        let mut request = self.http.get(url.clone());
+        // mutant in refreshes: the second question carries no credential
+        //     resource != Resource::AnonymousCore => true
+        let token = self.authorization.as_ref().filter(|_| resource != Resource::AnonymousCore);
+        if let Some(token) = token {
+            request = request.header(AUTHORIZATION, token);
+        }
+        let mut response = request.send().await.map_err(failure)?;
         let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(public_reason)? {
+        while let Some(chunk) = response.chunk().await.map_err(failure)? {
             if body.len() + chunk.len() > MAX_BODY_BYTES {
-                return Err(format!("the answer is longer than {} MB", MAX_BODY_BYTES >> 20));
+                let reason = format!("the answer is longer than {} MB", MAX_BODY_BYTES >> 20);
+                return Err(NoResponse { reason, is_unreachable: false });
             }
             body.extend_from_slice(&chunk);
         }
@@ -207,17 +295,28 @@ impl GitHub {
     }
 }
 
-/// The reason that reports may show to anyone. The log has the error with its causes, which reqwest
-/// keeps apart.
-fn public_reason(error: reqwest::Error) -> String {
+/// A failure with the reason that reports may show to anyone. The log has the error with its
+/// causes, which reqwest keeps apart.
+fn failure(error: reqwest::Error) -> NoResponse {
     let error = error.without_url();
-    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
-    let causes: Vec<String> = causes.map(ToString::to_string).collect();
-    warn!(%error, causes = causes.join(": "), "the request failed");
-    let public = match (error.is_timeout(), error.is_connect()) {
-        (true, _) => "it did not answer in time",
-        (false, true) => "it could not be reached",
+    let causes = || std::iter::successors(error.source(), |cause| (*cause).source());
+    let texts: Vec<String> = causes().map(ToString::to_string).collect();
+    warn!(%error, causes = texts.join(": "), "the request failed");
+    let is_unreachable = error.is_connect();
+    let reason = match (is_unreachable, error.is_timeout()) {
+        (true, _) if causes().any(is_about_certificate) => "its certificate is not trusted",
+        (true, _) => "it could not be reached",
+        (false, true) => "it did not answer in time",
         (false, false) => "its answer broke off",
     };
-    public.to_owned()
+    NoResponse { reason: reason.to_owned(), is_unreachable }
+}
+
+/// Whether TLS failed because the host's certificate is not valid for us. An I/O error may hold
+/// rustls's.
+fn is_about_certificate(cause: &(dyn Error + 'static)) -> bool {
+    let within = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    let within = within.and_then(|within| within.downcast_ref::<rustls::Error>());
+    let error = cause.downcast_ref::<rustls::Error>().or(within);
+    matches!(error, Some(rustls::Error::InvalidCertificate(_)))
 }

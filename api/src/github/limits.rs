@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::response::{Response, ResponseClass, classify};
+use super::response::{NoResponse, Response, ResponseClass, classify};
 use super::{Deadline, GitHubError};
 use crate::clock::Clock;
 use crate::model::quota::{Resource, Slot};
@@ -49,7 +49,7 @@ impl Limits {
             let mut quota = self.store.quota(resource).await?;
             // mutant in coverage: one search at a time
             //     resource == Resource::Search && quota.is_busy(now) => false
-            if !slot.is_reserved || quota.allowed_at(deadline.priority, now) > now {
+            if !slot.is_reserved || quota.allowed_at(resource, deadline.priority, now) > now {
                 // The slot was only a time to ask again, or a pause began during the wait.
                 slot = self.take_slot(resource, deadline).await?;
             } else if resource == Resource::Search && quota.is_busy(now) {
@@ -89,34 +89,39 @@ impl Limits {
     pub(super) async fn record(
         &self,
         resource: Resource,
-        sent: &Result<Response, String>,
+        sent: &Result<Response, NoResponse>,
     ) -> Result<ResponseClass, GitHubError> {
         loop {
             let mut quota = self.store.quota(resource).await?;
-            let secondary_limits = quota.secondary_limits;
             quota.busy_until = None;
-            let class = match sent {
-                Ok(response) => classify(response, resource, &mut quota, self.clock.now()),
-                Err(reason) => ResponseClass::Failed(reason.clone()),
+            let now = self.clock.now();
+            let (class, pause) = match sent {
+                Ok(response) => classify(response, resource, &mut quota, now),
+                Err(failure) => (ResponseClass::Failed(failure.reason.clone()), None),
             };
             if !self.store.save_quota(resource, &quota).await? {
                 continue;
             }
-            if let Some(until) =
-                quota.paused_until.filter(|_| quota.secondary_limits > secondary_limits)
-            {
-                // mutant in client: a secondary limit holds for both resources
-                //     self.pause(resource.other(), until).await? => let _ = until
-                self.pause(resource.other(), until).await?;
+            if let Some(until) = pause {
+                for other in Resource::ALL.into_iter().filter(|other| *other != resource) {
+                    // mutant in client: a secondary limit holds for every resource
+                    //     self.pause(other, until, now).await? => let _ = (other, until, now)
+                    self.pause(other, until, now).await?;
+                }
             }
             return Ok(class);
         }
     }
 
-    async fn pause(&self, resource: Resource, until: DateTime<Utc>) -> Result<(), StoreError> {
+    async fn pause(
+        &self,
+        resource: Resource,
+        until: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
         loop {
             let mut quota = self.store.quota(resource).await?;
-            quota.pause(until);
+            quota.pause(until, now);
             if self.store.save_quota(resource, &quota).await? {
                 return Ok(());
             }

@@ -4,15 +4,12 @@
 //! projects.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use tracing::warn;
 
 use crate::model::quota::{Quota, Reported, Resource};
-
-/// The longest wait that a Retry-After header may cause.
-const LONGEST_RETRY_AFTER: TimeDelta = TimeDelta::days(1);
 
 /// Characters of GitHub's message in the log.
 const LOGGED_MESSAGE: usize = 160;
@@ -24,6 +21,15 @@ pub(super) struct Response {
     pub(super) body: Vec<u8>,
 }
 
+/// Why there is no whole response.
+#[derive(Debug)]
+pub(super) struct NoResponse {
+    /// For everyone to read.
+    pub(super) reason: String,
+    /// The host could not be reached, so other requests would fail too.
+    pub(super) is_unreachable: bool,
+}
+
 /// How the client treats a response.
 #[derive(Debug, PartialEq)]
 pub(super) enum ResponseClass {
@@ -33,19 +39,28 @@ pub(super) enum ResponseClass {
     Limited,
     /// Make the request again after a pause, for this reason.
     Failed(String),
-    /// Give up, for this reason.
-    Refused(String),
+    /// The token is not accepted. It may be by the next request, if it was before.
+    Unauthorized,
+    /// Give up this request, for this reason.
+    Refused { status: u16, reason: String },
+    /// Make no further request, for this reason.
+    Denied(String),
 }
 
-/// Classifies a response and takes the limits that it reports into the quota.
+/// Classifies a response and takes the limits that it reports into the quota. Also returns the end
+/// of a pause that holds for every resource, if the response causes one.
 pub(super) fn classify(
     response: &Response,
     resource: Resource,
     quota: &mut Quota,
     now: DateTime<Utc>,
-) -> ResponseClass {
+) -> (ResponseClass, Option<DateTime<Utc>>) {
     let Response { status, headers, body } = response;
-    let reported = reported(headers);
+    // GitHub's times are compared with GitHub's own clock, which may differ from ours.
+    // mutant in response: GitHub's times are compared with GitHub's clock
+    //     date(headers, DATE).unwrap_or(now) => now
+    let sent_at = date(headers, DATE).unwrap_or(now);
+    let reported = reported(headers, sent_at);
     // A proxy in between answers 404 as well, but only GitHub answers it with JSON.
     // mutant in response: only GitHub says that a repository is gone
     //     404 | 410 | 451) && is_json(headers) => 404 | 410 | 451)
@@ -60,48 +75,55 @@ pub(super) fn classify(
     }
     if good {
         quota.answered();
-        return ResponseClass::Good;
+        return (ResponseClass::Good, None);
     }
     let message = message(body);
-    let retry_after = retry_after(headers, now);
+    let retry_after = retry_after(headers, sent_at);
     match *status {
         403 | 429 if reported.remaining == Some(0) && !is_secondary(&message) => {
-            quota.exhausted(now);
             // Retry-After may name a time after the window's end.
-            quota.paused_until = quota.paused_until.max(retry_after.map(|wait| now + wait));
-            ResponseClass::Limited
+            quota.exhausted(resource, reported.reset_in, now);
+            quota.pause(now + retry_after.unwrap_or_default(), now);
+            (ResponseClass::Limited, None)
         }
         403 | 429 if is_secondary(&message) || retry_after.is_some() || *status == 429 => {
-            if quota.slowed(retry_after, now) {
+            let class = if quota.slowed(retry_after, now) {
                 ResponseClass::Limited
             } else {
-                ResponseClass::Refused("its secondary rate limit came again and again".to_owned())
-            }
+                ResponseClass::Denied("its secondary rate limit came again and again".to_owned())
+            };
+            (class, quota.paused_until)
         }
-        500..=599 => {
+        // mutant in client: 408, 421 and 425 pass like 5xx
+        //     408 | 421 | 425 | 500..=599 => 500..=599
+        408 | 421 | 425 | 500..=599 => {
             // A 503 may say when to come back.
-            if let Some(wait) = retry_after {
+            let wait = retry_after.filter(|wait| *wait > TimeDelta::zero());
+            let pause = wait.map(|wait| {
                 let _ = quota.slowed(Some(wait), now);
-            }
-            ResponseClass::Failed(format!("status {status}"))
+            });
+            let failed = ResponseClass::Failed(format!("status {status}"));
+            (failed, pause.and(quota.paused_until))
         }
-        _ => refuse(*status, &message),
+        _ => (refuse(*status, &message), None),
     }
 }
 
 /// The class of a status that names no limit and no failure of GitHub's servers.
 fn refuse(status: u16, message: &str) -> ResponseClass {
     match status {
-        401 => ResponseClass::Refused("bad credentials: check GITHUB_TOKEN".to_owned()),
+        401 => ResponseClass::Unauthorized,
         404 | 410 | 451 => ResponseClass::Failed(format!("status {status}, not from GitHub")),
-        300..=399 => ResponseClass::Refused(format!(
-            "status {status}: a redirect to elsewhere, which is not followed"
-        )),
+        300..=399 => ResponseClass::Refused {
+            status,
+            reason: format!("status {status}: a redirect to elsewhere, which is not followed"),
+        },
         _ => {
             // The message stays in the log, because it may name our address.
             let message: String = message.chars().take(LOGGED_MESSAGE).collect();
             warn!(status, message = message.trim(), "GitHub refused the request");
-            ResponseClass::Refused(format!("status {status}; the log says more"))
+            let reason = format!("status {status}; the log says more");
+            ResponseClass::Refused { status, reason }
         }
     }
 }
@@ -124,24 +146,36 @@ fn is_json(headers: &HeaderMap) -> bool {
         .is_some_and(|value| value.contains("json"))
 }
 
-fn reported(headers: &HeaderMap) -> Reported {
+fn reported(headers: &HeaderMap, sent_at: DateTime<Utc>) -> Reported {
     let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<i64>().ok();
     Reported {
         limit: number("x-ratelimit-limit"),
         remaining: number("x-ratelimit-remaining"),
-        reset_at: number("x-ratelimit-reset")
-            .and_then(|seconds| DateTime::from_timestamp(seconds, 0)),
+        reset_in: number("x-ratelimit-reset")
+            .map(|seconds| bounded_seconds(seconds.saturating_sub(sent_at.timestamp()))),
     }
 }
 
-/// The wait that Retry-After asks for: seconds or a date (RFC 9110, section 10.2.3).
-fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<TimeDelta> {
+/// The wait that Retry-After asks for: seconds or a date (RFC 9110, section 10.2.3). The latter is
+/// compared with the time at which GitHub sent it.
+fn retry_after(headers: &HeaderMap, sent_at: DateTime<Utc>) -> Option<TimeDelta> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait = match text.parse::<i64>() {
-        Ok(seconds) => TimeDelta::try_seconds(seconds)?,
-        Err(_) => DateTime::parse_from_rfc2822(text).ok()?.with_timezone(&Utc) - now,
-    };
-    Some(wait.clamp(TimeDelta::zero(), LONGEST_RETRY_AFTER))
+    match text.parse::<i64>() {
+        Ok(seconds) => Some(bounded_seconds(seconds)),
+        Err(_) => date(headers, RETRY_AFTER).map(|date| date - sent_at),
+    }
+}
+
+/// Seconds that another program named, cut to a year. The quota bounds them much further.
+fn bounded_seconds(seconds: i64) -> TimeDelta {
+    const YEAR: i64 = 31_536_000;
+    TimeDelta::seconds(seconds.clamp(-YEAR, YEAR))
+}
+
+/// A header's date, as HTTP writes it.
+fn date(headers: &HeaderMap, name: HeaderName) -> Option<DateTime<Utc>> {
+    let text = headers.get(name)?.to_str().ok()?;
+    Some(DateTime::parse_from_rfc2822(text.trim()).ok()?.with_timezone(&Utc))
 }
 
 /// GitHub's message with the address of its documentation, or the beginning of a body that is not
@@ -189,7 +223,7 @@ mod tests {
         let response =
             Response { status, headers: headers.collect(), body: body.as_bytes().to_vec() };
         let mut quota = Quota::default();
-        let class = classify(&response, Resource::Search, &mut quota, at(0));
+        let (class, _) = classify(&response, Resource::Search, &mut quota, at(0));
         (class, quota.paused_until)
     }
 
@@ -246,14 +280,13 @@ mod tests {
     #[test]
     fn refusal_is_not_retried() {
         let without_user_agent = "Request forbidden by administrative rules.";
-        for (status, body) in
-            [(403, without_user_agent), (403, "{}"), (401, "{}"), (422, "{}"), (301, "")]
-        {
+        for (status, body) in [(403, without_user_agent), (403, "{}"), (422, "{}"), (301, "")] {
             assert!(
-                matches!(classified(status, &[], body), (ResponseClass::Refused(_), None)),
+                matches!(classified(status, &[], body), (ResponseClass::Refused { .. }, None)),
                 "{status}"
             );
         }
+        assert_eq!(classified(401, &[], "{}"), (ResponseClass::Unauthorized, None));
     }
 
     #[test]
@@ -296,7 +329,49 @@ mod tests {
 
     #[test]
     fn retry_after_is_bounded() {
-        assert_eq!(classified(429, &[("retry-after", "99999999999")], "{}").1, Some(at(86_400)));
+        assert_eq!(classified(429, &[("retry-after", "99999999999")], "{}").1, Some(at(3_600)));
+    }
+
+    /// `at(0)` is 14:13:20 GMT.
+    #[test]
+    fn times_are_compared_with_githubs_own_clock() {
+        for (date, retry_after, reset, expected) in [
+            ("Mon, 21 Sep 2026 17:13:20 GMT", "Mon, 21 Sep 2026 17:13:50 GMT", 10_830, 30),
+            ("Mon, 21 Sep 2026 11:13:20 GMT", "Mon, 21 Sep 2026 11:14:05 GMT", -10_755, 45),
+            ("Mon, 21 Sep 2026 17:13:20 GMT", "Mon, 21 Sep 2026 17:13:20 GMT", 10_800, 1),
+            ("Mon, 21 Sep 2026 17:13:20 GMT", "Mon, 21 Sep 2026 14:13:50 GMT", 50, 1),
+        ] {
+            let headers = [("date", date), ("retry-after", retry_after)];
+            assert_eq!(classified(403, &headers, "{}").1, Some(at(expected)), "{retry_after}");
+            let reset = (at(0).timestamp() + reset).to_string();
+            let headers = [
+                ("date", date),
+                ("x-ratelimit-limit", "30"),
+                ("x-ratelimit-remaining", "0"),
+                ("x-ratelimit-reset", &reset),
+            ];
+            // The header counts whole seconds, so the window ends up to a second later.
+            let expected = if expected > 1 { expected + 1 } else { expected };
+            assert_eq!(classified(403, &headers, "{}").1, Some(at(expected)), "{date} {reset}");
+        }
+    }
+
+    #[test]
+    fn unusable_reset_causes_a_wait_within_the_window() {
+        for (reset, expected) in [
+            ("1790000030000", 60),
+            ("9223372036854775807", 60),
+            ("0", 1),
+            ("-9223372036854775808", 1),
+            ("soon", 60),
+        ] {
+            let headers = [
+                ("x-ratelimit-limit", "30"),
+                ("x-ratelimit-remaining", "0"),
+                ("x-ratelimit-reset", reset),
+            ];
+            assert_eq!(classified(429, &headers, "{}").1, Some(at(expected)), "{reset}");
+        }
     }
 
     #[test]
@@ -309,5 +384,9 @@ mod tests {
             classified(503, &[("retry-after", "5")], ""),
             (ResponseClass::Failed("status 503".into()), Some(at(5)))
         );
+        for status in [408, 421, 425] {
+            let failed = ResponseClass::Failed(format!("status {status}"));
+            assert_eq!(classified(status, &[], "{}"), (failed, None));
+        }
     }
 }

@@ -1,15 +1,24 @@
 //! Pages of `GET /search/repositories`.
 
-use serde::Deserialize;
+use std::fmt;
+
+use serde::de::{Error, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use tracing::warn;
 use url::Url;
 
+use super::item::Item;
+use super::link::next_page;
+use super::text::decode;
 use crate::model::repository::{Repository, RepositoryId};
 use crate::model::run::Skipped;
 
 /// The most items that GitHub puts on a page.
 pub const PER_PAGE: usize = 100;
+
+/// GitHub has a thousandth of so many repositories.
+const MAX_COUNT: i64 = 1_000_000_000_000;
 
 /// The orders that searches ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +53,8 @@ pub struct SearchPage {
     pub skipped: Vec<Skipped>,
     /// The ids of both kinds of items, in GitHub's order.
     pub order: Vec<RepositoryId>,
+    /// Characters and fields that could not be read or were too long, and cost no item.
+    pub mended: usize,
     /// The address of the next page, at GITHUB_API_URL's origin.
     pub next: Option<Url>,
 }
@@ -76,133 +87,106 @@ pub(super) fn endpoint(base: &Url, path: &str) -> Url {
     url
 }
 
+/// The items of a page, as JSON: at most as many as GitHub puts on one.
+struct Items<'a>(Vec<&'a RawValue>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Items<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(ItemsVisitor).map(Items)
+    }
+}
+
+struct ItemsVisitor;
+
+impl<'de> Visitor<'de> for ItemsVisitor {
+    type Value = Vec<&'de RawValue>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "at most {PER_PAGE} items")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut items = Vec::new();
+        while let Some(item) = list.next_element()? {
+            if items.len() == PER_PAGE {
+                return Err(A::Error::invalid_length(PER_PAGE + 1, &self));
+            }
+            items.push(item);
+        }
+        Ok(items)
+    }
+}
+
 /// Reads a page. An item that cannot be read is skipped and named; the others stay.
-pub(super) fn read_page(body: &[u8], link: Option<&str>, base: &Url) -> Result<SearchPage, String> {
+pub(super) fn read_page<'a>(
+    body: &[u8],
+    links: impl Iterator<Item = &'a [u8]>,
+    base: &Url,
+) -> Result<SearchPage, String> {
     #[derive(Deserialize)]
     struct Wire<'a> {
         total_count: i64,
         #[serde(default)]
         incomplete_results: bool,
         #[serde(borrow)]
-        items: Vec<&'a RawValue>,
+        items: Items<'a>,
     }
-    #[derive(Deserialize)]
-    struct IdOnly {
-        id: RepositoryId,
-    }
-    let wire: Wire<'_> = serde_json::from_slice(body).map_err(|error| {
+    let (text, mut mended) = decode(body);
+    let wire: Wire<'_> = serde_json::from_str(&text).map_err(|error| {
         warn!(%error, "a page of a search cannot be read");
         "a page that cannot be read".to_owned()
     })?;
-    let (mut repositories, mut skipped) = (Vec::with_capacity(wire.items.len()), Vec::new());
-    let mut order = Vec::with_capacity(wire.items.len());
-    for item in wire.items {
-        match Repository::from_json(item.get().as_bytes()) {
-            Ok(repository) => {
-                order.push(repository.id);
-                repositories.push(repository);
+    // mutant in search: a count that no topic can have is not believed
+    //     !(0..=MAX_COUNT).contains(&wire.total_count) => false
+    if !(0..=MAX_COUNT).contains(&wire.total_count) {
+        return Err("a page whose count cannot be right".to_owned());
+    }
+    let (mut repositories, mut skipped) = (Vec::new(), Vec::new());
+    let mut order = Vec::new();
+    for item in wire.items.0 {
+        match Item::read(item.get()) {
+            Ok(item) => {
+                order.push(item.repository.id);
+                mended += item.mended;
+                repositories.push(item.repository);
             }
-            Err(error) => {
-                let id = serde_json::from_str::<IdOnly>(item.get()).ok().map(|item| item.id);
+            Err(unreadable) => {
                 // mutant in refreshes: unreadable items keep their ranks
-                //     order.extend(id) => ()
-                order.extend(id);
-                skipped.push(Skipped { id, reason: error.to_string() });
+                //     order.extend(unreadable.id) => ()
+                order.extend(unreadable.id);
+                skipped.push(unreadable);
             }
         }
     }
-    let next = link.and_then(next_link).map(|next| own_origin(base, next)).transpose()?;
     Ok(SearchPage {
         total_count: wire.total_count,
         incomplete_results: wire.incomplete_results,
         repositories,
         skipped,
         order,
-        next,
+        mended,
+        next: links.into_iter().find_map(|link| next_page(link, base)),
     })
-}
-
-/// The `rel="next"` of a Link header (RFC 8288). Addresses may contain commas and semicolons, so
-/// the header is split at its angle brackets.
-fn next_link(link: &str) -> Option<&str> {
-    let mut rest = link;
-    while let Some((_, from)) = rest.split_once('<') {
-        let (address, after) = from.split_once('>')?;
-        let parameters = after.split('<').next().unwrap_or_default();
-        let is_next = parameters.split([';', ',']).any(|parameter| {
-            parameter.trim().split_once('=').is_some_and(|(key, value)| {
-                key.trim().eq_ignore_ascii_case("rel")
-                    && value.trim().trim_matches('"').split(' ').any(|rel| rel == "next")
-            })
-        });
-        if is_next {
-            return Some(address);
-        }
-        rest = after;
-    }
-    None
-}
-
-fn own_origin(base: &Url, address: &str) -> Result<Url, String> {
-    let url =
-        base.join(address).map_err(|_| "a next page whose address cannot be read".to_owned())?;
-    // mutant in search: pages of another origin are not followed
-    //     url.origin() == base.origin() => true
-    if url.origin() == base.origin() {
-        Ok(url)
-    } else {
-        Err("a next page at another origin, which is not followed".to_owned())
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn next_link_is_found_at_any_place_in_the_header() {
-        let page = |n| format!("<https://api.github.com/search/repositories?q=a%2Cb,c;d&page={n}>");
-        assert_eq!(
-            next_link(&format!(r#"{}; rel="next", {}; rel="last""#, page(2), page(5))),
-            Some(&page(2)[1..page(2).len() - 1])
-        );
-        assert_eq!(
-            next_link(&format!(r#"{}; rel="prev",{};rel=next"#, page(1), page(3))),
-            Some(&page(3)[1..page(3).len() - 1])
-        );
-        assert_eq!(
-            next_link(&format!(r#"{}; rel="prev", {}; rel="first""#, page(4), page(1))),
-            None
-        );
-        assert_eq!(next_link(""), None);
-    }
-
-    #[test]
-    fn next_page_at_another_origin_is_not_followed() {
+    fn read(body: &str) -> Result<SearchPage, String> {
         let base = Url::parse("https://api.github.com").expect("an address");
-        let body = br#"{"total_count":0,"items":[]}"#;
-        let foreign = r#"<https://api.github.com.evil.example/search?page=2>; rel="next""#;
-        assert!(read_page(body, Some(foreign), &base).is_err());
-        assert!(
-            read_page(body, Some(r#"<http://api.github.com/search?page=2>; rel="next""#), &base)
-                .is_err()
-        );
-        assert!(
-            read_page(body, Some(r#"<https://api.github.com/search?page=2>; rel="next""#), &base)
-                .is_ok()
-        );
+        read_page(body.as_bytes(), std::iter::empty(), &base)
     }
 
     #[test]
     fn unreadable_item_is_named_and_the_others_are_read() {
-        let base = Url::parse("https://api.github.com").expect("an address");
         let good = concat!(
-            r#"{"id":2,"name":"b","full_name":"a/b","html_url":"x","stargazers_count":1,"#,
-            r#""updated_at":"2018-05-01T17:01:50Z"}"#
+            r#"{"id":2,"name":"b","full_name":"a/b","html_url":"https://github.com/a/b","#,
+            r#""stargazers_count":1,"updated_at":"2018-05-01T17:01:50Z","homepage":false}"#
         );
         let items = format!(r#"[{{"id":1,"name":3}},{good},7]"#);
         let body = format!(r#"{{"total_count":3,"incomplete_results":false,"items":{items}}}"#);
-        let page = read_page(body.as_bytes(), None, &base).expect("a page");
+        let page = read(&body).expect("a page");
         assert_eq!(
             page.repositories.iter().map(|repository| repository.id).collect::<Vec<_>>(),
             [2]
@@ -211,6 +195,20 @@ mod tests {
             page.skipped.iter().map(|skipped| skipped.id).collect::<Vec<_>>(),
             [Some(1), None]
         );
-        assert_eq!((page.items(), page.order), (3, vec![1, 2]));
+        assert_eq!((page.items(), page.mended, page.order), (3, 1, vec![1, 2]));
+    }
+
+    #[test]
+    fn page_is_bounded_in_its_items_and_its_count() {
+        let page = |count: &str, items: usize| {
+            let items = vec!["7"; items].join(",");
+            read(&format!(r#"{{"total_count":{count},"items":[{items}]}}"#))
+        };
+        assert_eq!(page("100", 100).expect("a page").skipped.len(), 100);
+        assert!(page("101", 101).is_err(), "GitHub puts 100 on a page");
+        assert!(page("1000000000000", 0).is_ok() && page("0", 0).is_ok());
+        for count in ["-1", "1000000000001", "9223372036854775807", "9223372036854775808", "1e30"] {
+            assert!(page(count, 0).is_err(), "{count}");
+        }
     }
 }

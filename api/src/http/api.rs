@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{FromRequestParts, Path};
+use axum::http::Method;
 use axum::http::request::Parts;
 use axum::routing::{MethodRouter, get};
 
@@ -19,13 +20,21 @@ use crate::error::Error;
 use crate::model::ranking::Ranking;
 use crate::model::topic::{InvalidTopic, Topic};
 
+const BOOTSTRAP_DB: &str = "/bootstrap_db";
+const UPDATE_CACHE: &str = "/update_cache";
+
+/// Whether a route is maintenance in this method. Scripts of other origins may read all others.
+pub(super) fn is_maintenance(route: &str, method: &Method) -> bool {
+    *method == Method::DELETE || [BOOTSTRAP_DB, UPDATE_CACHE].contains(&route)
+}
+
 pub(super) fn routes() -> Router<Arc<App>> {
     let bootstrap_db = get(maintenance::bootstrap_db).post(maintenance::bootstrap_db);
     let update_cache = get(maintenance::update_cache).post(maintenance::track_and_update);
     let mut routes = Router::new()
         .route("/", get(index::index))
-        .route("/bootstrap_db", maintenance_route(bootstrap_db))
-        .route("/update_cache", maintenance_route(update_cache))
+        .route(BOOTSTRAP_DB, maintenance_route(bootstrap_db))
+        .route(UPDATE_CACHE, maintenance_route(update_cache))
         .route("/test", get(index::test))
         .route("/health", get(index::health))
         .route("/ready", get(ready::ready))

@@ -1,7 +1,7 @@
 //! Content negotiation and conditional requests (RFC 9110, sections 12.5.3 and 13).
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDateTime, Utc};
 
 use crate::lists::bundle::Encoding;
 
@@ -42,12 +42,32 @@ pub(super) fn is_current<'a>(
     if headers.contains_key(header::IF_NONE_MATCH) {
         return members(headers, &header::IF_NONE_MATCH).any(|tag| {
             let tag = tag.strip_prefix("W/").unwrap_or(tag);
-            tag == "*" || etags.clone().any(|own| own == tag)
+            tag == "*" || etags.clone().any(|own| names(tag, own))
         });
     }
     let since = headers.get(header::IF_MODIFIED_SINCE).and_then(|value| value.to_str().ok());
-    let since = since.and_then(|text| DateTime::parse_from_rfc2822(text).ok());
+    let since = since.and_then(parse_date);
     since.zip(modified_at).is_some_and(|(since, modified_at)| modified_at <= since)
+}
+
+/// Whether a client's ETag is one of ours. Proxies that compress add a suffix to it, such as
+/// `-gzip` or `-zstd`, and send the client's back to us with it. Our own suffixes begin with a dot.
+fn names(tag: &str, own: &HeaderValue) -> bool {
+    let own = own.as_bytes().strip_suffix(b"\"").unwrap_or_default();
+    let rest = tag.as_bytes().strip_prefix(own).unwrap_or_default();
+    rest == b"\"" || (rest.starts_with(b"-") && rest.ends_with(b"\""))
+}
+
+/// The three forms of a date behind its weekday (RFC 9110, section 5.6.7).
+const DATE_FORMS: [&str; 3] = ["%d %b %Y %T", "%d-%b-%y %T", "%b %e %T %Y"];
+
+/// A date of a client's, which nginx reads in the same way: neither the weekday counts, which some
+/// get wrong, nor what follows, such as GMT or `; length=`.
+fn parse_date(text: &str) -> Option<DateTime<Utc>> {
+    let text = text.trim_start_matches(|char: char| char.is_ascii_alphabetic());
+    let text = text.trim_start_matches([',', ' ']);
+    let parse = |form: &&str| NaiveDateTime::parse_and_remainder(text, form).ok();
+    DATE_FORMS.iter().find_map(parse).map(|(date, _)| date.and_utc())
 }
 
 /// A time in HTTP's form: `Tue, 01 May 2018 17:01:50 GMT`.
@@ -128,13 +148,31 @@ mod tests {
             is_current(&headers(header::IF_NONE_MATCH, &[value]), etags.iter(), Some(modified))
         };
         assert!(matches("\"a\"") && matches("\"x\", \"b\"") && matches("W/\"a\"") && matches("*"));
-        assert!(!matches("\"c\"") && !matches("a") && !matches(""));
+        assert!(matches("\"a-gzip\"") && matches("W/\"b-zstd\"") && matches("\"a--gzip\""));
+        assert!(!matches("\"c\"") && !matches("a") && !matches("") && !matches("\""));
+        assert!(!matches("\"ab\"") && !matches("\"a-gzip") && !matches("\"-gzip\""));
         let since = |value: &str| {
             is_current(&headers(header::IF_MODIFIED_SINCE, &[value]), etags.iter(), Some(modified))
         };
         assert_eq!(http_date(modified), "Tue, 01 May 2018 17:01:50 GMT");
         assert!(since("Tue, 01 May 2018 17:01:50 GMT") && since("Tue, 01 May 2018 17:01:51 GMT"));
         assert!(!since("Tue, 01 May 2018 17:01:49 GMT") && !since("yesterday"));
+        for (current, old) in [
+            ("Tuesday, 01-May-18 17:01:50 GMT", "Tuesday, 01-May-18 17:01:49 GMT"),
+            ("Sunday, 01-May-69 17:01:50 GMT", "Monday, 01-May-70 17:01:50 GMT"),
+            ("Tue May  1 17:01:50 2018", "Tue May  1 17:01:49 2018"),
+            ("Thu May 31 00:00:00 2018", "Mon Apr 30 23:59:59 2018"),
+            // The weekday is wrong.
+            ("Sun, 01 May 2018 17:01:50 GMT", "Sun, 01 May 2018 17:01:49 GMT"),
+            ("Friday, 01-May-18 17:01:50 GMT", "Friday, 01-May-18 17:01:49 GMT"),
+            (
+                "Tue, 01 May 2018 17:01:50 GMT; length=20480",
+                "Tue, 01 May 2018 17:01:49 GMT; length=20480",
+            ),
+            ("Tue, 01 May 2018 17:01:51", "Tue, 31 Feb 2099 17:01:50 GMT"),
+        ] {
+            assert!(since(current) && !since(old), "{current}, {old}");
+        }
         let mut both = headers(header::IF_NONE_MATCH, &["\"c\""]);
         both.extend(headers(header::IF_MODIFIED_SINCE, &["Tue, 01 May 2030 17:01:50 GMT"]));
         assert!(!is_current(&both, etags.iter(), Some(modified)), "If-None-Match rules");

@@ -7,15 +7,22 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use tracing::{Instrument, info_span, warn};
 
-use super::{metrics, problem};
+use super::{api, cors, metrics, problem};
 use crate::app::App;
+use crate::error::Detail;
+use crate::telemetry::left_out;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// nginx sends this header if it can ask another replica. An answer of 503 that another one may not
+/// have to give is a 403 then, after which nginx asks on and takes neither replica for failed.
+/// No list has a 403 of its own.
+const X_ASK_OTHERS: HeaderName = HeaderName::from_static("x-ask-others");
 
 /// A list from memory takes microseconds; the first read of a new topic may wait three seconds for
 /// GitHub.
@@ -31,10 +38,15 @@ pub(super) async fn surround(
     let method = request.method().clone();
     let uri = request.uri().clone();
     let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("none", MatchedPath::as_str);
+    let is_open = !api::is_maintenance(route, &method);
     let (shown_id, path) = (id.to_str().unwrap_or_default(), uri.path());
     let span = || info_span!("request", id = shown_id, %method, path);
 
-    let mut answer = pin!(next.run(request));
+    let asks_others = request.headers().contains_key(X_ASK_OTHERS);
+    let is_preflight = is_open && cors::is_preflight(&method, request.headers());
+    let answer = async { if is_preflight { cors::preflight() } else { next.run(request).await } };
+    let mut answer = pin!(answer);
     // A list from memory is ready at the first poll. Only an answer that waits can log, so only
     // that one pays for a span.
     let mut response = match futures_util::poll!(answer.as_mut()) {
@@ -42,22 +54,34 @@ pub(super) async fn surround(
         Poll::Pending => answer.instrument(span()).await,
     };
     let (status, took) = (response.status(), started.elapsed());
+    let detail = response.extensions().get::<Detail>();
+    let is_refusal = detail.is_some_and(|detail| detail.is_refusal);
+    let is_elsewhere = asks_others && detail.is_some_and(|detail| detail.is_elsewhere);
     let is_error = status.is_client_error() || status.is_server_error();
     if is_error && !problem::is_json(&response) {
         response = problem::describe(response, path, shown_id);
+    }
+    if is_elsewhere {
+        *response.status_mut() = StatusCode::FORBIDDEN;
     }
     let headers = response.headers_mut();
     if !headers.contains_key(header::CACHE_CONTROL) {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
     headers.insert(X_REQUEST_ID, id.clone());
+    if is_open {
+        cors::open(headers);
+    }
     if app.stopping.is_cancelled() {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    let route = route.as_ref().map_or("none", MatchedPath::as_str);
-    if status.is_server_error() || (took >= SLOW && route != "/update_cache") {
+    let is_slow = took >= SLOW && route != "/update_cache";
+    if !is_refusal
+        && (status.is_server_error() || is_slow)
+        && let Some(left_out) = left_out(&format!("{status} {route}"))
+    {
         let (status, milliseconds) = (status.as_u16(), took.as_millis());
-        span().in_scope(|| warn!(status, milliseconds, "a request failed or was slow"));
+        span().in_scope(|| warn!(status, milliseconds, left_out, "a request failed or was slow"));
     }
     metrics::count(route, status, took);
     response

@@ -21,7 +21,7 @@ pub(super) fn describe(response: Response, path: &str, request_id: &str) -> Resp
     let (mut parts, _) = response.into_parts();
     let title = parts.status.canonical_reason().unwrap_or("Error");
     let detail = match parts.extensions.remove::<Detail>() {
-        Some(Detail(detail)) => detail,
+        Some(detail) => detail.text,
         None => default_detail(parts.status).unwrap_or(title).to_owned(),
     };
     let body = Json(json!({

@@ -62,8 +62,8 @@ impl Encoding {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Body {
     pub bytes: Bytes,
-    /// Quoted: the first 128 bits of the bytes' SHA-256, and the encoding's name, by which nginx
-    /// knows the encoding of an ETag.
+    /// Quoted: the first 128 bits of the bytes' SHA-256, and behind a dot the encoding's name, by
+    /// which nginx knows the encoding of an ETag. Suffixes that proxies add begin with a hyphen.
     pub etag: HeaderValue,
     /// The headers that go with the bytes, made when they are first sent.
     pub(crate) head: OnceLock<HeaderMap>,
@@ -79,7 +79,7 @@ impl Body {
             write!(etag, "{byte:02x}").expect("writing to a string cannot fail");
         }
         if let Some(name) = encoding.name() {
-            write!(etag, "-{name}").expect("writing to a string cannot fail");
+            write!(etag, ".{name}").expect("writing to a string cannot fail");
         }
         etag.push('"');
         Self::with_etag(bytes, HeaderValue::try_from(etag).expect("ASCII"))
@@ -211,7 +211,7 @@ mod tests {
         assert_eq!(unbrotlied, bytes(Encoding::Identity));
         let etag = |encoding| list.body(encoding).etag.to_str().expect("ASCII");
         assert_eq!(etag(Encoding::Identity).len(), 34);
-        assert!(etag(Encoding::Gzip).ends_with("-gzip\""));
-        assert!(etag(Encoding::Brotli).ends_with("-br\""));
+        assert!(etag(Encoding::Gzip).ends_with(".gzip\""));
+        assert!(etag(Encoding::Brotli).ends_with(".br\""));
     }
 }

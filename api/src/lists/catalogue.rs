@@ -163,6 +163,7 @@ mod tests {
             builder.push(item, None);
         }
         let meta = ListMeta {
+            epoch: 1,
             revision: 1,
             modified_at: None,
             refreshed_at: None,

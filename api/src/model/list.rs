@@ -9,9 +9,45 @@ use super::time::{optional_seconds, seconds};
 /// The most rows of a list without parameters: as many as five pages of a search show.
 pub const LIST_LENGTH: usize = 500;
 
+/// A version of a topic's lists. Revisions grow within one life of the database, which the epoch
+/// names: one that was restored from a backup counts them anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Version {
+    pub epoch: i64,
+    pub revision: i64,
+}
+
+impl Version {
+    /// Whether this version cannot stand for one that is known to exist: it is older, or of another
+    /// life.
+    #[must_use]
+    pub fn is_behind(self, known: Self) -> bool {
+        self.epoch != known.epoch || self.revision < known.revision
+    }
+}
+
+/// The versions that a topic's lists can have now: the one that was published last, and those that
+/// a running refresh has made since.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CurrentVersions {
+    /// The last one published.
+    pub published: Version,
+    /// The last revision.
+    pub newest: i64,
+}
+
+impl CurrentVersions {
+    #[must_use]
+    pub fn include(&self, version: Version) -> bool {
+        !version.is_behind(self.published) && version.revision <= self.newest
+    }
+}
+
 /// The facts that a list's headers tell.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct ListMeta {
+    /// The life of the database.
+    pub epoch: i64,
     /// Grows with every change of the topic.
     pub revision: i64,
     /// Last-Modified: never the same second for different bytes. `None` while a refresh is
@@ -28,6 +64,11 @@ pub struct ListMeta {
 }
 
 impl ListMeta {
+    #[must_use]
+    pub fn version(&self) -> Version {
+        Version { epoch: self.epoch, revision: self.revision }
+    }
+
     /// Whether it is time to ask GitHub again about a topic that it knew nothing of.
     #[must_use]
     pub fn has_expired(&self, now: DateTime<Utc>) -> bool {

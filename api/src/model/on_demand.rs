@@ -13,7 +13,7 @@ pub const UNREAD_TIME: TimeDelta = TimeDelta::days(7);
 /// How long the mirror remembers that GitHub knows nothing of a topic.
 pub const UNKNOWN_TIME: TimeDelta = TimeDelta::hours(1);
 
-/// The most topics that are tracked on demand.
+/// The most topics that are tracked on demand. A topic that GitHub knows nothing of does not count.
 #[derive(Clone, Copy, Debug)]
 pub struct OnDemandLimits {
     /// At any time.

@@ -12,20 +12,25 @@ pub enum Resource {
     Search,
     /// Everything else: 5,000 an hour with a token, 60 without.
     Core,
+    /// Requests for a repository that GitHub refused to the token, made again without it.
+    AnonymousCore,
 }
 
 impl Resource {
+    pub const ALL: [Self; 3] = [Self::Search, Self::Core, Self::AnonymousCore];
+
+    /// The length of GitHub's window, and so the longest time until it ends.
     #[must_use]
-    pub fn other(self) -> Self {
+    pub fn window(self) -> TimeDelta {
         match self {
-            Self::Search => Self::Core,
-            Self::Core => Self::Search,
+            Self::Search => TimeDelta::minutes(1),
+            Self::Core | Self::AnonymousCore => TimeDelta::hours(1),
         }
     }
 }
 
-/// GitHub's windows for searches are one minute long.
-const SEARCH_WINDOW: TimeDelta = TimeDelta::minutes(1);
+/// The longest pause that an answer may cause: the longest of GitHub's windows.
+const LONGEST_PAUSE: TimeDelta = TimeDelta::hours(1);
 
 /// A request in flight for longer has failed, or its process has ended.
 const LONGEST_REQUEST: TimeDelta = TimeDelta::seconds(35);
@@ -46,6 +51,12 @@ const SPACED_UP_TO: i64 = 1_000;
 /// The first wait after a secondary limit that names no time, doubled with each further one.
 /// Source: GitHub's "Rate limits for the REST API".
 const SECONDARY_WAIT: TimeDelta = TimeDelta::minutes(1);
+
+/// The first wait after a limit that names a time which is past, doubled with each further one.
+const FIRST_WAIT: TimeDelta = TimeDelta::seconds(1);
+
+/// A wait is doubled at most this often.
+const MAX_DOUBLINGS: i64 = 6;
 
 /// Secondary limits in a row after which a run ends: going on "may result in banning".
 const MAX_SECONDARY_LIMITS: i64 = 5;
@@ -74,13 +85,13 @@ pub struct Quota {
     pub remaining: Option<i64>,
     /// The end of the window.
     pub reset_at: Option<DateTime<Utc>>,
-    /// The next free slot. Each spriorityd request reserves one, in the order of asking.
+    /// The next free slot. Each spaced request reserves one, in the order of asking.
     pub next_at: Option<DateTime<Utc>>,
     /// Until when a request may be in flight; `None` when none is.
     pub busy_until: Option<DateTime<Utc>>,
     /// The end of the wait that GitHub asked for.
     pub paused_until: Option<DateTime<Utc>>,
-    /// Secondary limits since the last good answer.
+    /// Limits since the last good answer that are secondary or named no usable time.
     pub secondary_limits: i64,
 }
 
@@ -89,7 +100,8 @@ pub struct Quota {
 pub struct Reported {
     pub limit: Option<i64>,
     pub remaining: Option<i64>,
-    pub reset_at: Option<DateTime<Utc>>,
+    /// The time until the window ends, by GitHub's clock: past if not above zero.
+    pub reset_in: Option<TimeDelta>,
 }
 
 /// A request slot.
@@ -123,10 +135,15 @@ impl Quota {
     /// The time at which GitHub allows a request: `now`, the end of a pause, or the end of a window
     /// that is used up.
     #[must_use]
-    pub fn allowed_at(&self, priority: Priority, now: DateTime<Utc>) -> DateTime<Utc> {
-        let time = now.max(self.paused_until.unwrap_or(now));
-        let (Some(limit), Some(remaining), Some(reset_at)) =
-            (self.limit, self.remaining, self.reset_at)
+    pub fn allowed_at(
+        &self,
+        resource: Resource,
+        priority: Priority,
+        now: DateTime<Utc>,
+    ) -> DateTime<Utc> {
+        let time = self.paused_until(now);
+        let reset_at = believed(self.reset_at, resource.window(), now);
+        let (Some(limit), Some(remaining), Some(reset_at)) = (self.limit, self.remaining, reset_at)
         else {
             return time;
         };
@@ -151,13 +168,13 @@ impl Quota {
         priority: Priority,
         now: DateTime<Utc>,
     ) -> Slot {
-        let allowed = self.allowed_at(priority, now);
+        let allowed = self.allowed_at(resource, priority, now);
         let Some(spacing) = self.spacing(resource) else {
             return Slot { at: allowed, is_reserved: true };
         };
         // mutant in quota: a request that must wait for the window reserves no slot
         //     return Slot { at: allowed, is_reserved: false }; => ()
-        if allowed > now.max(self.paused_until.unwrap_or(now)) {
+        if allowed > self.paused_until(now) {
             return Slot { at: allowed, is_reserved: false };
         }
         // A slot further away than any queue means that the clock was set back.
@@ -195,7 +212,7 @@ impl Quota {
     pub fn time_for(&self, resource: Resource, requests: i64, now: DateTime<Utc>) -> TimeDelta {
         let spacing = self.spacing(resource).unwrap_or_default();
         let between = i32::try_from((requests - 1).max(0)).unwrap_or(i32::MAX);
-        self.allowed_at(Priority::Scheduled, now) - now + spacing * between
+        self.allowed_at(resource, Priority::Scheduled, now) - now + spacing * between
     }
 
     /// Takes over the limits that an answer reports.
@@ -203,7 +220,12 @@ impl Quota {
         let is_new = self.limit != reported.limit;
         self.limit = reported.limit;
         self.remaining = reported.remaining;
-        self.reset_at = reported.reset_at;
+        // mutant in quota: a window is no longer than GitHub's
+        //     wait.min(resource.window()) => wait
+        self.reset_at = reported
+            .reset_in
+            .filter(|wait| *wait > TimeDelta::zero())
+            .map(|wait| now + wait.min(resource.window()));
         // A changed limit changes the spacing, so reserved slots no longer fit.
         self.next_at = self
             .spacing(resource)
@@ -216,34 +238,61 @@ impl Quota {
     }
 
     /// Pauses until the window ends: GitHub says that it is used up.
-    pub fn exhausted(&mut self, now: DateTime<Utc>) {
-        // The header counts whole seconds, so the window may end up to a second later. Without the
-        // header, or if the window has ended by our clock alone, the pause is a minute.
-        let end = self.reset_at.map(|reset_at| reset_at + TimeDelta::seconds(1));
+    pub fn exhausted(
+        &mut self,
+        resource: Resource,
+        reset_in: Option<TimeDelta>,
+        now: DateTime<Utc>,
+    ) {
+        let wait = match reset_in {
+            // The header counts whole seconds, so the window may end up to a second later.
+            Some(wait) if wait > TimeDelta::zero() => {
+                wait.min(resource.window()) + TimeDelta::seconds(1)
+            }
+            Some(_) => self.growing_wait(FIRST_WAIT),
+            None => SECONDARY_WAIT,
+        };
         // mutant in quota: the end of a used up window is waited for
-        //     end.filter(|end| *end > now).unwrap_or(now + SECONDARY_WAIT) => now
-        self.pause(end.filter(|end| *end > now).unwrap_or(now + SECONDARY_WAIT));
+        //     self.pause(now + wait.min(resource.window()), now) => self.pause(now, now)
+        self.pause(now + wait.min(resource.window()), now);
     }
 
     /// Pauses after a secondary limit. False after too many of them in a row.
     #[must_use]
     pub fn slowed(&mut self, retry_after: Option<TimeDelta>, now: DateTime<Utc>) -> bool {
-        let doubled = SECONDARY_WAIT
-            * 2_i32.pow(
-                u32::try_from(self.secondary_limits.clamp(0, MAX_SECONDARY_LIMITS)).unwrap_or(0),
-            );
-        self.secondary_limits += 1;
+        // mutant in quota: a wait that is past is a pause that grows from a second
+        //     Some(_) => self.growing_wait(FIRST_WAIT) => Some(wait) => wait
+        let wait = match retry_after {
+            Some(wait) if wait > TimeDelta::zero() => {
+                self.secondary_limits += 1;
+                wait
+            }
+            Some(_) => self.growing_wait(FIRST_WAIT),
+            None => self.growing_wait(SECONDARY_WAIT),
+        };
         // mutant in quota: a secondary limit is waited for
-        //     now + retry_after.unwrap_or(doubled) => now.min(now + doubled)
-        self.pause(now + retry_after.unwrap_or(doubled));
+        //     self.pause(now + wait, now) => self.pause(now, now)
+        self.pause(now + wait, now);
         // mutant in quota: five secondary limits in a row end the run
         //     self.secondary_limits < MAX_SECONDARY_LIMITS => true
         self.secondary_limits < MAX_SECONDARY_LIMITS
     }
 
-    /// Lets no request go before `until`.
-    pub fn pause(&mut self, until: DateTime<Utc>) {
-        self.paused_until = self.paused_until.max(Some(until));
+    /// A wait that doubles with each limit in a row.
+    fn growing_wait(&mut self, first: TimeDelta) -> TimeDelta {
+        let doublings = u32::try_from(self.secondary_limits.clamp(0, MAX_DOUBLINGS)).unwrap_or(0);
+        self.secondary_limits += 1;
+        first * 2_i32.pow(doublings)
+    }
+
+    /// Lets no request go before `until`, but for an hour at most.
+    pub fn pause(&mut self, until: DateTime<Utc>, now: DateTime<Utc>) {
+        self.paused_until = Some(self.paused_until(now).max(until.min(now + LONGEST_PAUSE)));
+    }
+
+    /// The end of the pause, or `now` without one.
+    fn paused_until(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        believed(self.paused_until, LONGEST_PAUSE, now).map_or(now, |until| until.max(now))
     }
 
     /// The distance between two requests that spreads the limit over its window. Core requests are
@@ -253,8 +302,21 @@ impl Quota {
         // mutant in quota: requests are spread over the window
         //     resource == Resource::Search => false
         (resource == Resource::Search)
-            .then(|| SEARCH_WINDOW / i32::try_from(limit).unwrap_or(i32::MAX))
+            .then(|| resource.window() / i32::try_from(limit).unwrap_or(i32::MAX))
     }
+}
+
+/// A stored time to wait for, which is at most `longest` away. A time much further away was stored
+/// before the clock was set back, or by a release that believed any time; the factor allows for
+/// replicas whose clocks differ.
+fn believed(
+    time: Option<DateTime<Utc>>,
+    longest: TimeDelta,
+    now: DateTime<Utc>,
+) -> Option<DateTime<Utc>> {
+    // mutant in quota: stored waits are bounded when they are read
+    //     *time <= now + longest * 2 => true
+    time.filter(|time| *time <= now + longest * 2).map(|time| time.min(now + longest))
 }
 
 #[cfg(test)]
@@ -265,6 +327,10 @@ mod tests {
         DateTime::from_timestamp(1_790_000_000 + seconds, 0).expect("a date")
     }
 
+    fn allowed_at(quota: &Quota, priority: Priority, now: DateTime<Utc>) -> DateTime<Utc> {
+        quota.allowed_at(Resource::Search, priority, now)
+    }
+
     fn after_first_request(limit: i64, remaining: i64) -> Quota {
         let mut quota = Quota::default();
         assert_eq!(
@@ -273,8 +339,11 @@ mod tests {
             "the first request never waits"
         );
         quota.send(at(0));
-        let reported =
-            Reported { limit: Some(limit), remaining: Some(remaining), reset_at: Some(at(60)) };
+        let reported = Reported {
+            limit: Some(limit),
+            remaining: Some(remaining),
+            reset_in: Some(TimeDelta::minutes(1)),
+        };
         quota.observe(Resource::Search, reported, at(0));
         quota
     }
@@ -326,7 +395,7 @@ mod tests {
     #[test]
     fn allowed_at_keeps_a_reserve_for_each_priority() {
         let earliest =
-            |remaining, priority| after_first_request(30, remaining).allowed_at(priority, at(10));
+            |remaining, priority| allowed_at(&after_first_request(30, remaining), priority, at(10));
         assert_eq!(earliest(4, Priority::Scheduled), at(10));
         assert_eq!(earliest(3, Priority::Scheduled), at(60), "a tenth is reserved");
         assert_eq!(earliest(16, Priority::OnDemand), at(10));
@@ -359,25 +428,20 @@ mod tests {
     #[test]
     fn pause_lasts_as_long_as_github_says() {
         let mut quota = after_first_request(30, 0);
-        quota.exhausted(at(10));
-        assert_eq!(quota.allowed_at(Priority::Waiting, at(10)), at(61));
-        let mut quota = after_first_request(30, 0);
-        quota.exhausted(at(70));
-        assert_eq!(
-            quota.allowed_at(Priority::Waiting, at(70)),
-            at(130),
-            "GitHub's clock is behind ours"
-        );
+        quota.exhausted(Resource::Search, Some(TimeDelta::seconds(40)), at(80));
+        assert_eq!(allowed_at(&quota, Priority::Waiting, at(80)), at(121));
+        quota.exhausted(Resource::Search, None, at(200));
+        assert_eq!(allowed_at(&quota, Priority::Waiting, at(200)), at(260), "no time is named");
 
         let mut quota = after_first_request(30, 14);
         assert!(quota.slowed(Some(TimeDelta::seconds(7)), at(10)));
-        assert_eq!(quota.allowed_at(Priority::Scheduled, at(10)), at(17));
+        assert_eq!(allowed_at(&quota, Priority::Scheduled, at(10)), at(17));
 
         let mut quota = after_first_request(30, 14);
         let mut now = at(100);
         for minutes in [1, 2, 4, 8] {
             assert!(quota.slowed(None, now));
-            let until = quota.allowed_at(Priority::Scheduled, now);
+            let until = allowed_at(&quota, Priority::Scheduled, now);
             assert_eq!(until, now + TimeDelta::minutes(minutes));
             now = until;
         }
@@ -385,9 +449,63 @@ mod tests {
     }
 
     #[test]
+    fn wait_is_never_longer_than_its_window() {
+        let long = TimeDelta::days(20_000_000);
+        for (resource, longest) in [(Resource::Search, 60), (Resource::AnonymousCore, 3_600)] {
+            let mut quota = Quota::default();
+            let reported = Reported { limit: Some(30), remaining: Some(0), reset_in: Some(long) };
+            quota.observe(resource, reported, at(0));
+            let allowed = |quota: &Quota| quota.allowed_at(resource, Priority::Scheduled, at(0));
+            assert_eq!(allowed(&quota), at(longest), "{resource:?}");
+            quota.exhausted(resource, Some(long), at(0));
+            assert_eq!(allowed(&quota), at(longest), "{resource:?}, refused");
+            assert!(quota.slowed(Some(long), at(0)));
+            assert_eq!(allowed(&quota), at(3_600), "{resource:?}, secondary");
+        }
+    }
+
+    #[test]
+    fn wait_grows_from_a_second_when_its_end_is_past() {
+        for past in [TimeDelta::zero(), TimeDelta::seconds(-1), TimeDelta::days(-20_000)] {
+            let mut quota = after_first_request(30, 14);
+            let reported = Reported { limit: Some(30), remaining: Some(0), reset_in: Some(past) };
+            quota.observe(Resource::Search, reported, at(100));
+            let mut now = at(100);
+            for seconds in [1, 2, 4, 8, 16, 32, 60, 60] {
+                quota.exhausted(Resource::Search, Some(past), now);
+                let until = allowed_at(&quota, Priority::Scheduled, now);
+                assert_eq!(until, now + TimeDelta::seconds(seconds), "{past}");
+                now = until;
+            }
+            quota.answered();
+            assert!(quota.slowed(Some(past), now));
+            assert_eq!(allowed_at(&quota, Priority::Scheduled, now), now + TimeDelta::seconds(1));
+        }
+    }
+
+    #[test]
+    fn stored_wait_is_bounded_when_it_is_read() {
+        let far = at(3_600 * 24 * 365 * 5_000);
+        for (reset, paused, expected) in [
+            (far, far, 0),
+            (at(121), at(7_201), 0),
+            (at(119), at(0), 60),
+            (at(0), at(7_000), 3_600),
+            (at(30), at(40), 40),
+        ] {
+            let mut quota =
+                Quota { reset_at: Some(reset), paused_until: Some(paused), ..Quota::default() };
+            (quota.limit, quota.remaining) = (Some(30), Some(0));
+            assert_eq!(allowed_at(&quota, Priority::Scheduled, at(0)), at(expected), "{reset}");
+            quota.pause(at(50), at(0));
+            assert_eq!(allowed_at(&quota, Priority::Scheduled, at(0)), at(expected.max(50)));
+        }
+    }
+
+    #[test]
     fn window_is_full_again_when_it_has_ended() {
         let mut quota = after_first_request(10, 0);
-        assert_eq!(quota.allowed_at(Priority::Scheduled, at(61)), at(61));
+        assert_eq!(allowed_at(&quota, Priority::Scheduled, at(61)), at(61));
         quota.send(at(61));
         assert_eq!((quota.remaining, quota.reset_at), (Some(9), None));
     }

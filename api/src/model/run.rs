@@ -105,6 +105,9 @@ pub struct Report {
     /// When GitHub's limits allow the next request, if they ended the run.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<DateTime<Utc>>,
+    /// Why the last request failed, while it is tried again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<String>,
     /// Requests to GitHub, retries included.
     pub requests: i64,
     /// Requests that the plan needs, as far as known.
@@ -126,9 +129,13 @@ pub struct Report {
     pub removed: i64,
     /// Unconfirmed repositories about which GitHub gave an answer by id.
     pub doubts_settled: i64,
+    /// Unconfirmed repositories about which it gave none, or was not asked yet.
+    pub doubts_open: i64,
     /// Items that could not be read.
     pub skipped: i64,
-    /// The first [`MAX_SKIPPED_NAMED`] of them.
+    /// Characters and fields that could not be read or were too long, and cost no item.
+    pub mended: i64,
+    /// The first [`MAX_SKIPPED_NAMED`] skipped items.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub skipped_items: Vec<Skipped>,
     /// Searches left in GitHub's window at the end.
@@ -141,6 +148,10 @@ impl Report {
         self.inserted += counts.inserted;
         self.updated += counts.updated;
         self.unchanged += counts.unchanged;
+    }
+
+    pub fn set_usage(&mut self, requests: i64, retries: i64, waited_ms: i64) {
+        (self.requests, self.retries, self.waited_ms) = (requests, retries, waited_ms);
     }
 
     pub fn skip(&mut self, skipped: Skipped) {
@@ -172,7 +183,9 @@ impl Report {
         self.unchanged += other.unchanged;
         self.removed += other.removed;
         self.doubts_settled += other.doubts_settled;
+        self.doubts_open += other.doubts_open;
         self.skipped += other.skipped;
+        self.mended += other.mended;
         self.quota_remaining = other.quota_remaining.or(self.quota_remaining);
     }
 }
@@ -231,14 +244,19 @@ pub enum RunState {
 }
 
 impl RefreshRun {
-    /// `12 of about 15 requests done, 6 s left by GitHub's limit`, for readers who wait.
+    /// `12 of about 15 requests done, 6 s left by GitHub's limit; GitHub failed once: status 502`,
+    /// for readers who wait.
     #[must_use]
     pub fn progress(&self) -> String {
-        let Report { requests, requests_expected, .. } = self.report;
+        let Report { requests, requests_expected, last_failure, .. } = &self.report;
+        // A run that has just begun does not know its plan yet, but makes a request at least.
+        let expected = requests_expected.max(requests).max(&1);
+        let failure = last_failure.as_ref().map(|failure| format!("; {failure}"));
         let left = match self.seconds_left {
             Some(seconds) if seconds > 0 => format!(", {seconds} s left by GitHub's limit"),
             _ => String::new(),
         };
-        format!("{requests} of about {} requests done{left}", requests_expected.max(requests))
+        let failure = failure.unwrap_or_default();
+        format!("{requests} of about {expected} requests done{left}{failure}")
     }
 }

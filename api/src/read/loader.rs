@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use crate::cache::Tiers;
+use crate::cache::{Hit, Tiers};
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::lists::bundle::Bundle;
@@ -19,7 +19,11 @@ use crate::model::list::ListMeta;
 use crate::model::ranking::Ranking;
 use crate::model::topic::Topic;
 use crate::single_flight::{Flight, SingleFlight};
-use crate::store::{self, SharedStore};
+use crate::store::{self, Fault, SharedStore};
+use crate::telemetry::left_out;
+
+/// Cache-Status of a list from the database.
+pub(crate) const FROM_DATABASE: &str = "database; fwd=miss";
 
 /// A slower database counts as down. Together with the calls to Redis, a read waits a second at
 /// most for parts that are down.
@@ -31,7 +35,8 @@ const NOTE_READ_EVERY: TimeDelta = TimeDelta::hours(1);
 /// The outcome of a load.
 #[derive(Clone)]
 pub(super) enum Loaded {
-    Bundle(Arc<Bundle>),
+    /// Lists that are current by the database.
+    Hit(Hit),
     /// The topic has no list to serve.
     Nothing,
     Failed(Error),
@@ -41,6 +46,8 @@ pub(super) enum Loaded {
 #[derive(Clone)]
 pub struct Loader {
     store: SharedStore,
+    /// The store by the connections of `/db`.
+    public: SharedStore,
     tiers: Tiers,
     clock: Arc<dyn Clock>,
     loads: Arc<SingleFlight<Topic, Loaded>>,
@@ -56,12 +63,14 @@ impl Loader {
     #[must_use]
     pub fn new(
         store: SharedStore,
+        public: SharedStore,
         tiers: Tiers,
         clock: Arc<dyn Clock>,
         tasks: TaskTracker,
     ) -> Self {
         Self {
             store,
+            public,
             tiers,
             clock,
             loads: Arc::new(SingleFlight::new(tasks.clone())),
@@ -75,7 +84,8 @@ impl Loader {
         self.is_database_down.load(Ordering::Relaxed)
     }
 
-    /// Loads the topic's lists and fills the caches. The load has started when this returns, and
+    /// Compares the caches' copies of the topic's lists with the database, and loads the lists if
+    /// none is current. The load has started when this returns, and
     /// goes on if the caller does not wait for it.
     pub(super) fn load(&self, topic: &Topic) -> impl Future<Output = Loaded> {
         let (loader, own) = (self.clone(), topic.clone());
@@ -85,6 +95,18 @@ impl Loader {
     }
 
     async fn load_now(&self, topic: &Topic) -> Loaded {
+        let current = self.in_time(topic, self.store.current_versions(topic)).await;
+        self.is_database_down.store(current.is_err(), Ordering::Relaxed);
+        let now = self.clock.now();
+        match current {
+            Ok(Some(current)) => {
+                if let Some(hit) = self.tiers.confirmed(topic, &current, now).await {
+                    return Loaded::Hit(hit);
+                }
+            }
+            Ok(None) => return Loaded::Nothing,
+            Err(error) => return Loaded::Failed(error),
+        }
         let catalogue = self.in_time(topic, self.store.catalogue(topic)).await;
         self.is_database_down.store(catalogue.is_err(), Ordering::Relaxed);
         let catalogue: Catalogue = match catalogue {
@@ -94,7 +116,7 @@ impl Loader {
         };
         let bundle = Bundle::build(catalogue).await;
         self.tiers.fill(&bundle).await;
-        Loaded::Bundle(bundle)
+        Loaded::Hit(Hit { bundle, cache_status: FROM_DATABASE })
     }
 
     /// Writes the rows of a ranking as the database has them; `None` when there is no list.
@@ -104,7 +126,7 @@ impl Loader {
         ranking: Ranking,
         writer: &mut dyn ListWriter,
     ) -> Result<Option<ListMeta>, Error> {
-        let meta = self.in_time(topic, self.store.list(topic, ranking, writer)).await?;
+        let meta = self.in_time(topic, self.public.list(topic, ranking, writer)).await?;
         Ok(meta.filter(|meta| !self.has_expired(meta)))
     }
 
@@ -127,7 +149,9 @@ impl Loader {
         let (loader, topic) = (self.clone(), topic.clone());
         self.tasks.spawn(async move {
             if let Err(error) = loader.store.mark_read(&topic, now).await {
-                warn!(%topic, %error, "the read could not be noted");
+                if let Some(left_out) = left_out("the read could not be noted") {
+                    warn!(%topic, %error, left_out, "the read could not be noted");
+                }
                 loader.noted.write().unwrap_or_else(PoisonError::into_inner).remove(&topic);
             }
         });
@@ -141,8 +165,10 @@ impl Loader {
         match tokio::time::timeout(DATABASE_TIMEOUT, read).await {
             Ok(read) => Ok(read?),
             Err(_) => {
-                warn!(%topic, "the database did not answer in time");
-                Err(Error::Unavailable)
+                if let Some(left_out) = left_out("the database did not answer in time") {
+                    warn!(%topic, left_out, "the database did not answer in time");
+                }
+                Err(Error::Database(Fault::Down))
             }
         }
     }

@@ -102,14 +102,14 @@ impl OnDemand {
     ) -> Result<Option<Arc<Bundle>>, StoreError> {
         loop {
             self.refresher.changed().await;
-            if let Loaded::Bundle(bundle) = self.loader.load(topic).await {
-                return Ok(Some(bundle));
+            if let Loaded::Hit(hit) = self.loader.load(topic).await {
+                return Ok(Some(hit.bundle));
             }
             let entry = self.store.refresh(refresh).await?;
             if entry.is_none_or(|entry| entry.state == RunState::Finished) {
                 // The refresh may have ended between the two questions.
                 return match self.loader.load(topic).await {
-                    Loaded::Bundle(bundle) => Ok(Some(bundle)),
+                    Loaded::Hit(hit) => Ok(Some(hit.bundle)),
                     Loaded::Nothing | Loaded::Failed(_) => Ok(None),
                 };
             }

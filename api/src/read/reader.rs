@@ -1,6 +1,6 @@
 //! A read on its way down: the caches, the database, GitHub.
 
-use super::loader::{Loaded, Loader};
+use super::loader::{FROM_DATABASE, Loaded, Loader};
 use super::on_demand::OnDemand;
 use crate::cache::{Cached, Hit, Tiers};
 use crate::error::Error;
@@ -8,9 +8,7 @@ use crate::lists::json::JsonWriter;
 use crate::model::list::ListMeta;
 use crate::model::ranking::Ranking;
 use crate::model::topic::Topic;
-
-/// Cache-Status of a list from the database.
-pub(crate) const FROM_DATABASE: &str = "database; fwd=miss";
+use crate::store::Fault;
 
 /// Serves lists. Cheap to clone.
 #[derive(Clone)]
@@ -31,30 +29,40 @@ impl Reader {
     /// # Errors
     /// When there is no list, or no part answers that could tell.
     pub async fn lists(&self, topic: &Topic) -> Result<Hit, Error> {
-        let stale = match self.tiers.lookup(topic).await {
-            Cached::Fresh(hit) => {
-                self.loader.note_read(topic);
-                return Ok(hit);
-            }
-            Cached::Stale(hit) => Some(hit),
-            Cached::Miss => None,
-        };
+        if let Cached::Fresh(hit) = self.tiers.nearest(topic).await {
+            self.loader.note_read(topic);
+            return Ok(hit);
+        }
         let load = self.loader.load(topic);
-        // A reader with a stale copy does not wait for a database that was just found down.
+        // A reader does not wait for a database that was just found down if a cache has a copy.
         if self.loader.is_database_down()
-            && let Some(hit) = stale
+            && let Some(hit) = self.unconfirmed(topic).await
         {
             return Ok(hit);
         }
-        let bundle = match load.await {
-            Loaded::Bundle(bundle) => {
+        match load.await {
+            Loaded::Hit(hit) => {
                 self.loader.note_read(topic);
-                bundle
+                Ok(hit)
             }
-            Loaded::Nothing => self.on_demand.fetch(topic).await?,
-            Loaded::Failed(error) => return stale.ok_or(error),
-        };
-        Ok(Hit { bundle, cache_status: FROM_DATABASE })
+            Loaded::Nothing => {
+                let bundle = self.on_demand.fetch(topic).await?;
+                Ok(Hit { bundle, cache_status: FROM_DATABASE })
+            }
+            Loaded::Failed(error) => self.unconfirmed(topic).await.ok_or(error),
+        }
+    }
+
+    /// The lists that the caches have, while the database does not answer.
+    async fn unconfirmed(&self, topic: &Topic) -> Option<Hit> {
+        match self.tiers.lookup(topic).await {
+            Cached::Fresh(hit) => {
+                self.loader.note_read(topic);
+                Some(hit)
+            }
+            Cached::Stale(hit) => Some(hit),
+            Cached::Miss => None,
+        }
     }
 
     /// The JSON of a ranking as the database has it, and the facts for its headers.
@@ -74,6 +82,6 @@ impl Reader {
         self.on_demand.fetch(topic).await?;
         let mut writer = JsonWriter::default();
         let meta = self.loader.list(topic, ranking, &mut writer).await?;
-        meta.map(|meta| (meta, writer.finish())).ok_or(Error::Unavailable)
+        meta.map(|meta| (meta, writer.finish())).ok_or(Error::Database(Fault::Down))
     }
 }

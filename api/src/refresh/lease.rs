@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::Dependencies;
 use crate::model::run::Outcome;
@@ -43,6 +43,8 @@ pub(super) async fn give_up(dependencies: &Dependencies, lease: &Lease, error: &
     let Dependencies { store, clock, stopping, .. } = dependencies;
     let reason = match error {
         StoreError::LeaseLost => "its topic was deleted, or another process has taken over",
+        StoreError::Busy => "the database was busy",
+        StoreError::Replaced(_) => "the database's file was replaced while the service ran",
         StoreError::Database(_) | StoreError::Migration(_) => "the database failed",
     };
     loop {
@@ -51,7 +53,8 @@ pub(super) async fn give_up(dependencies: &Dependencies, lease: &Lease, error: &
         report.fail_with(reason);
         match store.end(lease, Outcome::Failed, &report, clock.now()).await {
             Ok(()) | Err(StoreError::LeaseLost) => return,
-            Err(error) => warn!(%error, "the ended refresh could not be closed"),
+            // The store logs failures once.
+            Err(error) => debug!(%error, "the ended refresh could not be closed"),
         }
         let pause = tokio::time::sleep(GIVE_UP_EVERY);
         if stopping.run_until_cancelled(pause).await.is_none() {

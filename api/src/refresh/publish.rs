@@ -11,6 +11,7 @@ use tracing::warn;
 use crate::cache::Tiers;
 use crate::clock::Clock;
 use crate::lists::bundle::Bundle;
+use crate::model::list::Version;
 use crate::model::topic::Topic;
 use crate::store::{SharedStore, StoreError, first_revision};
 
@@ -45,7 +46,9 @@ impl Publisher {
             tiers.publish(&Bundle::build(catalogue).await).await
         } else {
             let tracked_anew = store.topic(topic).await?.map(|state| state.revision);
-            tiers.evict(topic, tracked_anew.unwrap_or_else(|| first_revision(now))).await
+            let revision = tracked_anew.unwrap_or_else(|| first_revision(now));
+            let epoch = store.epoch().await?;
+            tiers.evict(topic, Version { epoch, revision }).await
         };
         self.change_unpublished(|unpublished| {
             if is_everywhere {

@@ -14,6 +14,8 @@ pub(super) struct Reading {
     pub(super) total_count: i64,
     /// Why something is missing: one line.
     pub(super) fault: Option<String>,
+    /// GitHub failed, or refused, before the query was read.
+    pub(super) is_cut_off: bool,
     /// The oldest `updated_at` of the last page.
     pub(super) oldest: Option<DateTime<Utc>>,
     /// The ids in GitHub's order, each once.

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use tracing::warn;
 use url::Url;
@@ -9,7 +10,7 @@ use url::Url;
 use super::plan::Query;
 use super::publish::ChangedTopics;
 use crate::clock::Clock;
-use crate::github::{Deadline, GitHub, GitHubError, Lookup, SearchPage, Usage};
+use crate::github::{Deadline, GitHub, GitHubError, Lookup, Observer, SearchPage, Usage};
 use crate::model::quota::Priority;
 use crate::model::repository::{Repository, RepositoryId};
 use crate::model::run::{Plan, Report, Trigger};
@@ -28,6 +29,26 @@ pub(super) struct RunContext<'a> {
     pub(super) began: DateTime<Utc>,
     /// No request is waited for beyond this.
     pub(super) deadline: DateTime<Utc>,
+}
+
+/// Shows the failures of a request in the ledger while the request is tried again.
+struct Progress<'a> {
+    run: &'a RunContext<'a>,
+    /// As it was before the request.
+    report: Report,
+}
+
+#[async_trait]
+impl Observer for Progress<'_> {
+    async fn failed(&self, usage: Usage, failure: &str) {
+        let mut report = self.report.clone();
+        report.set_usage(usage.requests, usage.retries, usage.waited_ms);
+        report.last_failure = Some(failure.to_owned());
+        let Self { run, .. } = self;
+        if let Err(error) = run.store.note_progress(run.lease, &report, run.clock.now()).await {
+            warn!(%error, "the refresh's progress could not be stored");
+        }
+    }
 }
 
 /// Makes a run's requests, stores the repositories that GitHub shows, and counts both in the
@@ -62,6 +83,13 @@ impl<'a> Recorder<'a> {
         self.newest
     }
 
+    /// Shows in the ledger that about this many requests are needed.
+    pub(super) async fn announce(&mut self, requests: usize) -> Result<(), StoreError> {
+        self.expect(requests);
+        let run = self.run;
+        run.store.note_progress(run.lease, &self.report, run.clock.now()).await
+    }
+
     /// Notes that about this many requests are still needed.
     pub(super) fn expect(&mut self, requests: usize) {
         self.report.requests_expected = self.report.requests + count(requests);
@@ -74,24 +102,34 @@ impl<'a> Recorder<'a> {
     ) -> Result<SearchPage, GitHubError> {
         let run = self.run;
         let deadline = Deadline { priority: query.priority(run.trigger), until: run.deadline };
-        let page = run.github.search(page, deadline, &mut self.usage).await;
+        let progress = Progress { run, report: self.report.clone() };
+        let page = run.github.search(page, deadline, &mut self.usage, Some(&progress)).await;
         self.copy_usage();
         page
     }
 
-    /// Asks GitHub for a repository by its id, unless that request would have to wait.
-    pub(super) async fn look_up(&mut self, id: RepositoryId) -> Result<Lookup, GitHubError> {
+    /// Asks GitHub for a repository by its id, unless that request would have to wait. `None` if it
+    /// was deleted, made private or taken down.
+    pub(super) async fn look_up(
+        &mut self,
+        id: RepositoryId,
+    ) -> Result<Option<Repository>, GitHubError> {
         let now = self.run.clock.now();
         let deadline = Deadline { priority: Priority::Scheduled, until: now };
         let lookup = self.run.github.repository(id, deadline, &mut self.usage).await;
         self.copy_usage();
-        lookup
+        Ok(match lookup? {
+            Lookup::Found(item) => {
+                self.report.mended += count(item.mended);
+                Some(item.repository)
+            }
+            Lookup::Gone => None,
+        })
     }
 
     fn copy_usage(&mut self) {
         let Usage { requests, retries, waited_ms } = self.usage;
-        (self.report.requests, self.report.retries) = (requests, retries);
-        self.report.waited_ms = waited_ms;
+        self.report.set_usage(requests, retries, waited_ms);
     }
 
     pub(super) async fn store_page(&mut self, page: &SearchPage) -> Result<(), StoreError> {
@@ -106,6 +144,7 @@ impl<'a> Recorder<'a> {
                 self.report.skip(skipped.clone());
             }
         }
+        self.report.mended += count(page.mended);
         let updates = page.repositories.iter().map(|repository| repository.updated_at);
         self.newest = self.newest.max(updates.max());
         self.add_shown(&unreadable);

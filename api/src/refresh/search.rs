@@ -26,25 +26,29 @@ pub(super) enum Changes {
     ByPush,
 }
 
-/// Reads a query. `None` if GitHub failed on one of its pages: the run is partial then, but its
-/// other queries may succeed.
+/// Reads a query as far as GitHub shows it. If GitHub fails on one of its pages, or refuses it, the
+/// run is partial, but its other queries may succeed. Any other error ends the run; `reading` has
+/// the pages before it.
 pub(super) async fn read(
     recorder: &mut Recorder<'_>,
     query: &Query,
-) -> Result<Option<Reading>, GitHubError> {
-    match read_pages(recorder, query).await {
-        Ok(reading) => {
-            if let Some(fault) = &reading.fault {
-                recorder.report.fail_with(fault);
-            }
-            Ok(Some(reading))
+    reading: &mut Reading,
+) -> Result<(), GitHubError> {
+    let ended = read_pages(recorder, query, reading).await;
+    let ended = match ended {
+        // mutant in client: a refusal ends only its query
+        //     | GitHubError::Refused { .. }) => )
+        Err(error @ (GitHubError::Failed { .. } | GitHubError::Refused { .. })) => {
+            reading.is_cut_off = true;
+            reading.add_fault(Some(error.to_string()));
+            Ok(())
         }
-        Err(error @ GitHubError::Failed { .. }) => {
-            recorder.report.fail_with(error.to_string());
-            Ok(None)
-        }
-        Err(error) => Err(error),
+        ended => ended,
+    };
+    if let Some(fault) = &reading.fault {
+        recorder.report.fail_with(fault);
     }
+    ended
 }
 
 /// Reads the repositories that changed since a time. A star is a change of `updated_at` too.
@@ -52,9 +56,11 @@ pub(super) async fn read_changes(
     recorder: &mut Recorder<'_>,
     since: DateTime<Utc>,
 ) -> Result<Changes, GitHubError> {
-    let Some(reading) = read(recorder, &Query::since(recorder.run.topic, since)).await? else {
+    let mut reading = Reading::default();
+    read(recorder, &Query::since(recorder.run.topic, since), &mut reading).await?;
+    if reading.is_cut_off {
         return Ok(Changes::Read);
-    };
+    }
     if verdict::is_by_push(&reading) {
         return Ok(Changes::ByPush);
     }
@@ -65,12 +71,15 @@ pub(super) async fn read_changes(
     Ok(Changes::TooMany)
 }
 
-async fn read_pages(recorder: &mut Recorder<'_>, query: &Query) -> Result<Reading, GitHubError> {
+async fn read_pages(
+    recorder: &mut Recorder<'_>,
+    query: &Query,
+    reading: &mut Reading,
+) -> Result<(), GitHubError> {
     let mut next = Some(recorder.run.github.first_page(&query.q, query.sort));
-    let mut reading = Reading::default();
     let mut offset = 0;
     while let Some(url) = next.take() {
-        let page = whole_page(recorder, &url, offset, query, &mut reading).await?;
+        let page = whole_page(recorder, &url, offset, query, reading).await?;
         let counted_before = match query.extent {
             Extent::All => (offset > 0).then_some(reading.total_count),
             Extent::First(_) | Extent::Since(_) => recorder.report.total_count,
@@ -95,11 +104,12 @@ async fn read_pages(recorder: &mut Recorder<'_>, query: &Query) -> Result<Readin
         if is_read {
             break;
         }
-        next = page.next.filter(|_| count(offset) < SEARCH_CAP);
+        let leads_on = |next: &Url| count(offset) < SEARCH_CAP && verdict::leads_on(next, &url);
+        next = page.next.filter(leads_on);
         let reach = query.reach(page.total_count);
         reading.add_fault(verdict::end_fault(next.is_some(), offset, reach));
     }
-    Ok(reading)
+    Ok(())
 }
 
 /// Asks for a page until nothing is missing from it. After [`MAX_REFETCHES`] returns the page

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::plan::{Query, SEARCH_CAP};
+use super::reading::Reading;
 use super::recorder::{Recorder, count};
 use super::{search, verdict};
 use crate::github::{GitHubError, PER_PAGE};
@@ -89,7 +90,11 @@ async fn read_slice(recorder: &mut Recorder<'_>, slice: Slice) -> Result<Option<
     let mut rereads = 0;
     loop {
         let began = run.clock.now();
-        let Some(reading) = search::read(recorder, &query).await? else { return Ok(None) };
+        let mut reading = Reading::default();
+        search::read(recorder, &query, &mut reading).await?;
+        if reading.is_cut_off {
+            return Ok(None);
+        }
         let count = reading.total_count;
         if count > SEARCH_CAP {
             return Ok(Some(count));

@@ -2,9 +2,11 @@
 
 use super::plan::{self, Query};
 use super::publish::{ChangedTopics, Publisher};
+use super::reading::Reading;
 use super::recorder::{Recorder, RunContext};
 use super::search::{self, Changes};
-use super::verdict::{self, Evidence, Verdict};
+use super::verdict::{self, Answers, Evidence, Verdict};
+use super::verify::Verified;
 use super::{slices, verify};
 use crate::github::{GitHubError, Sort};
 use crate::model::quota::Resource;
@@ -35,14 +37,20 @@ pub(super) async fn refresh(
 ) -> Result<(Outcome, Report), StoreError> {
     let plan = Plan::of(run.coverage, state, run.began);
     let mut recorder = Recorder::new(run, plan, changed);
-    let searched = search(&mut recorder, plan, state, publisher).await?;
-    let verdict = verdict::judge(&evidence(&recorder, &searched), state, run.clock.now());
+    let mut searched = search(&mut recorder, plan, state, publisher).await?;
+    let mut verdict = verdict::judge(&evidence(&recorder, &searched), state, run.clock.now());
+    if verdict.outcome == Outcome::Complete {
+        let verified = verify::verify_missing(&mut recorder, searched.scope).await?;
+        verdict = verdict::confirm(verdict, &answers(&verified));
+        let is_complete = verdict.outcome == Outcome::Complete;
+        let gone: &[RepositoryId] = if is_complete { &verified.gone } else { &[] };
+        verify::apply(&mut recorder, &verified.present, gone).await?;
+    }
     if let Some(reason) = &verdict.reason {
         recorder.report.fail_with(reason);
     }
-    if verdict.outcome == Outcome::Complete {
-        let verified = verify::verify_missing(&mut recorder, searched.scope).await?;
-        verify::apply(&mut recorder, verified).await?;
+    if verdict.needs_every_repository {
+        searched.cursor.covered_at = None;
     }
     finish(&mut recorder, &searched, &verdict).await?;
     recorder.changed.publish().await;
@@ -79,25 +87,29 @@ async fn search_by_plan(
 ) -> Result<Searched, GitHubError> {
     let run = recorder.run;
     let mut searched = Searched::new(plan, run, state);
-    recorder.expect(plan::expected_requests(plan));
-    let best_match = search::read(recorder, &Query::first(run.topic, Sort::BestMatch)).await?;
-    if let Some(reading) = best_match {
-        let shows_all = verdict::shows_all(&reading, run.coverage, state.found);
-        searched.best_match = reading.order;
-        // If best match is all that a complete run needs, the list comes with the end of the run.
-        let goes_on = !shows_all || recorder.report.reason.is_some();
-        if state.modified_at.is_none() && goes_on && !searched.best_match.is_empty() {
-            give_first_list(recorder, &searched.best_match, publisher).await?;
-        }
-        if shows_all {
-            recorder.expect(0);
-            return Ok(searched);
-        }
+    recorder.announce(plan::expected_requests(plan)).await?;
+    let (query, mut reading) = (Query::first(run.topic, Sort::BestMatch), Reading::default());
+    let ended = search::read(recorder, &query, &mut reading).await;
+    if let Err(error @ GitHubError::Store(_)) = ended {
+        return Err(error);
+    }
+    let shows_all = ended.is_ok() && verdict::shows_all(&reading, run.coverage, state.found);
+    searched.best_match = reading.order;
+    // If best match is all that a complete run needs, the list comes with the end of the run.
+    let goes_on = !shows_all || recorder.report.reason.is_some();
+    if state.modified_at.is_none() && goes_on && !searched.best_match.is_empty() {
+        give_first_list(recorder, &searched.best_match, publisher).await?;
+    }
+    ended?;
+    if shows_all {
+        recorder.expect(0);
+        return Ok(searched);
     }
     match (plan, state.cursor.changes_until) {
         (Plan::Top, _) => {
             for sort in [Sort::Stars, Sort::Updated] {
-                search::read(recorder, &Query::first(run.topic, sort)).await?;
+                let query = Query::first(run.topic, sort);
+                search::read(recorder, &query, &mut Reading::default()).await?;
             }
         }
         (Plan::Changed, Some(since)) => match search::read_changes(recorder, since).await? {
@@ -154,6 +166,14 @@ fn evidence(recorder: &Recorder<'_>, searched: &Searched) -> Evidence {
         found: report.found,
         skipped: report.skipped,
         total_count: report.total_count.unwrap_or(0),
+    }
+}
+
+fn answers(verified: &Verified) -> Answers {
+    Answers {
+        unconfirmed: verified.unconfirmed,
+        present: verified.present.len(),
+        gone: verified.gone.len(),
     }
 }
 

@@ -2,6 +2,7 @@
 //! the one before. Everything here is pure: evidence in, verdict out.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use url::Url;
 
 use super::plan::SEARCH_CAP;
 use super::reading::Reading;
@@ -20,6 +21,10 @@ const TOLERATED_OF: i64 = 100;
 // mutant in refreshes: the run that confirms a shrunk result is ten minutes later
 //     minutes(10) => minutes(0)
 const SHRINK_CONFIRMED_AFTER: TimeDelta = TimeDelta::minutes(10);
+
+/// Questions by id agree with a smaller result if at most one in so many of the repositories that
+/// it does not show is still in the topic.
+const AGREES_WITHIN: usize = 10;
 
 /// Why something is missing from a page.
 pub(super) fn page_fault(page: &SearchPage, offset: usize) -> Option<String> {
@@ -51,6 +56,18 @@ pub(super) fn end_fault(has_next: bool, offset: usize, reach: usize) -> Option<S
     //     !has_next && offset < reach => false
     (!has_next && offset < reach)
         .then(|| format!("GitHub named no page after the first {offset} of {reach}"))
+}
+
+/// Whether the next page that GitHub names comes after this one. A page that leads back would be
+/// read again and again, and its repositories would stand for those of other pages.
+pub(super) fn leads_on(next: &Url, page: &Url) -> bool {
+    let number = |url: &Url| {
+        let (_, number) = url.query_pairs().find(|(key, _)| key == "page")?;
+        number.parse::<u64>().ok()
+    };
+    // mutant in client: a page that names itself as the next one is noticed
+    //     next > number(page).unwrap_or(1) => true
+    number(next).map_or(next != page, |next| next > number(page).unwrap_or(1))
 }
 
 /// Whether a query showed fewer repositories than GitHub counted. If a repository moves to a page
@@ -85,7 +102,8 @@ pub(super) fn shows_all(best_match: &Reading, coverage: Coverage, found: Option<
     let count = best_match.total_count;
     // mutant in refreshes: a count that fell by more than half is not taken for the whole topic
     //     count * 2 >= found.unwrap_or(0) => true
-    let is_believed = count <= LIST_LENGTH as i64 && count * 2 >= found.unwrap_or(0);
+    let is_large = count * 2 >= found.unwrap_or(0);
+    let is_believed = !best_match.is_cut_off && count <= LIST_LENGTH as i64 && is_large;
     let is_whole = !lacks_some(best_match) && best_match.fault.is_none();
     is_believed && (coverage == Coverage::Top || is_whole)
 }
@@ -105,6 +123,17 @@ pub(super) struct Evidence {
     pub(super) total_count: i64,
 }
 
+/// The answers to the questions by id about repositories that a run did not show.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answers {
+    /// All such repositories, asked for or not.
+    pub(super) unconfirmed: usize,
+    /// Those that are still in the topic.
+    pub(super) present: usize,
+    /// Those that are not.
+    pub(super) gone: usize,
+}
+
 /// How a run ends.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Verdict {
@@ -115,6 +144,10 @@ pub(super) struct Verdict {
     pub(super) size: i64,
     /// A result that waits for a later run to agree, and when a run first saw it.
     pub(super) shrunk: Option<(i64, DateTime<Utc>)>,
+    /// The result is less than half as large as the last one, and an earlier run has seen it too.
+    pub(super) is_shrink: bool,
+    /// The next run must read every repository.
+    pub(super) needs_every_repository: bool,
 }
 
 /// Judges a run's result against the topic's state before the run.
@@ -126,16 +159,44 @@ pub(super) fn judge(evidence: &Evidence, state: &TopicState, now: DateTime<Utc>)
     };
     let fault = evidence.reason.clone();
     let fault = fault.or_else(|| skipped_fault(evidence)).or_else(|| hidden_fault(evidence, size));
+    let is_shrink = fault.is_none() && has_shrunk(evidence.coverage, size, state);
     let (reason, shrunk) = match fault {
         Some(fault) => (Some(fault), state.shrunk),
-        None => shrink_fault(evidence.coverage, size, state, now).unzip(),
+        None if is_shrink => shrink_fault(evidence.plan, size, state, now).unzip(),
+        None => (None, None),
     };
     let outcome = match reason {
         None => Outcome::Complete,
         Some(_) if evidence.found == 0 => Outcome::Failed,
         Some(_) => Outcome::Partial,
     };
-    Verdict { outcome, reason, size, shrunk }
+    // A run over changes shows too little to ask by id for what is missing.
+    let needs_every_repository = is_shrink && evidence.plan == Plan::Changed;
+    Verdict { outcome, reason, size, shrunk, is_shrink, needs_every_repository }
+}
+
+/// The verdict after the questions by id. A result that shrank is complete only if they agree: the
+/// repositories that it does not show must be gone from the topic.
+pub(super) fn confirm(verdict: Verdict, answers: &Answers) -> Verdict {
+    let Answers { unconfirmed, present, gone } = *answers;
+    let answered = present + gone;
+    // mutant in refreshes: a shrink is not believed while questions by id contradict it
+    //     present * AGREES_WITHIN > answered => false
+    let is_contradicted = present * AGREES_WITHIN > answered;
+    let is_unanswered = unconfirmed > 0 && answered == 0;
+    if !verdict.is_shrink || !(is_contradicted || is_unanswered) {
+        return verdict;
+    }
+    let size = verdict.size;
+    let reason = if is_contradicted {
+        format!(
+            "GitHub showed only {size} repositories, but {present} of {answered} others \
+             that were asked for by id are still in the topic"
+        )
+    } else {
+        format!("GitHub showed only {size} repositories and gave no answer about the others")
+    };
+    Verdict { outcome: Outcome::Partial, reason: Some(reason), ..verdict }
 }
 
 fn skipped_fault(evidence: &Evidence) -> Option<String> {
@@ -156,24 +217,28 @@ fn hidden_fault(evidence: &Evidence, size: i64) -> Option<String> {
         .then(|| format!("GitHub counts {counted} repositories and showed {size}"))
 }
 
-/// Why a result is too small to be believed yet, and the smaller result that a later run must agree
-/// with.
-fn shrink_fault(
-    coverage: Coverage,
-    size: i64,
-    state: &TopicState,
-    now: DateTime<Utc>,
-) -> Option<(String, (i64, DateTime<Utc>))> {
+/// Whether a result is less than half as large as that of the last complete run.
+fn has_shrunk(coverage: Coverage, size: i64, state: &TopicState) -> bool {
     // The top of a topic is always smaller than all of it.
     let is_comparable = coverage == Coverage::Complete || state.cursor.covered_at.is_none();
     let before = state.found.filter(|_| is_comparable).unwrap_or(0);
     // mutant in refreshes: a result less than half as large must be confirmed
-    //     size * 2 >= before => true
-    if size * 2 >= before {
-        return None;
-    }
+    //     size * 2 < before => false
+    size * 2 < before
+}
+
+/// Why a result that shrank is not believed yet, and the smaller result that a later run must agree
+/// with.
+fn shrink_fault(
+    plan: Plan,
+    size: i64,
+    state: &TopicState,
+    now: DateTime<Utc>,
+) -> Option<(String, (i64, DateTime<Utc>))> {
+    let before = state.found.unwrap_or(0);
     let agreeing = state.shrunk.filter(|(shrunk, _)| (size - shrunk).abs() * 10 <= *shrunk);
-    if agreeing.is_some_and(|(_, seen_at)| now - seen_at >= SHRINK_CONFIRMED_AFTER) {
+    let is_confirmed = agreeing.is_some_and(|(_, seen_at)| now - seen_at >= SHRINK_CONFIRMED_AFTER);
+    if is_confirmed && plan != Plan::Changed {
         return None;
     }
     let reason = format!(
@@ -188,6 +253,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::github::Item;
     use crate::model::repository::Repository;
     use crate::model::topic::{Origin, SyncCursor};
 
@@ -226,9 +292,10 @@ mod tests {
 
     /// A repository, updated and pushed to at these minutes.
     fn repository(id: i64, updated: i64, pushed: i64) -> Repository {
-        let item = json!({ "id": id, "name": "b", "full_name": "a/b", "html_url": "x",
-            "stargazers_count": 1, "updated_at": at(updated), "pushed_at": at(pushed) });
-        serde_json::from_value(item).expect("a repository")
+        let item = json!({ "id": id, "name": "b", "full_name": "a/b",
+            "html_url": "https://github.com/a/b", "stargazers_count": 1,
+            "updated_at": at(updated), "pushed_at": at(pushed) });
+        Item::read(&item.to_string()).expect("a repository").repository
     }
 
     fn page(total_count: i64, repositories: Vec<Repository>) -> SearchPage {
@@ -238,6 +305,7 @@ mod tests {
             order: repositories.iter().map(|repository| repository.id).collect(),
             repositories,
             skipped: Vec::new(),
+            mended: 0,
             next: None,
         }
     }
@@ -305,6 +373,61 @@ mod tests {
             let verdict = judge(&evidence, &state, at(0));
             assert_eq!((verdict.outcome, verdict.shrunk), (outcome, shrunk), "{name}");
             assert_eq!(verdict.reason.is_none(), outcome == Complete, "{name}");
+        }
+    }
+
+    #[test]
+    fn shrink_is_believed_only_if_questions_by_id_agree() {
+        use Outcome::{Complete, Partial};
+        let old = || TopicState { shrunk: Some((0, at(-20))), ..state(Some(400)) };
+        let shrink = || judge(&evidence(0), &old(), at(0));
+        let usual = || judge(&evidence(390), &old(), at(0));
+        for (name, verdict, [unconfirmed, present, gone], outcome) in [
+            ("all gone", shrink(), [400, 0, 50], Complete),
+            ("all there", shrink(), [400, 50, 0], Partial),
+            ("one in ten is there", shrink(), [400, 5, 45], Complete),
+            ("more than one in ten", shrink(), [400, 6, 44], Partial),
+            ("the only one is there", shrink(), [1, 1, 0], Partial),
+            ("no answer", shrink(), [400, 0, 0], Partial),
+            ("nothing to ask for", shrink(), [0, 0, 0], Complete),
+            ("no shrink", usual(), [50, 50, 0], Complete),
+            ("no shrink and no answer", usual(), [50, 0, 0], Complete),
+        ] {
+            let verdict = confirm(verdict, &Answers { unconfirmed, present, gone });
+            assert_eq!(verdict.outcome, outcome, "{name}");
+            assert_eq!(verdict.reason.is_none(), outcome == Complete, "{name}");
+            assert_eq!(verdict.shrunk, None, "{name}: the evidence voids it");
+        }
+    }
+
+    #[test]
+    fn shrink_is_believed_only_by_a_run_over_every_repository() {
+        let state = TopicState { shrunk: Some((100, at(-20))), ..state(Some(900)) };
+        for (plan, outcome) in
+            [(Plan::Changed, Outcome::Partial), (Plan::Complete, Outcome::Complete)]
+        {
+            let run = Evidence { plan, coverage: Coverage::Complete, ..evidence(100) };
+            let verdict = judge(&run, &state, at(0));
+            assert_eq!(verdict.outcome, outcome, "{plan:?}");
+            assert_eq!(verdict.needs_every_repository, plan == Plan::Changed);
+        }
+    }
+
+    #[test]
+    fn next_page_leads_on_if_it_comes_after_the_page() {
+        let url = |query: &str| {
+            Url::parse(&format!("https://api.github.com/s?{query}")).expect("an address")
+        };
+        for (page, next, expected) in [
+            ("q=a", "q=a&page=2", true),
+            ("q=a", "page=1&q=a", false),
+            ("q=a&page=2", "page=2&q=a", false),
+            ("q=a&page=2", "q=a&page=1", false),
+            ("q=a&page=9", "q=a&page=10", true),
+            ("q=a", "q=a", false),
+            ("q=a", "q=a&after=x", true),
+        ] {
+            assert_eq!(leads_on(&url(next), &url(page)), expected, "{page} to {next}");
         }
     }
 
@@ -386,10 +509,16 @@ mod tests {
             reading.add_fault(Some("a short page".to_owned()));
             reading
         };
+        let cut_off = || {
+            let mut reading = of(300, 100);
+            reading.is_cut_off = true;
+            reading
+        };
         for (name, best_match, coverage, found, expected) in [
             ("the whole list", of(500, 500), Coverage::Top, None, true),
             ("larger than a list", of(501, 500), Coverage::Top, None, false),
             ("half as many as before", of(200, 200), Coverage::Top, Some(400), true),
+            ("cut off after a page", cut_off(), Coverage::Top, None, false),
             ("fewer than half as many", of(199, 199), Coverage::Top, Some(400), false),
             ("one is not shown", of(3, 2), Coverage::Top, None, true),
             ("one is not shown of a whole topic", of(3, 2), Coverage::Complete, None, false),

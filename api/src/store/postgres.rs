@@ -4,43 +4,56 @@ mod dialect;
 #[path = "sql/statements.rs"]
 mod statements;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::migrate::Migrator;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Postgres, Transaction};
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _};
 use tracing::info;
 
+use self::statements::{Checkout, Pools};
 use super::error::{INVALID_CATALOG_NAME, Result};
+use super::fault::Fault;
+use super::health::FailingWrites;
 use super::migrations::{MigrationText, migrator, newest};
-use super::traits::Store;
+use super::traits::{Share, SharedStore, Store};
 
 /// The migrations, by version; the same numbers as SQLite's.
 const MIGRATIONS: &[MigrationText] = &[
     (1, "initial", include_str!("../../migrations/postgres/0001_initial.sql")),
     (2, "ordered reads", include_str!("../../migrations/postgres/0002_ordered_reads.sql")),
+    (3, "unconfirmed", include_str!("../../migrations/postgres/0003_unconfirmed.sql")),
+    (4, "database life", include_str!("../../migrations/postgres/0004_database_life.sql")),
 ];
 
 /// Takes the writers' lock: one writer at a time, as on SQLite. Writers are few and short, and with
 /// one lock they cannot deadlock. The number is arbitrary, but the same in every replica.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7106914)";
 
-/// Reads are short. More connections than this would only queue for the database's own cores.
-const CONNECTIONS: u32 = 10;
-
-/// How long a request waits for a connection before it fails.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// The longest time to open a connection outside the pool.
+/// The longest time to open a connection for the schema.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The longest wait for a statement's answer. The server ends a statement sooner, unless it is
+/// silent or the network is.
+const STATEMENT_TIME: Duration = Duration::from_secs(12);
+
+/// The SQLSTATE of a server whose clients together have too many connections.
+const TOO_MANY_CONNECTIONS: &str = "53300";
+
+/// The SQLSTATE of a protocol violation: PgBouncer's answer to settings that it does not know.
+const PROTOCOL_VIOLATION: &str = "08P01";
+
+/// The SQLSTATE of an encoding that does not fit the server's locale.
+const INVALID_PARAMETER: &str = "22023";
 
 /// The settings of each connection. The time-outs keep a statement, and a writer that was cut off,
 /// from blocking the others for ever. The data is in memory: with the default cost of random pages,
 /// PostgreSQL reads all repositories rather than look up a hundred.
 const SESSION: [(&str, &str); 3] = [
     ("statement_timeout", "10s"),
-    ("idle_in_transaction_session_timeout", "15s"),
+    ("idle_in_transaction_session_timeout", "5s"),
     ("random_page_cost", "1.1"),
 ];
 
@@ -52,43 +65,46 @@ const ALREADY_THERE: [&str; 2] = ["42P04", "23505"];
 const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
     SET LOCAL plan_cache_mode = force_custom_plan";
 
+#[derive(Clone)]
 pub(super) struct PostgresStore {
-    pool: PgPool,
+    pools: Pools,
     options: PgConnectOptions,
 }
 
 impl PostgresStore {
-    /// A pool that connects when it is first used: a server that is down is no error yet.
+    /// A store that connects when it is first used: a server that is down is no error yet.
     pub(super) fn open(options: &PgConnectOptions) -> Self {
         let options = options.clone().options(SESSION);
-        let pool =
-            PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(ACQUIRE_TIMEOUT);
-        Self { pool: pool.connect_lazy_with(options.clone()), options }
+        Self { pools: Pools::new(options.clone(), None), options }
     }
 
-    fn reader(&self) -> &PgPool {
-        &self.pool
+    async fn reader(&self) -> Result<Checkout> {
+        self.pools.reader().acquire().await
     }
 
-    fn writer(&self) -> &PgPool {
-        &self.pool
+    async fn writer(&self) -> Result<Checkout> {
+        self.pools.writer().acquire().await
     }
 
     /// A transaction that sees the data of one instant.
-    async fn read(&self) -> Result<Transaction<'static, Postgres>> {
-        Ok(self.pool.begin_with(BEGIN_READ).await?)
+    async fn read(&self) -> Result<Checkout> {
+        let mut transaction = self.reader().await?;
+        transaction.begin(BEGIN_READ).await?;
+        Ok(transaction)
     }
 
     /// A transaction that may write.
-    async fn write(&self) -> Result<Transaction<'static, Postgres>> {
+    async fn write(&self) -> Result<Checkout> {
         let mut transaction = self.begin().await?;
-        sqlx::query(LOCK).execute(&mut *transaction).await?;
+        sqlx::query(LOCK).execute(&mut transaction).await?;
         Ok(transaction)
     }
 
     /// The beginning of a transaction whose first statement carries [`dialect::WITH_LOCK`].
-    async fn begin(&self) -> Result<Transaction<'static, Postgres>> {
-        Ok(self.pool.begin().await?)
+    async fn begin(&self) -> Result<Checkout> {
+        let mut transaction = self.writer().await?;
+        transaction.begin("BEGIN").await?;
+        Ok(transaction)
     }
 
     fn migrator() -> Migrator {
@@ -100,13 +116,25 @@ impl PostgresStore {
         match connect(&self.options).await {
             Err(error) if is_missing(&error) => {}
             Err(error) => return Err(error.into()),
-            Ok(connection) => return Ok(connection.close().await?),
+            Ok(mut connection) => {
+                check_connection(&mut connection).await?;
+                return Ok(connection.close().await?);
+            }
         }
         // The server takes the role's name for a client that names no database.
         let name = self.options.get_database().unwrap_or_else(|| self.options.get_username());
-        let create = format!("CREATE DATABASE \"{}\"", name.replace('"', "\"\""));
+        let create = format!(
+            "CREATE DATABASE \"{}\" ENCODING 'UTF8' TEMPLATE template0",
+            name.replace('"', "\"\"")
+        );
         let mut connection = connect(&self.options.clone().database("postgres")).await?;
-        let created = sqlx::query(AssertSqlSafe(create)).execute(&mut connection).await;
+        let mut created =
+            sqlx::raw_sql(AssertSqlSafe(create.as_str())).execute(&mut connection).await;
+        // A server whose locale has another encoding takes UTF8 only with the locale C.
+        if created.as_ref().is_err_and(|error| has_code(error, INVALID_PARAMETER)) {
+            let create = format!("{create} LC_COLLATE 'C' LC_CTYPE 'C'");
+            created = sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut connection).await;
+        }
         connection.close().await?;
         match created {
             Ok(_) => info!(name, "the database was created"),
@@ -120,14 +148,58 @@ impl PostgresStore {
 
 /// Whether the server answers, but has no such database.
 fn is_missing(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
-    code.as_deref() == Some(INVALID_CATALOG_NAME)
+    has_code(error, INVALID_CATALOG_NAME)
+}
+
+/// Whether the server refused a connection because its clients have too many.
+fn is_full(error: &sqlx::Error) -> bool {
+    has_code(error, TOO_MANY_CONNECTIONS)
+}
+
+fn has_code(error: &sqlx::Error, code: &str) -> bool {
+    error.as_database_error().and_then(|error| error.code()).as_deref() == Some(code)
+}
+
+/// Checks that a new connection leads to PostgreSQL itself and to a database in UTF8. A pooler in
+/// transaction mode, such as PgBouncer, keeps neither settings nor prepared statements.
+async fn check_connection(connection: &mut PgConnection) -> sqlx::Result<()> {
+    let settings = "SELECT current_setting('server_encoding') AS encoding,
+        current_setting('idle_in_transaction_session_timeout') AS time_limit";
+    // A simple query, because a pooler may answer a prepared one by another connection.
+    let settings = sqlx::raw_sql(settings).fetch_one(connection).await?;
+    let (encoding, limit): (&str, &str) = (settings.try_get(0)?, settings.try_get(1)?);
+    if limit != SESSION[1].1 {
+        return Err(pooled());
+    }
+    if encoding != "UTF8" {
+        let line = format!(
+            "the database has the encoding {encoding}, but must have UTF8: make a new one with \
+             CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
+        );
+        return Err(sqlx::Error::Configuration(line.into()));
+    }
+    Ok(())
+}
+
+fn pooled() -> sqlx::Error {
+    let line = "DATABASE_URL leads to a connection pooler such as PgBouncer, but must be a direct \
+                connection to PostgreSQL";
+    sqlx::Error::Configuration(line.into())
+}
+
+/// Names the reason of a pooler that refuses this service's settings.
+fn explain(error: sqlx::Error) -> sqlx::Error {
+    if has_code(&error, PROTOCOL_VIOLATION) && error.to_string().contains("startup parameter") {
+        pooled()
+    } else {
+        error
+    }
 }
 
 /// Opens a connection outside the pool.
 async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
     match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {
-        Ok(connection) => connection,
+        Ok(connection) => connection.map_err(explain),
         Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
     }
 }
@@ -139,29 +211,36 @@ impl Store for PostgresStore {
         let new = !self.has_schema().await?;
         // The index of a large table takes longer than a statement may.
         let patient = self.options.clone().options([("statement_timeout", "0")]);
-        let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(CONNECT_TIMEOUT);
-        let pool = pool.connect_with(patient).await?;
-        let made = Self::migrator().run(&pool).await;
-        pool.close().await;
-        made?;
+        let mut connection = connect(&patient).await?;
+        Self::migrator().run_direct(None, &mut connection, false).await?;
+        connection.close().await?;
         Ok(new)
     }
 
     async fn has_schema(&self) -> Result<bool> {
-        let table = "SELECT to_regclass('_sqlx_migrations')::text";
-        let table: Option<String> = match sqlx::query_scalar(table).fetch_one(&self.pool).await {
-            Err(error) if is_missing(&error) => None,
-            table => table?,
+        let mut connection = match self.reader().await {
+            Err(error) if error.fault() == Fault::NoSchema => return Ok(false),
+            connection => connection?,
         };
+        let table = "SELECT to_regclass('_sqlx_migrations')::text";
+        let table: Option<String> = sqlx::query_scalar(table).fetch_one(&mut connection).await?;
         if table.is_none() {
             return Ok(false);
         }
         let version = "SELECT max(version) FROM _sqlx_migrations WHERE success";
-        let version: Option<i64> = sqlx::query_scalar(version).fetch_one(&self.pool).await?;
+        let version: Option<i64> = sqlx::query_scalar(version).fetch_one(&mut connection).await?;
         Ok(version >= newest(MIGRATIONS))
     }
 
+    fn share(&self, share: Share) -> SharedStore {
+        Arc::new(Self { pools: self.pools.share(share), ..self.clone() })
+    }
+
+    fn failing_writes(&self) -> Option<FailingWrites> {
+        self.pools.failing_writes()
+    }
+
     async fn close(&self) {
-        self.pool.close().await;
+        self.pools.close().await;
     }
 }

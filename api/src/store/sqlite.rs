@@ -1,48 +1,50 @@
 //! The store on SQLite: one file, one writer, several readers (WAL).
 
 mod dialect;
+mod file;
 #[path = "sql/statements.rs"]
 mod statements;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use sqlx::ConnectOptions;
+use sqlx::Connection as _;
 use sqlx::migrate::Migrator;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
-use sqlx::{Sqlite, Transaction};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 
-use super::error::Result;
+use self::file::{Comparison, OpenFile};
+use self::statements::{Checkout, Pools};
+use super::error::{Result, StoreError};
+use super::health::FailingWrites;
 use super::migrations::{MigrationText, migrator, newest};
-use super::traits::Store;
+use super::traits::{Share, SharedStore, Store};
 
 /// The migrations, by version; the same numbers as PostgreSQL's.
 const MIGRATIONS: &[MigrationText] = &[
     (1, "initial", include_str!("../../migrations/sqlite/0001_initial.sql")),
     (2, "ordered reads", include_str!("../../migrations/sqlite/0002_ordered_reads.sql")),
+    (3, "unconfirmed", include_str!("../../migrations/sqlite/0003_unconfirmed.sql")),
+    (4, "database life", include_str!("../../migrations/sqlite/0004_database_life.sql")),
 ];
-
-/// Reads are short. More connections than this would only queue for the same cores.
-const READERS: u32 = 8;
 
 /// How long a writer waits for another process's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a read waits for a connection before it fails.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// How long a writer waits for the writers before it, each of which may wait for another process.
-const WRITER_TIMEOUT: Duration = Duration::from_secs(15);
+/// The longest wait for a statement's answer.
+const STATEMENT_TIME: Duration = Duration::from_secs(60);
 
 /// The rows that SQLite's thread may be ahead of the reader: a whole list. With sqlx's 50 the two
 /// threads wake each other all the time.
 const ROWS_AHEAD: usize = 512;
 
+#[derive(Clone)]
 pub(super) struct SqliteStore {
-    readers: SqlitePool,
-    writer: SqlitePool,
+    pools: Pools,
+    options: SqliteConnectOptions,
+    file: Arc<OpenFile>,
 }
 
 impl SqliteStore {
@@ -59,36 +61,64 @@ impl SqliteStore {
             .busy_timeout(BUSY_TIMEOUT)
             .foreign_keys(true)
             .row_buffer_size(ROWS_AHEAD);
-        let writer = SqlitePoolOptions::new().max_connections(1).acquire_timeout(WRITER_TIMEOUT);
-        let writer = writer.connect_with(options.clone()).await?;
-        let readers =
-            SqlitePoolOptions::new().max_connections(READERS).acquire_timeout(ACQUIRE_TIMEOUT);
-        let readers = readers.connect_with(options.read_only(true)).await?;
-        Ok(Self { readers, writer })
+        // Makes the file, or says why it cannot be opened.
+        options.connect().await?.close().await?;
+        let file = Arc::new(OpenFile::new(path).map_err(sqlx::Error::from)?);
+        let options = options.create_if_missing(false);
+        let pools = Pools::new(options.clone().read_only(true), Some(options.clone()));
+        Ok(Self { pools, options, file })
     }
 
-    fn reader(&self) -> &SqlitePool {
-        &self.readers
+    async fn reader(&self) -> Result<Checkout> {
+        self.check_file()?;
+        self.pools.reader().acquire().await
     }
 
-    fn writer(&self) -> &SqlitePool {
-        &self.writer
+    async fn writer(&self) -> Result<Checkout> {
+        if let Comparison::Schema(number) = self.file.compare() {
+            let mut connection = self.pools.writer().acquire().await?;
+            let known: u32 =
+                sqlx::query_scalar("PRAGMA schema_version").fetch_one(&mut connection).await?;
+            if known != number {
+                return Err(self.replaced());
+            }
+            self.file.accept_schema(number);
+        }
+        self.check_file()?;
+        self.pools.writer().acquire().await
     }
 
     /// A transaction that sees the data of one instant.
-    async fn read(&self) -> Result<Transaction<'static, Sqlite>> {
-        Ok(self.readers.begin().await?)
+    async fn read(&self) -> Result<Checkout> {
+        let mut transaction = self.reader().await?;
+        transaction.begin("BEGIN").await?;
+        Ok(transaction)
     }
 
     /// A transaction that may write. It takes the write lock at once: the upgrade of a read lock
     /// can fail half-way.
-    async fn write(&self) -> Result<Transaction<'static, Sqlite>> {
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    async fn write(&self) -> Result<Checkout> {
+        let mut transaction = self.writer().await?;
+        transaction.begin("BEGIN IMMEDIATE").await?;
+        Ok(transaction)
     }
 
     /// The beginning of a transaction whose first statement carries [`dialect::WITH_LOCK`].
-    async fn begin(&self) -> Result<Transaction<'static, Sqlite>> {
+    async fn begin(&self) -> Result<Checkout> {
         self.write().await
+    }
+
+    /// Refuses a file that is not the one that was opened.
+    fn check_file(&self) -> Result<()> {
+        match self.file.compare() {
+            Comparison::Replaced => Err(self.replaced()),
+            // A writer looks closer.
+            Comparison::Same | Comparison::Schema(_) => Ok(()),
+        }
+    }
+
+    fn replaced(&self) -> StoreError {
+        StoreError::Replaced(self.file.path().to_owned())
     }
 
     fn migrator() -> Migrator {
@@ -100,23 +130,33 @@ impl SqliteStore {
 impl Store for SqliteStore {
     async fn bootstrap(&self) -> Result<bool> {
         let new = !self.has_schema().await?;
-        Self::migrator().run(&self.writer).await?;
+        let mut connection = self.options.connect().await?;
+        Self::migrator().run_direct(None, &mut connection, false).await?;
+        connection.close().await?;
         Ok(new)
     }
 
     async fn has_schema(&self) -> Result<bool> {
         let table = "SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'";
-        let tables: i64 = sqlx::query_scalar(table).fetch_one(&self.readers).await?;
+        let mut connection = self.reader().await?;
+        let tables: i64 = sqlx::query_scalar(table).fetch_one(&mut connection).await?;
         if tables == 0 {
             return Ok(false);
         }
         let version = "SELECT max(version) FROM _sqlx_migrations WHERE success";
-        let version: Option<i64> = sqlx::query_scalar(version).fetch_one(&self.readers).await?;
+        let version: Option<i64> = sqlx::query_scalar(version).fetch_one(&mut connection).await?;
         Ok(version >= newest(MIGRATIONS))
     }
 
+    fn share(&self, share: Share) -> SharedStore {
+        Arc::new(Self { pools: self.pools.share(share), ..self.clone() })
+    }
+
+    fn failing_writes(&self) -> Option<FailingWrites> {
+        self.pools.failing_writes()
+    }
+
     async fn close(&self) {
-        self.readers.close().await;
-        self.writer.close().await;
+        self.pools.close().await;
     }
 }

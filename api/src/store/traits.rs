@@ -1,12 +1,14 @@
 //! The traits that both databases implement.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
-use super::{BeginOutcome, FinishRun, Lease, NewRefresh, Page, Result, Scope};
+use super::{BeginOutcome, FailingWrites, FinishRun, Lease, NewRefresh, Page, Result, Scope};
 use crate::lists::catalogue::Catalogue;
 use crate::lists::writer::ListWriter;
-use crate::model::list::ListMeta;
+use crate::model::list::{CurrentVersions, ListMeta};
 use crate::model::on_demand::OnDemandLimits;
 use crate::model::quota::{Quota, Resource};
 use crate::model::ranking::Ranking;
@@ -14,6 +16,9 @@ use crate::model::repository::RepositoryId;
 use crate::model::run::{Outcome, RefreshRun, Report, UpsertCounts};
 use crate::model::slice::Slice;
 use crate::model::topic::{Origin, Topic, TopicState};
+
+/// A store shared by all parts of the service.
+pub type SharedStore = Arc<dyn Store>;
 
 /// The database behind the service.
 #[async_trait]
@@ -24,7 +29,25 @@ pub trait Store: TopicStore + ListStore + RefreshStore + QuotaStore {
     /// Whether the schema is there and up to date.
     async fn has_schema(&self) -> Result<bool>;
 
+    /// The same database by the connections of callers of this kind.
+    fn share(&self, share: Share) -> SharedStore;
+
+    /// The failures since the last write that succeeded, if the last one failed.
+    fn failing_writes(&self) -> Option<FailingWrites>;
+
     async fn close(&self);
+}
+
+/// A kind of callers, which has connections of its own: many callers of one kind cannot keep those
+/// of another waiting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// Refreshes.
+    Refreshes,
+    /// The lists of the caches, new topics, and `/ready`.
+    Lists,
+    /// Every other read: `/db`, `/topics`, `/refreshes`.
+    Public,
 }
 
 /// GitHub's limits, shared by every process.
@@ -90,6 +113,12 @@ pub trait ListStore: Send + Sync {
     /// Every repository of the topic; `None` when the topic has no list to serve.
     async fn catalogue(&self, topic: &Topic) -> Result<Option<Catalogue>>;
 
+    /// The versions of which a cached copy is current; `None` when the topic has no list.
+    async fn current_versions(&self, topic: &Topic) -> Result<Option<CurrentVersions>>;
+
+    /// The identity of the database's life: a new database and a restored one have others.
+    async fn epoch(&self) -> Result<i64>;
+
     /// Allots a Last-Modified to the topic's changes since the last one, if there are any.
     async fn allot_modified(&self, topic: &Topic, now: DateTime<Utc>) -> Result<()>;
 }
@@ -103,6 +132,10 @@ pub trait RefreshStore: Send + Sync {
     /// reader asked for a topic that has got a list since, the refresh that brought the list is
     /// returned.
     async fn begin(&self, refresh: &NewRefresh<'_>, now: DateTime<Utc>) -> Result<BeginOutcome>;
+
+    /// Stores the run's report, for those who wait for its end.
+    async fn note_progress(&self, lease: &Lease, report: &Report, now: DateTime<Utc>)
+    -> Result<()>;
 
     /// Keeps the lease for another [`LEASE_TIME`](super::LEASE_TIME).
     async fn renew(&self, lease: &Lease, now: DateTime<Utc>) -> Result<()>;
@@ -155,14 +188,23 @@ pub trait RefreshStore: Send + Sync {
         now: DateTime<Utc>,
     ) -> Result<()>;
 
-    /// The repositories of the scope that the run has not shown, longest unconfirmed first.
+    /// The repositories of the scope that the run has not shown: first those that were confirmed,
+    /// or asked for without an answer, longest ago.
     async fn unconfirmed(
         &self,
         lease: &Lease,
         topic: &Topic,
         scope: Scope,
-        limit: i64,
     ) -> Result<Vec<RepositoryId>>;
+
+    /// Notes that GitHub gave no answer about these repositories.
+    async fn note_unanswered(
+        &self,
+        lease: &Lease,
+        topic: &Topic,
+        ids: &[RepositoryId],
+        now: DateTime<Utc>,
+    ) -> Result<()>;
 
     /// Takes repositories out of a topic.
     async fn remove(

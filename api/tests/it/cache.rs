@@ -5,7 +5,7 @@ use std::sync::Arc;
 use api::cache::{Cache, MemoryCache, RedisCache};
 use api::lists::bundle::Bundle;
 use api::lists::catalogue::CatalogueBuilder;
-use api::model::list::{ListItem, ListMeta};
+use api::model::list::{ListItem, ListMeta, Version};
 use api::model::topic::Topic;
 use chrono::{DateTime, TimeDelta};
 use redis::IntoConnectionInfo;
@@ -18,8 +18,17 @@ fn topic() -> Topic {
     "kubernetes".parse().expect("a topic")
 }
 
+/// A version in the first life of the database.
+fn version(revision: i64) -> Version {
+    Version { epoch: 1, revision }
+}
+
 /// Lists of one repository, whose id is the revision.
 async fn lists(revision: i64) -> Arc<Bundle> {
+    lists_of(version(revision)).await
+}
+
+async fn lists_of(Version { epoch, revision }: Version) -> Arc<Bundle> {
     let time = DateTime::from_timestamp(crate::support::START, 0).expect("a date");
     let mut catalogue = CatalogueBuilder::default();
     let item = ListItem {
@@ -34,6 +43,7 @@ async fn lists(revision: i64) -> Arc<Bundle> {
     };
     catalogue.push(&item, Some(0));
     let meta = ListMeta {
+        epoch,
         revision,
         modified_at: Some(time),
         refreshed_at: Some(time),
@@ -77,9 +87,22 @@ async fn publish_of_an_older_revision_keeps_the_newer_list(cache: Arc<dyn Cache>
     assert_eq!(revision(&*cache).await, Some(10));
 }
 
+/// A database that was restored from a backup counts revisions from those of the backup on.
+async fn lists_of_another_life_replace_those_of_a_higher_revision(cache: Arc<dyn Cache>) {
+    for (epoch, revision) in [(7, 9), (8, 3), (6, 2), (7, 4)] {
+        let restored = lists_of(Version { epoch, revision }).await;
+        assert!(cache.publish(&restored).await);
+        assert_eq!(cache.get(&topic()).await.map(|cached| cached.bundle), Some(restored));
+    }
+    let filled = lists_of(Version { epoch: 9, revision: 1 }).await;
+    cache.fill(&filled).await;
+    let cached = cache.get(&topic()).await.expect("lists");
+    assert_eq!((cached.bundle, cached.is_stale), (filled, false));
+}
+
 async fn evicted_topic_misses_until_published_again(cache: Arc<dyn Cache>) {
     cache.publish(&lists(1).await).await;
-    cache.evict(&topic(), 2).await;
+    cache.evict(&topic(), version(2)).await;
     assert_eq!(revision(&*cache).await, None);
     cache.publish(&lists(2).await).await;
     assert_eq!(revision(&*cache).await, Some(2), "a topic that is tracked again is cached");
@@ -116,6 +139,7 @@ contract![
     fill_with_an_older_revision_keeps_the_newer_list,
     publish_of_an_older_revision_keeps_the_newer_list,
     evicted_topic_misses_until_published_again,
+    lists_of_another_life_replace_those_of_a_higher_revision,
 ];
 
 fn connect(server: &Redis) -> Arc<RedisCache> {
@@ -145,12 +169,21 @@ async fn memory_keeps_the_higher_revision_and_is_stale_after_a_minute() {
 #[tokio::test]
 async fn memory_is_stale_when_a_fill_is_older_than_the_announced_revision() {
     let memory = MemoryCache::new(TestClock::new());
-    memory.expire(&topic(), 6).await;
+    memory.expire(&topic(), version(6)).await;
     memory.fill(&lists(5).await).await;
     assert_eq!(revision(&memory).await, None);
     memory.fill(&lists(6).await).await;
     assert_eq!(revision(&memory).await, Some(6));
     memory.expire_all();
+    assert_eq!(revision(&memory).await, None);
+}
+
+/// A restored database has announced its lists, and a fill from before the restore comes late.
+#[tokio::test]
+async fn memory_is_stale_when_a_version_of_another_life_is_announced() {
+    let memory = MemoryCache::new(TestClock::new());
+    memory.fill(&lists(9).await).await;
+    memory.expire(&topic(), Version { epoch: 2, revision: 3 }).await;
     assert_eq!(revision(&memory).await, None);
 }
 
@@ -163,7 +196,7 @@ async fn redis_publish_makes_the_memory_of_other_processes_stale() {
     let memory = Arc::new(MemoryCache::new(TestClock::new()));
     let watching = Arc::clone(&memory);
     tokio::spawn(async move { cache.watch(pushes, &watching).await });
-    let channel = "github-topic-mirror:2";
+    let channel = "github-topic-mirror:3";
     eventually(5, "the cache subscribes", async || {
         server.command(&["PUBSUB", "NUMSUB", channel]).await.contains('1')
     })
@@ -190,7 +223,7 @@ async fn full_redis_serves_no_old_list_after_a_failed_publish() {
 #[tokio::test]
 async fn redis_misses_when_the_key_has_a_foreign_value() {
     let Some(server) = Redis::start().await else { return };
-    let key = "github-topic-mirror:2:{kubernetes}";
+    let key = "github-topic-mirror:3:{kubernetes}";
     for value in ["", "nonsense", "{\"standing\":{}}"] {
         server.command(&["SET", key, value]).await;
         assert_eq!(revision(&*connect(&server)).await, None);
@@ -200,6 +233,33 @@ async fn redis_misses_when_the_key_has_a_foreign_value() {
     server.command(&["DEL", key]).await;
     server.command(&["LPUSH", key, "a list"]).await;
     assert_eq!(revision(&*connect(&server)).await, None);
+}
+
+/// The old connection stays silent for ever after the network is back.
+#[tokio::test]
+async fn redis_answers_within_seconds_after_the_network_was_silent() {
+    let Some(server) = Redis::start().await else { return };
+    let network = Proxy::to(server.socket()).await;
+    let address = format!("redis://127.0.0.1:{}/0", network.port);
+    let (cache, pushes) =
+        RedisCache::new(address.into_connection_info().expect("a Redis address")).expect("a cache");
+    let (cache, memory) = (Arc::new(cache), Arc::new(MemoryCache::new(TestClock::new())));
+    let (watched, watching) = (Arc::clone(&cache), Arc::clone(&memory));
+    tokio::spawn(async move { watched.watch(pushes, &watching).await });
+    assert!(cache.publish(&lists(1).await).await);
+
+    network.silence();
+    eventually(5, "Redis counts as down", async || !cache.takes_lists().await).await;
+    network.heal();
+    eventually(5, "Redis is up again", async || cache.takes_lists().await).await;
+    assert_eq!(revision(&*cache).await, Some(1));
+    memory.fill(&lists(1).await).await;
+    // The new connection is subscribed as well.
+    eventually(5, "announcements arrive", async || {
+        connect(&server).publish(&lists(2).await).await;
+        revision(&*memory).await.is_none()
+    })
+    .await;
 }
 
 /// Messages can be lost from the moment the connection breaks until the subscription is back.
@@ -214,7 +274,7 @@ async fn memory_is_stale_when_the_redis_connection_breaks_and_when_it_returns() 
     let watching = Arc::clone(&memory);
     tokio::spawn(async move { cache.watch(pushes, &watching).await });
     let subscriptions =
-        async || server.command(&["PUBSUB", "NUMSUB", "github-topic-mirror:2"]).await;
+        async || server.command(&["PUBSUB", "NUMSUB", "github-topic-mirror:3"]).await;
     eventually(5, "the cache subscribes", async || subscriptions().await.trim_end().ends_with('1'))
         .await;
 

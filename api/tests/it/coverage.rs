@@ -222,12 +222,10 @@ async fn run_skips_slices_that_an_interrupted_run_read_within_the_hour() {
     let whole = take_searches(&mirror);
 
     let again = Mirror::start_with(World::generate(6_000, 7, "kubernetes"), COMPLETE).await;
-    // Half-way, GitHub refuses every further request.
-    again
-        .stub
-        .world()
-        .faults
-        .push(Fault::from(FaultKind::Unauthorized).skip(u32::try_from(whole / 2).expect("few")));
+    // Half-way, GitHub refuses the token: three tries of one query, and the next query.
+    let skipped = u32::try_from(whole / 2).expect("few");
+    let refusal = Fault::from(FaultKind::Unauthorized).skip(skipped).times(4);
+    again.stub.world().faults.push(refusal.clone());
     let report = again.refresh("kubernetes").await;
     assert_eq!(report["outcome"], "partial", "{report}");
     let first = take_searches(&again);
@@ -240,11 +238,7 @@ async fn run_skips_slices_that_an_interrupted_run_read_within_the_hour() {
     assert_lists(&again.lists("kubernetes").await, &again.expected("kubernetes"), "");
     // Slices that were read over an hour ago are read again.
     again.clock.advance(TimeDelta::days(1));
-    again
-        .stub
-        .world()
-        .faults
-        .push(Fault::from(FaultKind::Unauthorized).skip(u32::try_from(whole / 2).expect("few")));
+    again.stub.world().faults.push(refusal.clone());
     again.refresh("kubernetes").await;
     again.clock.advance(TimeDelta::minutes(61));
     take_searches(&again);

@@ -22,6 +22,7 @@ mod real_data;
 mod recordings;
 mod redis;
 mod refreshes;
+mod restored;
 mod routes;
 mod stack;
 mod store;

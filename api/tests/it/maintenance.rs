@@ -165,7 +165,7 @@ async fn update_returns_503_with_the_reason_when_a_topic_has_no_list() {
     );
     // If every topic has a list, only the report says that a run failed.
     assert_eq!(mirror.get("/update_cache").await.status, StatusCode::OK);
-    mirror.stub.world().faults.push(FaultKind::Unauthorized.into());
+    mirror.stub.world().faults.push(Fault::from(FaultKind::Unauthorized).times(4));
     let report = mirror.get("/update_cache").await.json();
     assert_eq!((&report["complete"], &report["outcome"]), (&false.into(), &"failed".into()));
     assert_eq!(mirror.get("/api/kubernetes").await.ids().len(), 10);
@@ -177,14 +177,18 @@ async fn run_over_all_topics_is_partial_when_one_topic_fails() {
     world.add_generated(10, 8, "mcp");
     let mirror = Mirror::start_with(world, &[("TOPICS", "kubernetes,mcp")]).await;
     assert_eq!(mirror.get("/update_cache").await.json()["outcome"], "complete");
-    for (refused, outcome) in [(1, "partial"), (2, "failed")] {
-        mirror.stub.world().faults.push(Fault::from(FaultKind::Unauthorized).times(refused));
+    // A topic has up to three queries.
+    let refused = Fault::from(FaultKind::Forbidden);
+    for (fault, outcome) in
+        [(refused.clone().on("best-match", 1), "partial"), (refused.clone().times(6), "failed")]
+    {
+        mirror.stub.world().faults.push(fault);
         assert_eq!(mirror.get("/update_cache").await.json()["outcome"], outcome);
     }
     // An on-demand topic without a list does not turn the response into a 503.
-    mirror.stub.world().faults.push(FaultKind::Unauthorized.into());
+    mirror.stub.world().faults.push(refused.clone().times(3));
     assert_eq!(mirror.get("/api/helm").await.status, StatusCode::SERVICE_UNAVAILABLE);
-    mirror.stub.world().faults.push(Fault::from(FaultKind::Unauthorized).times(3));
+    mirror.stub.world().faults.push(refused.times(9));
     assert_eq!(mirror.get("/update_cache").await.status, StatusCode::OK);
     assert_eq!(
         mirror.get("/update_cache?topic=helm").await.status,
@@ -268,4 +272,40 @@ async fn refresh_ends_complete_when_its_caller_disconnects() {
         (&entry().await["complete"], mirror.stub.world().counters.searches),
         (&true.into(), 15)
     );
+}
+
+#[tokio::test]
+async fn maintenance_without_a_token_returns_403_when_a_page_gave_its_name_our_address() {
+    let mirror = Mirror::start(World::generate(10, 7, "kubernetes")).await;
+    for (host, is_own) in [
+        ("rebound.example", false),
+        ("rebound.example:8081", false),
+        ("127.0.0.1.rebound.example", false),
+        ("localhost.rebound.example", false),
+        ("192.0.2.7:8081", false),
+        ("[2001:db8::1]:8081", false),
+        ("127.0.0.1:8081", true),
+        ("127.1.2.3", true),
+        ("[::1]:8081", true),
+        ("[::ffff:127.0.0.1]", true),
+        ("LocalHost:8081", true),
+        ("mirror.localhost.", true),
+        ("proxy:8081", true),
+    ] {
+        for (method, path) in [
+            (Method::DELETE, "/topics/none"),
+            (Method::POST, "//update_cache"),
+            (Method::GET, "/bootstrap_db/"),
+        ] {
+            let answer = mirror.request(method.clone(), path, &[("host", host)]).await;
+            let refused = answer.status == StatusCode::FORBIDDEN;
+            assert_eq!(refused, !is_own, "{method} {path} of {host}: {}", answer.text());
+        }
+        assert_eq!(mirror.get_with("/topics", &[("host", host)]).await.status, StatusCode::OK);
+    }
+    let settings = [("MAINTENANCE_TOKEN", "correct-horse")];
+    let guarded = mirror.replica(&settings).await;
+    let headers = [("host", "mirror.example"), ("authorization", "Bearer correct-horse")];
+    let answer = guarded.get_with("/bootstrap_db", &headers).await;
+    assert_eq!(answer.status, StatusCode::OK, "a token needs no name");
 }

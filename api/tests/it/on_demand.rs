@@ -55,9 +55,30 @@ async fn unknown_topic_is_an_empty_list_for_an_hour() {
     assert_eq!(mirror.get("/db/no-such-topic").await.ids().len(), 3);
 }
 
+/// A world with a repository in each of the topics `topic-0`, `topic-1` and so on.
+fn topics(count: u64) -> World {
+    let mut world = World::default();
+    for index in 0..count {
+        world.add_generated(1, index, &format!("topic-{index}"));
+    }
+    world
+}
+
+#[tokio::test]
+async fn topic_that_github_does_not_know_keeps_no_other_out() {
+    let mirror = Mirror::start(topics(1)).await;
+    for index in 0..110 {
+        let answer = mirror.get(&format!("/api/no-such-topic-{index}")).await;
+        assert_eq!((answer.status, answer.ids().len()), (StatusCode::OK, 0));
+        // All of it within an hour, and slowly enough for the limit of on-demand requests.
+        mirror.clock.advance(TimeDelta::seconds(20));
+    }
+    assert_eq!(mirror.get("/api/topic-0").await.ids().len(), 1);
+}
+
 #[tokio::test]
 async fn read_returns_503_when_ten_topics_were_new_within_the_hour() {
-    let mirror = Mirror::start(World::default()).await;
+    let mirror = Mirror::start(topics(11)).await;
     for index in 0..10 {
         assert_eq!(mirror.get(&format!("/api/topic-{index}")).await.status, StatusCode::OK);
     }
@@ -78,7 +99,7 @@ async fn read_returns_503_when_ten_topics_were_new_within_the_hour() {
 
 #[tokio::test]
 async fn read_returns_503_when_a_hundred_topics_are_on_demand() {
-    let mirror = Mirror::start(World::default()).await;
+    let mirror = Mirror::start(topics(100)).await;
     for index in 0..100 {
         assert_eq!(mirror.get(&format!("/api/topic-{index}")).await.status, StatusCode::OK);
         if index % 10 == 9 {
@@ -90,7 +111,7 @@ async fn read_returns_503_when_a_hundred_topics_are_on_demand() {
         (refused.status, refused.header("retry-after")),
         (StatusCode::SERVICE_UNAVAILABLE, "3600")
     );
-    assert!(refused.text().contains("100 topics are kept on demand"), "{}", refused.text());
+    assert!(refused.text().contains("100 topics are tracked on demand"), "{}", refused.text());
     assert_eq!(
         mirror.get("/topics").await.json().as_array().map(Vec::len),
         Some(101),
@@ -121,16 +142,16 @@ async fn unread_topic_is_deleted_after_a_week() {
 #[tokio::test]
 async fn read_returns_503_until_the_limit_ends_and_asks_github_once() {
     let mirror = Mirror::start(World::generate(10, 7, "mcp")).await;
-    let wait = FaultKind::PrimaryLimit { status: 403, reset_in: 7_200 };
+    let wait = FaultKind::SecondaryLimit { status: 403, retry_after: Some(3_600) };
     mirror.stub.world().faults.push(wait.into());
     for _ in 0..3 {
         let answer = mirror.get("/api/mcp").await;
         assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
         let seconds: i64 = answer.header("retry-after").parse().expect("seconds");
-        assert!((7_190..=7_201).contains(&seconds), "{seconds}");
+        assert!((3_590..=3_600).contains(&seconds), "{seconds}");
     }
     assert_eq!(mirror.stub.world().counters.searches, 1);
-    mirror.clock.advance(TimeDelta::seconds(7_202));
+    mirror.clock.advance(TimeDelta::seconds(3_601));
     assert_eq!(mirror.get("/api/mcp").await.ids().len(), 10);
 }
 

@@ -72,6 +72,67 @@ async fn ready_returns_503_with_the_same_json_when_nothing_can_answer() {
 }
 
 #[tokio::test]
+async fn ready_and_problems_name_the_fault_of_a_database_that_answers() {
+    let Some(database) = databases::postgres() else { return };
+    let mirror = Mirror::start_on(database, World::default(), &[]).await;
+    let Some(missing) = databases::postgres() else { return };
+    let database = async |mirror: &Mirror| {
+        let ready = mirror.get("/ready").await.json();
+        (ready["database"].clone(), ready["reason"].to_string())
+    };
+    assert_eq!(database(&mirror).await, ("up".into(), "null".into()));
+    // A new release runs before its migrations.
+    let newest = "(SELECT max(version) FROM _sqlx_migrations)";
+    mirror.database.query(&format!("DELETE FROM _sqlx_migrations WHERE version = {newest}")).await;
+    let (state, reason) = database(&mirror).await;
+    assert_eq!(state, "old_schema");
+    assert!(reason.contains("older release's; POST /bootstrap_db"), "{reason}");
+    mirror.database.query("ALTER TABLE topics RENAME COLUMN found TO lost").await;
+    let problem = mirror.get("/topics").await;
+    assert_eq!(problem.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(problem.text().contains("an older release's"), "{}", problem.text());
+    let refused = mirror.get("/bootstrap_db").await.text();
+    assert!(!refused.contains("does not answer"), "{refused}");
+
+    // The server refuses the role.
+    let settings = [("DATABASE_URL", &*missing.setting()), ("POSTGRES_USER", "nobody")];
+    let stranger = mirror.replica(&settings).await;
+    let (state, reason) = database(&stranger).await;
+    assert_eq!(state, "refused", "{reason}");
+    for path in ["/api/kubernetes", "/topics", "/bootstrap_db"] {
+        let problem = stranger.get(path).await.text();
+        assert!(problem.contains("the database refuses this service"), "{path}: {problem}");
+    }
+}
+
+#[tokio::test]
+async fn ready_says_read_only_while_the_last_write_failed() {
+    let mirror = Mirror::refreshed(World::generate(10, 7, "kubernetes")).await;
+    let database = async || mirror.get("/ready").await.json()["database"].clone();
+    mirror.database.query("ALTER TABLE leases RENAME TO lost").await;
+    mirror.get("/update_cache").await;
+    assert_eq!(database().await, "read_only");
+    mirror.database.query("ALTER TABLE lost RENAME TO leases").await;
+    mirror.refresh("kubernetes").await;
+    assert_eq!(database().await, "up");
+}
+
+#[tokio::test]
+async fn answer_is_403_for_a_proxy_that_asks_others_when_nothing_is_here() {
+    let mirror = Mirror::refreshed(World::generate(10, 7, "kubernetes")).await;
+    let nowhere = mirror.replica(&[("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none")]).await;
+    let ask = [("x-ask-others", "1")];
+    assert_eq!(nowhere.get("/api/kubernetes").await.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(nowhere.get_with("/api/kubernetes", &ask).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(mirror.get_with("/api/kubernetes", &ask).await.status, StatusCode::OK);
+    assert_eq!(mirror.get_with("/api/-a", &ask).await.status, StatusCode::BAD_REQUEST);
+    let limit = github_stub::FaultKind::PrimaryLimit { status: 403, reset_in: 7_200 };
+    mirror.stub.world().faults.push(limit.into());
+    let unfetched = mirror.get_with("/api/mcp", &ask).await;
+    assert_eq!(unfetched.status, StatusCode::SERVICE_UNAVAILABLE, "no other replica has it");
+}
+
+#[tokio::test]
 async fn refreshes_show_each_run_with_its_topics() {
     let mirror = Mirror::refreshed(World::generate(150, 7, "kubernetes")).await;
     let all = mirror.request(Method::POST, "/update_cache", &[]).await.json();
@@ -139,6 +200,91 @@ async fn wrong_method_returns_405_with_allow() {
             (StatusCode::METHOD_NOT_ALLOWED, allow),
             "{method} {path}"
         );
+    }
+}
+
+/// The headers by which browsers decide about scripts of other origins.
+const CORS: [&str; 5] = [
+    "access-control-allow-origin",
+    "access-control-expose-headers",
+    "access-control-allow-methods",
+    "access-control-allow-headers",
+    "access-control-max-age",
+];
+
+#[tokio::test]
+async fn preflight_of_a_reading_route_returns_204_and_of_maintenance_405() {
+    let mirror = Mirror::start(World::default()).await;
+    let headers = [
+        ("access-control-request-method", "GET"),
+        ("access-control-request-headers", "if-none-match"),
+    ];
+    for path in [
+        "/",
+        "/api/kubernetes",
+        "/api/not_a_topic",
+        "/db/popularity/kubernetes",
+        "/topics",
+        "/topics/kubernetes",
+        "/refreshes/1",
+        "//ready/",
+        "/health",
+        "/nothing",
+    ] {
+        let answer = mirror.request(Method::OPTIONS, path, &headers).await;
+        assert_eq!((answer.status, answer.body.len()), (StatusCode::NO_CONTENT, 0), "{path}");
+        assert_eq!(answer.header(CORS[0]), "*", "{path}");
+        assert_eq!(answer.header(CORS[2]), "GET, HEAD", "{path}");
+        assert_eq!(answer.header(CORS[3]), "If-None-Match, If-Modified-Since, X-Request-Id");
+        assert_eq!(answer.header(CORS[4]), "86400", "{path}");
+    }
+    assert_eq!(mirror.stub.world().counters.searches, 0, "a preflight fetches nothing");
+    let plain = mirror.request(Method::OPTIONS, "/api/kubernetes", &[]).await;
+    assert_eq!(plain.status, StatusCode::METHOD_NOT_ALLOWED, "it is no preflight");
+    for path in ["/update_cache", "/bootstrap_db", "//update_cache//"] {
+        let answer = mirror.request(Method::OPTIONS, path, &headers).await;
+        assert_eq!(answer.status, StatusCode::METHOD_NOT_ALLOWED, "{path}");
+        assert_eq!(CORS.map(|name| answer.header(name)), [""; 5], "{path}");
+    }
+}
+
+#[tokio::test]
+async fn script_of_another_origin_reads_every_answer_but_those_of_maintenance() {
+    let mirror = Mirror::start(World::generate(10, 7, "kubernetes")).await;
+    let origin = [("origin", "https://example.org")];
+    let limit = github_stub::FaultKind::PrimaryLimit { status: 403, reset_in: 7_200 };
+    mirror.stub.world().faults.push(limit.into());
+    for (method, path, status) in [
+        (Method::GET, "/api/kubernetes", 503),
+        (Method::POST, "/update_cache", 200),
+        (Method::GET, "/api/kubernetes", 200),
+        (Method::HEAD, "/api/kubernetes", 200),
+        (Method::GET, "/db/kubernetes", 200),
+        (Method::GET, "/api/not_a_topic", 400),
+        (Method::GET, "/topics/other", 404),
+        (Method::GET, "/nothing", 404),
+        (Method::POST, "/api/kubernetes", 405),
+        (Method::GET, "/topics", 200),
+        (Method::GET, "/refreshes", 200),
+        (Method::GET, "/ready", 200),
+        (Method::GET, "/bootstrap_db", 200),
+        (Method::GET, "/update_cache?topic=a&topic=b", 400),
+        (Method::PUT, "/update_cache", 405),
+        (Method::DELETE, "/topics/other", 404),
+    ] {
+        if path == "/update_cache" && method == Method::POST {
+            mirror.clock.advance(chrono::TimeDelta::hours(3));
+        }
+        let answer = mirror.request(method.clone(), path, &origin).await;
+        assert_eq!(answer.status.as_u16(), status, "{method} {path}: {}", answer.text());
+        let is_open = !path.contains("update_cache")
+            && !path.contains("bootstrap_db")
+            && method != Method::DELETE;
+        assert_eq!(answer.header(CORS[0]), if is_open { "*" } else { "" }, "{method} {path}");
+        for name in ["ETag", "Link", "Retry-After", "X-Request-Id", "X-Complete", "Cache-Status"] {
+            let exposed = answer.header(CORS[1]).split(", ").any(|exposed| exposed == name);
+            assert_eq!(exposed, is_open, "{name} of {method} {path}");
+        }
     }
 }
 

@@ -190,11 +190,12 @@ fn docker_compose_passes_every_setting_to_its_part() {
     let documents =
         concat!(include_str!("../../../README.md"), include_str!("../../../docs/operations.md"));
     let secrets = ["GITHUB_TOKEN_FILE", "MAINTENANCE_TOKEN_FILE"];
+    let way_to_github = ["HTTPS_PROXY", "NO_PROXY", "SSL_CERT_DIR"];
     // The stack uses PostgreSQL and has no DATA_DIR.
     let settings =
         api::config::SETTINGS.iter().map(|setting| setting.name).filter(|name| *name != "DATA_DIR");
     let parts: [(&str, Vec<&str>); 4] = [
-        ("x-api: &api", settings.chain(secrets).chain(["RUST_LOG"]).collect()),
+        ("x-api: &api", settings.chain(secrets).chain(way_to_github).chain(["RUST_LOG"]).collect()),
         ("  proxy:", vec!["TOPICS", "RATE_LIMIT"]),
         ("  database:", vec!["POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB"]),
         (

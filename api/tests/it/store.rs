@@ -3,6 +3,7 @@
 //! Each rule is a function of a store. `contract!` runs it on SQLite and on PostgreSQL, on an empty
 //! database each time.
 
+use api::github::Item;
 use api::model::ranking::Ranking;
 use api::model::repository::Repository;
 use api::model::run::{Outcome, Report, Trigger};
@@ -42,6 +43,7 @@ macro_rules! contract {
     };
 }
 
+mod failures;
 mod lists;
 mod pages;
 mod removal;
@@ -69,7 +71,7 @@ fn topic(name: &str) -> Topic {
 /// A repository that was updated `stars` seconds after START.
 fn repository(id: i64, stars: i64) -> Repository {
     let name = format!("name-{id}");
-    serde_json::from_value(json!({
+    let item = json!({
         "id": id,
         "name": name,
         "full_name": format!("owner/{name}"),
@@ -78,8 +80,8 @@ fn repository(id: i64, stars: i64) -> Repository {
         "updated_at": at(stars).to_rfc3339(),
         "topics": ["kubernetes"],
         "description": "✓ \"quoted\"",
-    }))
-    .expect("a repository")
+    });
+    Item::read(&item.to_string()).expect("a repository").repository
 }
 
 async fn begin(store: &dyn Store, name: &str, now: DateTime<Utc>) -> Lease {

@@ -84,7 +84,7 @@ async fn subscribed(redis: &Redis, replicas: usize) {
     let expected = replicas.to_string();
     let all = async || {
         redis
-            .command(&["PUBSUB", "NUMSUB", "github-topic-mirror:2"])
+            .command(&["PUBSUB", "NUMSUB", "github-topic-mirror:3"])
             .await
             .trim_end()
             .ends_with(&expected)
@@ -230,7 +230,7 @@ async fn reads_return_200_from_the_database_while_redis_has_a_fault() {
         fault.end(&mut replicas).await;
         eventually(10, &format!("Redis has the lists again after {fault:?}"), async || {
             replicas.a.get(PATHS[0]).await;
-            let key = "github-topic-mirror:2:{kubernetes}";
+            let key = "github-topic-mirror:3:{kubernetes}";
             replicas.redis.command(&["EXISTS", key]).await.contains('1')
         })
         .await;
@@ -294,4 +294,38 @@ async fn check_stale_memory_answers(replica: &Mirror) {
         tokio::time::timeout(Duration::from_secs(5), reads).await.is_ok(),
         "later reads do not wait for the database and Redis"
     );
+}
+
+/// More readers at once than connections for them.
+const READERS: usize = 8;
+
+/// A network that swallows everything, under load, and keeps the old connections silent.
+#[tokio::test]
+async fn reads_and_refreshes_go_on_after_the_network_to_the_database_was_silent() {
+    let Some(replicas) = Replicas::refreshed(World::generate(300, 7, "kubernetes")).await else {
+        return;
+    };
+    let read = async || replicas.a.get("/db/kubernetes").await.status;
+    let many = async || futures_util::future::join_all((0..READERS).map(|_| read())).await;
+    eventually(20, "every reader is served", async || many().await == [StatusCode::OK; READERS])
+        .await;
+    // Readers and a refresh are in the middle of a statement.
+    let refresh = replicas.a.request(Method::POST, "/update_cache?topic=kubernetes", &[]);
+    let (refreshed, read, ()) = tokio::join!(refresh, many(), async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        replicas.to_database.silence();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        // The time-outs of statements pass at once.
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(13)).await;
+        tokio::time::resume();
+        replicas.to_database.heal();
+    });
+    assert!(refreshed.status == StatusCode::OK || refreshed.status.is_server_error());
+    assert!(read.iter().all(|status| *status == StatusCode::OK || status.is_server_error()));
+    // Sessions that hold the writers' lock end one after the other, each after five seconds.
+    let are_served = async || many().await == [StatusCode::OK; READERS];
+    eventually(60, "every reader is served again", are_served).await;
+    let is_complete = async || replicas.b.refresh("kubernetes").await["complete"] == true;
+    eventually(60, "a refresh is complete again", is_complete).await;
 }

@@ -75,3 +75,14 @@ async fn invalid_settings_are_reported_together() {
     assert!(!log.contains("hunter2"), "{log}");
     assert_eq!(cron.run(&["--no-such-flag"]).await.0, 2);
 }
+
+#[tokio::test]
+async fn service_is_asked_directly_when_http_proxy_is_set() {
+    let stand_in = StandIn::start();
+    // Docker's client gives containers the proxy that it is configured with.
+    for name in ["http_proxy", "HTTP_PROXY", "ALL_PROXY"] {
+        let cron = Cron::new(&stand_in, NEVER).with(name, "http://127.0.0.1:1");
+        let (code, log) = cron.run(&["--once"]).await;
+        assert_eq!(code, 0, "{name}: {log}");
+    }
+}

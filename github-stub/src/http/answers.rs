@@ -12,23 +12,23 @@ const LIMITS_DOCS: &str =
     "https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api";
 
 pub(super) fn json_answer(status: StatusCode, value: &Value) -> Response {
-    text_answer(status, value.to_string())
+    text_answer(status, value.to_string().into())
 }
 
-pub(super) fn text_answer(status: StatusCode, text: String) -> Response {
+pub(super) fn text_answer(status: StatusCode, text: Bytes) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "application/json; charset=utf-8"),
         (header::CACHE_CONTROL, "no-cache"),
         (HeaderName::from_static("x-github-media-type"), "github.v3; format=json"),
     ];
-    (status, headers, Bytes::from(text)).into_response()
+    (status, headers, text).into_response()
 }
 
 /// 200 with an ETag, or 304 if `If-None-Match` has that ETag. As on GitHub, the ETag depends on the
 /// token too.
-pub(super) fn conditional(text: String, headers: &HeaderMap) -> Response {
+pub(super) fn conditional(text: Bytes, headers: &HeaderMap) -> Response {
     let token = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
-    let etag = format!("W/\"{:064x}\"", fnv1a(text.as_bytes().iter().chain(token)));
+    let etag = format!("W/\"{:064x}\"", fnv1a(text.iter().chain(token)));
     let etag = HeaderValue::from_str(&etag).expect("hexadecimal digits");
     let fresh = headers.get(header::IF_NONE_MATCH) == Some(&etag);
     let mut response = if fresh {

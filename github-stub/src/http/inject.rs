@@ -38,6 +38,11 @@ pub(super) fn replacement(
             let default = Quota { limit: 30, used: 16, reset: now + TimeDelta::seconds(30) };
             secondary_limit(status(*code), *retry_after, resource, quota.unwrap_or(default))
         }
+        FaultKind::TokenPolicy => {
+            let text = "`an-organization` has an IP allow list enabled, and your IP address is not \
+                        permitted to access this resource.";
+            message(StatusCode::FORBIDDEN, text, DOCS)
+        }
         FaultKind::Forbidden => {
             message(StatusCode::FORBIDDEN, "Resource not accessible by personal access token", DOCS)
         }

@@ -7,7 +7,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::AppState;
 use super::answers::{DOCS, message, missing_user_agent, primary_limit, set_rate_headers};
@@ -17,6 +17,27 @@ use crate::faults::FaultKind;
 use crate::limits::{Quota, Resource};
 use crate::query::Sort;
 use crate::world::World;
+
+/// Dates every answer by GitHub's clock.
+pub(super) async fn set_times(
+    State(state): State<AppState>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut response = next.run(request).await;
+    let ahead = state.world().settings.clock_ahead;
+    let now = (state.now)() + TimeDelta::seconds(ahead);
+    let date = now.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let headers = response.headers_mut();
+    headers.insert(header::DATE, HeaderValue::from_str(&date).expect("a date is ASCII"));
+    let reset =
+        headers.get("x-ratelimit-reset").and_then(|reset| reset.to_str().ok()?.parse().ok());
+    if let Some(reset) = reset {
+        let reset = i64::saturating_add(reset, ahead);
+        headers.insert("x-ratelimit-reset", HeaderValue::from(reset));
+    }
+    response
+}
 
 pub(super) async fn check_limits(
     State(state): State<AppState>,
@@ -48,6 +69,9 @@ pub(super) async fn check_limits(
             quota = state.world().windows.give_back(info.resource, info.token, quota);
         }
         set_rate_headers(response.headers_mut(), info.resource, quota);
+    }
+    if let Some(FaultKind::OddReset { reset }) = &fault {
+        response.headers_mut().insert("x-ratelimit-reset", HeaderValue::from(*reset));
     }
     response.headers_mut().insert(
         "x-github-request-id",
@@ -104,7 +128,8 @@ fn admit(world: &mut World, info: &RequestInfo) -> Result<Admission, Box<Respons
         Resource::Search => world.counters.searches += 1,
         Resource::Core => world.counters.core += 1,
     }
-    world.count_if_impatient(info.resource, info.received);
+    let caller = (info.resource, info.token.clone());
+    world.count_if_impatient(caller.clone(), info.received);
     if !info.has_user_agent {
         world.counters.unexpected.push(format!("no User-Agent: {}", info.path));
         return Err(Box::new(missing_user_agent()));
@@ -118,7 +143,7 @@ fn admit(world: &mut World, info: &RequestInfo) -> Result<Admission, Box<Respons
         let with_token = info.token.is_some();
         Box::new(primary_limit(StatusCode::FORBIDDEN, with_token, info.resource, quota))
     })?;
-    let fault = world.next_fault(&info.path, info.search, info.resource, info.received);
+    let fault = world.next_fault(&info.path, info.search, caller, info.received);
     let latency = Duration::from_millis(world.settings.latency_millis);
     Ok(Admission { fault, quota, latency })
 }

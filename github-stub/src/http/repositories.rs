@@ -36,7 +36,7 @@ fn answer(repository: Option<&Repository>, headers: &HeaderMap) -> Response {
     item.insert("subscribers_count".to_owned(), json!(repository.forks / 2));
     item.insert("network_count".to_owned(), json!(repository.forks));
     let text = Value::Object(item).to_string();
-    let mut response = conditional(text, headers);
+    let mut response = conditional(text.into(), headers);
     let own = response.headers_mut();
     own.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, max-age=60, s-maxage=60"));
     let modified = repository.updated.format("%a, %d %b %Y %H:%M:%S GMT").to_string();

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use axum::extract::{Extension, Query as Parameters, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
+use bytes::Bytes;
 use serde_json::json;
 use url::form_urlencoded;
 
@@ -13,10 +14,13 @@ use super::answers::{conditional, json_answer, message, text_answer};
 use super::inject::InjectedFault;
 use crate::faults::FaultKind;
 use crate::query::{InvalidQuery, Query, Sort};
+use crate::repository::Repository;
 use crate::world::World;
 
 /// The offset from which GitHub refuses pages. `Link` names no page beyond it.
 const CAP: usize = 1_000;
+/// Stands for text that is no Unicode.
+const PLACEHOLDER: &str = "no-unicode";
 const SEARCH_DOCS: &str = "https://docs.github.com/v3/search/";
 
 /// The sort and page of a search, by which faults select requests.
@@ -90,16 +94,28 @@ pub(super) async fn repositories(
         if etag { conditional(text, &headers) } else { text_answer(StatusCode::OK, text) };
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1");
     let origin = match &fault {
-        Some(FaultKind::ForeignLink { origin }) => origin.clone(),
+        Some(FaultKind::ForeignLink { origin } | FaultKind::LinkLines { origin }) => origin.clone(),
         _ => format!("http://{host}"),
     };
-    if let Some(link) = link(&origin, &parameters, &window, total) {
-        response.headers_mut().insert(
-            header::LINK,
-            HeaderValue::from_str(&link).expect("a percent-encoded address is ASCII"),
-        );
+    let links = links(&origin, &parameters, &window, total, fault.as_ref());
+    for line in lines(links, fault.as_ref()) {
+        let line = HeaderValue::from_str(&line).expect("a percent-encoded address is ASCII");
+        response.headers_mut().append(header::LINK, line);
     }
     response
+}
+
+/// The `Link` lines of an answer with these links.
+fn lines(links: Vec<String>, fault: Option<&FaultKind>) -> Vec<String> {
+    match fault {
+        _ if links.is_empty() => Vec::new(),
+        Some(FaultKind::LinkLines { .. }) => {
+            let foreign = r#"</app.css>; rel="preload", <https://x/?a,b>; rel="deprecation""#;
+            let links = links.iter().map(|link| link.replace(r#"rel="next""#, r#"REL="Next""#));
+            std::iter::once(foreign.to_owned()).chain(links).collect()
+        }
+        _ => vec![links.join(", ")],
+    }
 }
 
 /// The body of a page with `fault` injected, and the total that `Link` is made from.
@@ -108,7 +124,7 @@ fn page(
     found: &[u64],
     window: &Window,
     fault: Option<&FaultKind>,
-) -> (String, usize) {
+) -> (Bytes, usize) {
     let mut start = window.start().min(found.len());
     match fault {
         Some(FaultKind::Repeat { count }) => start = start.saturating_sub(*count),
@@ -130,36 +146,59 @@ fn page(
         }
         _ => {}
     }
-    let bad = match fault {
-        Some(FaultKind::BadItems { count }) => *count,
-        _ => 0,
-    };
     let mut text =
-        format!("{{\"total_count\":{total},\"incomplete_results\":{incomplete},\"items\":[");
+        format!("{{\"total_count\":{total},\"incomplete_results\":{incomplete},\"items\":[")
+            .into_bytes();
     for (index, id) in ids.iter().enumerate() {
         let repository = world.repository(*id).expect("found repositories exist");
         if index > 0 {
-            text.push(',');
+            text.push(b',');
         }
-        if index < bad {
-            let mut item = repository.item.clone();
-            item.insert("stargazers_count".to_owned(), json!("many"));
-            text.push_str(&serde_json::Value::Object(item).to_string());
-        } else {
-            text.push_str(&repository.text);
+        match fault.and_then(|fault| odd_item(repository, index, fault)) {
+            Some(odd) => text.extend(odd),
+            None => text.extend(repository.text.as_bytes()),
         }
     }
-    text.push_str("]}");
-    (text, total)
+    text.extend(b"]}");
+    (text.into(), total)
 }
 
-/// The relations `prev, next, last, first` that exist; `None` if one page holds all results.
-fn link(
+/// The item at this place of the page with the fault, if the fault applies to it.
+fn odd_item(repository: &Repository, index: usize, fault: &FaultKind) -> Option<Vec<u8>> {
+    let (count, fields) = match fault {
+        FaultKind::BadItems { count } => (count, json!({"stargazers_count": "many"})),
+        FaultKind::OddFields { count } => (
+            count,
+            json!({"homepage": false, "license": "MIT", "size": 1.5, "topics": 7, "owner": []}),
+        ),
+        FaultKind::LongTexts { count } => (
+            count,
+            json!({"description": "d".repeat(10_000), "homepage": "javascript:alert(1)",
+                "topics": vec!["x"; 1_000], "language": "l".repeat(10_000)}),
+        ),
+        FaultKind::LongNames { count } => (count, json!({"name": "n".repeat(10_000)})),
+        FaultKind::BadText { count } => (count, json!({"description": PLACEHOLDER})),
+        _ => return None,
+    };
+    if index >= *count {
+        return None;
+    }
+    let mut item = repository.item.clone();
+    item.extend(fields.as_object().expect("an object").clone());
+    let text = serde_json::Value::Object(item).to_string();
+    let Some((before, after)) = text.split_once(PLACEHOLDER) else { return Some(text.into()) };
+    let bad: &[u8] = if index.is_multiple_of(2) { b"caf\xe9" } else { br"rocket \ud83d" };
+    Some([before.as_bytes(), bad, after.as_bytes()].concat())
+}
+
+/// The relations `prev, next, last, first` that exist; none if one page holds all results.
+fn links(
     origin: &str,
     parameters: &HashMap<String, String>,
     window: &Window,
     total: usize,
-) -> Option<String> {
+    fault: Option<&FaultKind>,
+) -> Vec<String> {
     let last = window.last(total);
     let address = |page: usize, rel: &str| {
         let mut query = form_urlencoded::Serializer::new(String::new());
@@ -176,13 +215,14 @@ fn link(
         links.push(address(window.page - 1, "prev"));
     }
     if window.page < last {
-        links.push(address(window.page + 1, "next"));
+        let next = window.page + usize::from(fault != Some(&FaultKind::LoopLink));
+        links.push(address(next, "next"));
         links.push(address(last, "last"));
     }
     if window.page > 1 {
         links.push(address(1, "first"));
     }
-    (!links.is_empty()).then(|| links.join(", "))
+    links
 }
 
 fn refused(invalid: &InvalidQuery) -> Response {

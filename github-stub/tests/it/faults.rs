@@ -35,6 +35,13 @@ fn every_kind() -> Vec<FaultKind> {
         FaultKind::Hole { count: 5 },
         FaultKind::BadItems { count: 2 },
         FaultKind::ForeignLink { origin: "http://127.0.0.1:9".to_owned() },
+        FaultKind::LinkLines { origin: "http://127.0.0.1:9".to_owned() },
+        FaultKind::LoopLink,
+        FaultKind::OddReset { reset: 1_790_000_000_000 },
+        FaultKind::BadText { count: 2 },
+        FaultKind::OddFields { count: 2 },
+        FaultKind::LongTexts { count: 2 },
+        FaultKind::LongNames { count: 2 },
     ]
 }
 
@@ -80,6 +87,13 @@ fn check(kind: &FaultKind, answer: reqwest::Result<Answer>, ranked: &[u64]) {
             "{kind:?}"
         );
     };
+    let odd = |count: usize, is_odd: &dyn Fn(&Value) -> bool| {
+        page(&ranked[20..40], 50, false);
+        let body = answer.json();
+        let odd: Vec<bool> = body["items"].as_array().expect("items").iter().map(is_odd).collect();
+        assert!(odd[..count].iter().all(|odd| *odd) && !odd[count..].contains(&true), "{odd:?}");
+    };
+    let long = |text: &Value| text.as_str().is_some_and(|text| text.len() == 10_000);
     match kind {
         FaultKind::PrimaryLimit { status, .. } => {
             refused(*status, "API rate limit exceeded");
@@ -126,16 +140,38 @@ fn check(kind: &FaultKind, answer: reqwest::Result<Answer>, ranked: &[u64]) {
         FaultKind::Repeat { count } => page(&ranked[20 - count..40 - count], 50, false),
         FaultKind::Hole { count } => page(&ranked[20 + count..40 + count], 50, false),
         FaultKind::BadItems { count } => {
-            page(&ranked[20..40], 50, false);
-            let body = answer.json();
-            let items = body["items"].as_array().expect("items");
-            let bad: Vec<bool> =
-                items.iter().map(|item| !item["stargazers_count"].is_u64()).collect();
-            assert!(
-                bad[..*count].iter().all(|bad| *bad) && !bad[*count..].contains(&true),
-                "{bad:?}"
-            );
+            odd(*count, &|item| !item["stargazers_count"].is_u64());
         }
+        FaultKind::TokenPolicy => unreachable!("it needs a token"),
+        FaultKind::LinkLines { origin } => {
+            page(&ranked[20..40], 50, false);
+            let lines: Vec<&str> = answer
+                .headers
+                .get_all("link")
+                .iter()
+                .map(|line| line.to_str().expect("an ASCII header"))
+                .collect();
+            assert!(lines[0].contains("preload") && lines.len() == 5, "{lines:?}");
+            assert!(lines.iter().any(|line| {
+                line.starts_with(&format!("<{origin}/")) && line.ends_with(r#"REL="Next""#)
+            }));
+        }
+        FaultKind::LoopLink => {
+            page(&ranked[20..40], 50, false);
+            assert_eq!(answer.links(), "prev=1 next=2 last=3 first=1");
+        }
+        FaultKind::OddReset { reset } => {
+            page(&ranked[20..40], 50, false);
+            assert_eq!(answer.header("x-ratelimit-reset"), Some(&*reset.to_string()));
+        }
+        // The text is no JSON before the client mends it: half a surrogate pair.
+        FaultKind::BadText { .. } => assert!(
+            answer.text.contains("caf\u{fffd}") && answer.text.contains(r"rocket \ud83d"),
+            "{kind:?}"
+        ),
+        FaultKind::OddFields { count } => odd(*count, &|item| item["license"] == "MIT"),
+        FaultKind::LongTexts { count } => odd(*count, &|item| long(&item["description"])),
+        FaultKind::LongNames { count } => odd(*count, &|item| long(&item["name"])),
         FaultKind::ForeignLink { origin } => {
             page(&ranked[20..40], 50, false);
             assert!(
@@ -180,6 +216,40 @@ async fn fault_shows_once_when_injected_by_library_or_control_route() {
             && world.faults.is_empty()
     );
     assert!(world.counters.unexpected.is_empty(), "{:?}", world.counters.unexpected);
+}
+
+#[tokio::test]
+async fn token_policy_refuses_requests_with_a_token_alone() {
+    let stub = serve_generated(5).await;
+    stub.world().faults.push(Fault::from(FaultKind::TokenPolicy).times(2));
+    for (token, status) in [("", 200), ("Bearer x", 403), ("", 200), ("Bearer x", 403)] {
+        let mut request = client().get(stub.url() + SEARCH);
+        if !token.is_empty() {
+            request = request.header("authorization", token);
+        }
+        assert_eq!(send(request).await.status, status, "{token}");
+    }
+    assert_eq!(stub.world().counters.faults["token_policy"], 2);
+}
+
+#[tokio::test]
+async fn date_and_reset_follow_githubs_own_clock() {
+    let now = chrono::DateTime::from_timestamp(1_790_000_000, 0).expect("a date");
+    let world = github_stub::World::generate(5, 7, "kubernetes");
+    let stub = Stub::start_with_clock(world, std::sync::Arc::new(move || now));
+    let stub = stub.await.expect("a free port");
+    stub.world().settings.search_limit =
+        Some(github_stub::limits::Limit { with_token: 30, without_token: 10 });
+    for (ahead, date, reset) in [
+        (0, "Mon, 21 Sep 2026 14:13:20 GMT", "1790000060"),
+        (10_800, "Mon, 21 Sep 2026 17:13:20 GMT", "1790010860"),
+        (-3_600, "Mon, 21 Sep 2026 13:13:20 GMT", "1789996460"),
+    ] {
+        stub.world().settings.clock_ahead = ahead;
+        let answer = get(&stub, SEARCH).await;
+        assert_eq!(answer.header("date"), Some(date));
+        assert_eq!(answer.header("x-ratelimit-reset"), Some(reset));
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! The lists: `/api` from the caches, `/db` from the database.
 //!
 //! nginx (`nginx/nginx.conf`) answers lists itself and relies on these agreements:
-//! - the ETag of a compressed list ends in `-gzip` or `-br`, that of a plain one in neither;
+//! - the ETag of a compressed list ends in `.gzip` or `.br`, that of a plain one in neither;
 //! - `X-Accel-Expires` names the end of the present second;
 //! - br goes before gzip if the client likes both equally.
 
@@ -18,6 +18,7 @@ use chrono::{DateTime, Utc};
 use crate::app::App;
 use crate::error::Error;
 use crate::http::conditional::{encoding, http_date, is_current};
+use crate::http::cors;
 use crate::lists::bundle::{self, Encoding};
 use crate::model::list::ListMeta;
 use crate::model::ranking::Ranking;
@@ -28,10 +29,6 @@ use crate::read::FROM_DATABASE;
 const CACHE_CONTROL: HeaderValue = HeaderValue::from_static(
     "public, max-age=60, stale-while-revalidate=600, stale-if-error=86400",
 );
-
-/// Headers that scripts of other origins may read besides the simple ones.
-const EXPOSED: HeaderValue =
-    HeaderValue::from_static("ETag, X-Refreshed-At, X-Complete, X-Total-Count, Cache-Status");
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const X_ACCEL_EXPIRES: HeaderName = HeaderName::from_static("x-accel-expires");
@@ -112,8 +109,7 @@ fn head(meta: &ListMeta, etag: &HeaderValue, encoding: Encoding) -> HeaderMap {
     if let Some(total_count) = meta.total_count {
         headers.insert("x-total-count", HeaderValue::from(total_count));
     }
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED);
+    cors::open(&mut headers);
     headers
 }
 

@@ -1,5 +1,6 @@
 //! Maintenance: the schema, refreshes, and the deletion of topics, for maintainers only.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Json;
@@ -32,7 +33,11 @@ impl FromRequestParts<Arc<App>> for Maintainer {
         if parts.headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site") {
             return Err(Error::CrossSite);
         }
-        let Some(token) = &app.config.maintenance_token else { return Ok(Self) };
+        let Some(token) = &app.config.maintenance_token else {
+            let host = parts.headers.get(header::HOST).map(HeaderValue::to_str);
+            let is_own = host.is_none_or(|host| host.is_ok_and(is_own_host));
+            return if is_own { Ok(Self) } else { Err(Error::ForeignHost) };
+        };
         let given = parts.headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
         let given = given.and_then(|given| given.split_at_checked("Bearer ".len()));
         let (scheme, given) = given.unwrap_or_default();
@@ -43,6 +48,23 @@ impl FromRequestParts<Arc<App>> for Maintainer {
             Err(Error::Unauthorized)
         }
     }
+}
+
+/// Whether a Host names this machine or a part of the stack. Without a token the service is
+/// published on loopback alone, where other machines do not reach it, but the browser of this one
+/// does. A page can give its own name the address 127.0.0.1 and then counts as of the same site as
+/// the service. It cannot do that with localhost, with an address, or with a name without a dot,
+/// such as the stack's `proxy`.
+fn is_own_host(host: &str) -> bool {
+    let name = match host.strip_prefix('[').and_then(|host| host.split_once(']')) {
+        Some((address, _)) => address,
+        None => host.split_once(':').map_or(host, |(name, _)| name),
+    };
+    if let Ok(address) = name.parse::<IpAddr>() {
+        return address.to_canonical().is_loopback();
+    }
+    let name = name.trim_end_matches('.').to_ascii_lowercase();
+    !name.contains('.') || name.ends_with(".localhost")
 }
 
 /// Makes the schema. The work goes on if the caller leaves.

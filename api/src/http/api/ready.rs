@@ -8,12 +8,14 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::{Value, json};
 use tracing::warn;
 
 use super::topics::age_seconds;
 use crate::app::App;
 use crate::model::topic::Topic;
-use crate::store::StoreError;
+use crate::store::{FailingWrites, Fault, StoreError};
+use crate::telemetry::left_out;
 
 /// A slower database counts as down.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -22,18 +24,13 @@ const DATABASE_TIMEOUT: Duration = Duration::from_secs(1);
 struct Readiness {
     ready: bool,
     version: &'static str,
-    database: DatabaseState,
+    /// `up`, or the database's fault.
+    database: Value,
+    /// Why the database is not up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
     cache: Vec<CacheState>,
     topics: Vec<TopicReadiness>,
-}
-
-#[derive(Clone, Copy, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-enum DatabaseState {
-    Up,
-    /// `/bootstrap_db` makes the schema.
-    NoSchema,
-    Down,
 }
 
 #[derive(Serialize)]
@@ -53,30 +50,56 @@ struct TopicReadiness {
 }
 
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
-    let (database, topics) = match tokio::time::timeout(DATABASE_TIMEOUT, database(&app)).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(error)) => {
-            warn!(%error, "not ready: the database failed");
-            (DatabaseState::Down, Vec::new())
-        }
-        Err(_) => (DatabaseState::Down, Vec::new()),
+    let topics = match tokio::time::timeout(DATABASE_TIMEOUT, topics(&app)).await {
+        Ok(topics) => topics,
+        Err(_) => Err(Fault::Down),
     };
     let tiers = app.tiers.status().await.into_iter();
     let cache: Vec<_> = tiers.map(|(tier, can_answer)| CacheState { tier, can_answer }).collect();
-    let ready = match database {
-        DatabaseState::Up => true,
-        DatabaseState::NoSchema => false,
-        DatabaseState::Down => cache.iter().any(|tier| tier.can_answer),
+    let ready = match &topics {
+        Ok(_) => true,
+        Err(Fault::NoSchema) => false,
+        Err(_) => cache.iter().any(|tier| tier.can_answer),
     };
+    let (database, reason) = match (&topics, app.store.failing_writes()) {
+        (Err(fault), _) => (json!(fault), Some(fault.to_string())),
+        (Ok(_), Some(failing)) => (json!("read_only"), Some(writes_fail(&failing))),
+        (Ok(_), None) => (json!("up"), None),
+    };
+    let topics = topics.unwrap_or_default();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let version = env!("CARGO_PKG_VERSION");
-    (status, Json(Readiness { ready, version, database, cache, topics })).into_response()
+    (status, Json(Readiness { ready, version, database, reason, cache, topics })).into_response()
 }
 
-async fn database(app: &App) -> Result<(DatabaseState, Vec<TopicReadiness>), StoreError> {
-    if !app.store.has_schema().await? {
-        return Ok((DatabaseState::NoSchema, Vec::new()));
+/// The reason of a database that answers reads, but whose last write failed.
+fn writes_fail(failing: &FailingWrites) -> String {
+    let FailingWrites { since, failures, .. } = failing;
+    let seconds = since.as_secs();
+    format!("the last {failures} writes failed, for {seconds} s; the log says why")
+}
+
+/// The topics' states if the database is up, else its fault.
+async fn topics(app: &App) -> Result<Vec<TopicReadiness>, Fault> {
+    let topics = async {
+        if app.store.has_schema().await? {
+            return topics_of(app).await.map(Some);
+        }
+        // A replica of a new release may start before the schema is brought up to date.
+        app.store.topics().await.map(|_| None)
+    };
+    match topics.await {
+        Ok(topics) => topics.ok_or(Fault::OldSchema),
+        Err(error) => {
+            if let Some(left_out) = left_out(&format!("not ready: {error}")) {
+                warn!(%error, left_out, "not ready: the database failed");
+            }
+            Err(error.fault())
+        }
     }
+}
+
+async fn topics_of(app: &App) -> Result<Vec<TopicReadiness>, StoreError> {
     let now = app.clock.now();
     let mut topics = Vec::new();
     for state in app.store.topics().await? {
@@ -85,5 +108,5 @@ async fn database(app: &App) -> Result<(DatabaseState, Vec<TopicReadiness>), Sto
         let reason = latest.and_then(|refresh| refresh.report.reason);
         topics.push(TopicReadiness { topic: state.topic, age_seconds, complete, reason });
     }
-    Ok((DatabaseState::Up, topics))
+    Ok(topics)
 }

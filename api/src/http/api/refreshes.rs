@@ -13,11 +13,11 @@ use crate::model::run::{RefreshRun, RunState};
 const REFRESHES_SHOWN: i64 = 100;
 
 pub(super) async fn refreshes(State(app): State<Arc<App>>) -> Result<Json<Vec<RefreshRun>>, Error> {
-    let mut refreshes = app.store.refreshes(REFRESHES_SHOWN).await?;
+    let mut refreshes = app.public.refreshes(REFRESHES_SHOWN).await?;
     for running in refreshes.iter_mut().filter(|refresh| refresh.state == RunState::Running) {
         // A run over several topics writes its own numbers only at its end, so its topics' numbers
         // stand for them.
-        if let Some(mut entry) = app.store.refresh(running.id).await? {
+        if let Some(mut entry) = app.public.refresh(running.id).await? {
             app.refresher.estimate(&mut entry).await?;
             *running = RefreshRun { topics: Vec::new(), ..entry };
         }
@@ -29,7 +29,7 @@ pub(super) async fn refresh(
     State(app): State<Arc<App>>,
     Path(id): Path<i64>,
 ) -> Result<Json<RefreshRun>, Error> {
-    let mut refresh = app.store.refresh(id).await?.ok_or(Error::NoRefresh(id))?;
+    let mut refresh = app.public.refresh(id).await?.ok_or(Error::NoRefresh(id))?;
     app.refresher.estimate(&mut refresh).await?;
     Ok(Json(refresh))
 }

@@ -51,7 +51,7 @@ pub(super) fn age_seconds(state: &TopicState, now: DateTime<Utc>) -> Option<i64>
 }
 
 pub(super) async fn topics(State(app): State<Arc<App>>) -> Result<Json<Vec<TopicStatus>>, Error> {
-    let states = app.store.topics().await?;
+    let states = app.public.topics().await?;
     Ok(Json(states.into_iter().map(|state| TopicStatus::of(state, &app)).collect()))
 }
 
@@ -59,6 +59,6 @@ pub(super) async fn topic(
     State(app): State<Arc<App>>,
     topic: Topic,
 ) -> Result<Json<TopicStatus>, Error> {
-    let state = app.store.topic(&topic).await?.ok_or(Error::NotTracked(topic))?;
+    let state = app.public.topic(&topic).await?.ok_or(Error::NotTracked(topic))?;
     Ok(Json(TopicStatus::of(state, &app)))
 }

@@ -2,8 +2,17 @@
 //! always the first.
 
 pub(super) use super::PostgresStore as SqlStore;
+pub(super) use super::statements::Checkout as Connection;
+pub(super) use super::{STATEMENT_TIME, check_connection, explain, is_full};
 pub(super) use sqlx::Postgres as Database;
-pub(super) use sqlx::postgres::{PgConnection as Connection, PgRow as Row};
+pub(super) use sqlx::postgres::{
+    PgConnectOptions as ConnectOptions, PgConnection as RawConnection,
+    PgQueryResult as QueryResult, PgRow as Row, PgStatement as Statement, PgTypeInfo as TypeInfo,
+};
+
+/// The identity of the database's life. Tables that a dump restores have other numbers.
+pub(super) const EPOCH: &str = "
+    (COALESCE((SELECT epoch FROM database_life), 0) + 'topics'::regclass::oid::int8)";
 
 /// The rows of a batch of ids.
 pub(super) const EACH_ID: &str =

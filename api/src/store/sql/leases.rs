@@ -1,19 +1,16 @@
 //! Leases: one process at a time refreshes a topic.
 
 use chrono::{DateTime, Utc};
-use sqlx::{AssertSqlSafe, Transaction};
+use sqlx::AssertSqlSafe;
 
-use super::dialect::{Connection, Database, SqlStore, WITH_LOCK};
+use super::Checkout;
+use super::dialect::{Connection, SqlStore, WITH_LOCK};
 use crate::store::{ALL_TOPICS, LEASE_TIME, Lease, NewRefresh, Result, StoreError};
 
 impl SqlStore {
     /// A transaction of the lease's holder, which renews the lease. A caller that lost the lease
     /// stores nothing.
-    pub(super) async fn write_as(
-        &self,
-        lease: &Lease,
-        now: DateTime<Utc>,
-    ) -> Result<Transaction<'static, Database>> {
+    pub(super) async fn write_as(&self, lease: &Lease, now: DateTime<Utc>) -> Result<Checkout> {
         let mut transaction = self.begin().await?;
         let renew =
             "UPDATE leases SET expires_at = $4 WHERE name = $1 AND owner = $2 AND fence = $3";
@@ -22,11 +19,15 @@ impl SqlStore {
             .bind(&lease.owner)
             .bind(lease.fence)
             .bind(now + LEASE_TIME)
-            .execute(&mut *transaction)
+            .execute(&mut transaction)
             .await?;
         // mutant in store: a lost lease stores nothing
         //     renewed.rows_affected() == 1 => true
-        if renewed.rows_affected() == 1 { Ok(transaction) } else { Err(StoreError::LeaseLost) }
+        if renewed.rows_affected() == 1 {
+            return Ok(transaction);
+        }
+        transaction.rollback().await?;
+        Err(StoreError::LeaseLost)
     }
 }
 

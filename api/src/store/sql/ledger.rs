@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::dialect::{Connection, Row, SqlStore};
+use super::dialect::{Connection, Row};
 use super::text;
 use crate::model::run::{Outcome, RefreshRun, Report, RunState};
 use crate::model::topic::Topic;
@@ -13,26 +13,32 @@ use crate::store::NewRefresh;
 const ENTRY: &str =
     "SELECT id, topic, cause, outcome, started_at, finished_at, report FROM refreshes";
 
-pub(super) async fn newest(store: &SqlStore, limit: i64) -> sqlx::Result<Vec<RefreshRun>> {
+pub(super) async fn newest(
+    connection: &mut Connection,
+    limit: i64,
+) -> sqlx::Result<Vec<RefreshRun>> {
     let query = format!("{ENTRY} WHERE parent_id IS NULL ORDER BY id DESC LIMIT $1");
     let query = sqlx::query(AssertSqlSafe(query)).bind(limit);
-    query.fetch_all(store.reader()).await?.iter().map(entry).collect()
+    query.fetch_all(connection).await?.iter().map(entry).collect()
 }
 
-pub(super) async fn latest(store: &SqlStore, topic: &Topic) -> sqlx::Result<Option<RefreshRun>> {
+pub(super) async fn latest(
+    connection: &mut Connection,
+    topic: &Topic,
+) -> sqlx::Result<Option<RefreshRun>> {
     let query = format!("{ENTRY} WHERE topic = $1 ORDER BY id DESC LIMIT 1");
     let query = sqlx::query(AssertSqlSafe(query)).bind(topic.as_str());
-    query.fetch_optional(store.reader()).await?.as_ref().map(entry).transpose()
+    query.fetch_optional(connection).await?.as_ref().map(entry).transpose()
 }
 
 /// An entry with its children. A run over several topics writes its own numbers at its end; until
 /// then the sum of its topics' numbers stands for them.
 pub(super) async fn entry_with_children(
-    store: &SqlStore,
+    connection: &mut Connection,
     id: i64,
 ) -> sqlx::Result<Option<RefreshRun>> {
     let query = format!("{ENTRY} WHERE id = $1 OR parent_id = $1 ORDER BY id <> $1, id");
-    let rows = sqlx::query(AssertSqlSafe(query)).bind(id).fetch_all(store.reader()).await?;
+    let rows = sqlx::query(AssertSqlSafe(query)).bind(id).fetch_all(connection).await?;
     let mut entries = rows.iter().map(entry).collect::<sqlx::Result<Vec<_>>>()?.into_iter();
     let Some(mut refresh) = entries.next().filter(|first| first.id == id) else {
         return Ok(None);
@@ -83,6 +89,17 @@ pub(super) async fn open_entry(
     .bind(now)
     .fetch_one(connection)
     .await
+}
+
+/// Stores the report of a refresh that is running.
+pub(super) async fn note_progress(
+    connection: &mut Connection,
+    id: i64,
+    report: &Report,
+) -> sqlx::Result<()> {
+    let update = sqlx::query("UPDATE refreshes SET report = $2 WHERE id = $1").bind(id);
+    update.bind(Json(report)).execute(connection).await?;
+    Ok(())
 }
 
 pub(super) async fn close_entry(

@@ -1,16 +1,18 @@
 //! Lists: the rows of a ranking, and all of a topic's repositories.
 
+use std::sync::LazyLock;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::dialect::{Connection, Row, SqlStore};
+use super::dialect::{Connection, EPOCH, Row, SqlStore};
 use super::text;
 use super::topics::allot;
 use crate::lists::catalogue::{Catalogue, CatalogueBuilder};
 use crate::lists::writer::ListWriter;
-use crate::model::list::{LIST_LENGTH, ListItem, ListMeta};
+use crate::model::list::{CurrentVersions, LIST_LENGTH, ListItem, ListMeta, Version};
 use crate::model::on_demand::{UNKNOWN_TIME, is_unknown_to_github};
 use crate::model::ranking::Ranking;
 use crate::model::topic::Topic;
@@ -18,11 +20,14 @@ use crate::store::{ListStore, Result};
 
 /// The headers' facts. It does not count what is stored, which takes longer than a list does when
 /// the topic is large.
-const META: &str = "
-    SELECT origin, revision, modified_at, refreshed_at, complete, total_count,
-        revision > listed_revision AS is_unlisted,
-        EXISTS (SELECT 1 FROM topic_repositories WHERE topic = name) AS has_stored
-    FROM topics WHERE name = $1 AND modified_at IS NOT NULL";
+static META: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "SELECT {EPOCH} AS epoch, origin, revision, modified_at, refreshed_at, complete,
+             total_count, revision > listed_revision AS is_unlisted,
+             EXISTS (SELECT 1 FROM topic_repositories WHERE topic = name) AS has_stored
+         FROM topics WHERE name = $1 AND modified_at IS NOT NULL"
+    )
+});
 
 /// The columns of [`item`], in its order.
 const ITEM: &str =
@@ -37,14 +42,17 @@ impl ListStore for SqlStore {
         writer: &mut dyn ListWriter,
     ) -> Result<Option<ListMeta>> {
         let mut transaction = self.read().await?;
-        let Some(meta) = meta(&mut transaction, topic).await? else { return Ok(None) };
+        let Some(meta) = meta(&mut transaction, topic).await? else {
+            transaction.rollback().await?;
+            return Ok(None);
+        };
         let (condition, order) = order(ranking);
         let select = format!(
             "SELECT {ITEM} FROM topic_repositories JOIN repositories ON id = repository_id
              WHERE topic = $1{condition} ORDER BY {order}, id LIMIT {LIST_LENGTH}"
         );
         let select = sqlx::query(AssertSqlSafe(select)).bind(topic.as_str());
-        let mut rows = select.fetch(&mut *transaction);
+        let mut rows = select.fetch(&mut transaction);
         while let Some(row) = rows.try_next().await? {
             writer.write(&item(&row)?);
         }
@@ -55,14 +63,17 @@ impl ListStore for SqlStore {
 
     async fn catalogue(&self, topic: &Topic) -> Result<Option<Catalogue>> {
         let mut transaction = self.read().await?;
-        let Some(meta) = meta(&mut transaction, topic).await? else { return Ok(None) };
+        let Some(meta) = meta(&mut transaction, topic).await? else {
+            transaction.rollback().await?;
+            return Ok(None);
+        };
         let mut builder = CatalogueBuilder::default();
         let select = format!(
             "SELECT {ITEM}, rank FROM topic_repositories JOIN repositories ON id = repository_id
              WHERE topic = $1"
         );
         let select = sqlx::query(AssertSqlSafe(select)).bind(topic.as_str());
-        let mut rows = select.fetch(&mut *transaction);
+        let mut rows = select.fetch(&mut transaction);
         while let Some(row) = rows.try_next().await? {
             builder.push(&item(&row)?, row.try_get("rank")?);
         }
@@ -71,10 +82,29 @@ impl ListStore for SqlStore {
         Ok(Some(builder.build(topic.clone(), meta)))
     }
 
+    async fn current_versions(&self, topic: &Topic) -> Result<Option<CurrentVersions>> {
+        let query = format!(
+            "SELECT {EPOCH} AS epoch, listed_revision, revision FROM topics
+             WHERE name = $1 AND modified_at IS NOT NULL"
+        );
+        let query = sqlx::query_as(AssertSqlSafe(query)).bind(topic.as_str());
+        let row = query.fetch_optional(&mut self.reader().await?).await?;
+        let versions = |(epoch, published, newest): (i64, i64, i64)| CurrentVersions {
+            published: Version { epoch, revision: published },
+            newest,
+        };
+        Ok(row.map(versions))
+    }
+
+    async fn epoch(&self) -> Result<i64> {
+        let query = sqlx::query_scalar(AssertSqlSafe(format!("SELECT {EPOCH}")));
+        Ok(query.fetch_one(&mut self.reader().await?).await?)
+    }
+
     async fn allot_modified(&self, topic: &Topic, now: DateTime<Utc>) -> Result<()> {
         let unlisted = "SELECT revision > listed_revision FROM topics WHERE name = $1";
         let unlisted = sqlx::query_scalar(unlisted).bind(topic.as_str());
-        if unlisted.fetch_optional(self.reader()).await? != Some(true) {
+        if unlisted.fetch_optional(&mut self.reader().await?).await? != Some(true) {
             return Ok(());
         }
         let mut transaction = self.write().await?;
@@ -93,7 +123,10 @@ fn order(ranking: Ranking) -> (&'static str, &'static str) {
 }
 
 async fn meta(connection: &mut Connection, topic: &Topic) -> sqlx::Result<Option<ListMeta>> {
-    let row = sqlx::query(META).bind(topic.as_str()).fetch_optional(connection).await?;
+    let row = sqlx::query(AssertSqlSafe(META.as_str()))
+        .bind(topic.as_str())
+        .fetch_optional(connection)
+        .await?;
     let Some(row) = row else { return Ok(None) };
     let total_count = row.try_get("total_count")?;
     let refreshed_at: Option<DateTime<Utc>> = row.try_get("refreshed_at")?;
@@ -102,6 +135,7 @@ async fn meta(connection: &mut Connection, topic: &Topic) -> sqlx::Result<Option
     let modified_at: Option<DateTime<Utc>> = row.try_get("modified_at")?;
     let is_unlisted: bool = row.try_get("is_unlisted")?;
     Ok(Some(ListMeta {
+        epoch: row.try_get("epoch")?,
         revision: row.try_get("revision")?,
         modified_at: modified_at.filter(|_| !is_unlisted),
         refreshed_at,

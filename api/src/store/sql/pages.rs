@@ -13,7 +13,7 @@ use crate::store::{Lease, Page, Scope};
 
 /// The repositories of a topic, which is the first parameter, with their places in its rankings.
 const PLACED: &str = "
-    (SELECT id, confirmed_in, confirmed_at, stargazers_count, updated_at,
+    (SELECT id, confirmed_in, confirmed_at, asked_at, stargazers_count, updated_at,
          row_number() OVER (ORDER BY stargazers_count DESC, id) AS by_stars,
          row_number() OVER (ORDER BY updated_at DESC, id) AS by_update
      FROM topic_repositories JOIN repositories ON id = repository_id WHERE topic = $1) AS placed";
@@ -33,7 +33,8 @@ pub(super) async fn add_members(
         "INSERT INTO topic_repositories (topic, repository_id, added_in, confirmed_in, confirmed_at)
          SELECT $2, value, $3, $3, $4 FROM {EACH_ID} WHERE true
          ON CONFLICT (topic, repository_id) DO UPDATE
-         SET confirmed_in = excluded.confirmed_in, confirmed_at = excluded.confirmed_at
+         SET confirmed_in = excluded.confirmed_in, confirmed_at = excluded.confirmed_at,
+             asked_at = NULL
          RETURNING added_in"
     )))
     .bind(Json(&shown))
@@ -44,7 +45,7 @@ pub(super) async fn add_members(
     .await?;
     if !page.unreadable.is_empty() {
         sqlx::query(AssertSqlSafe(format!(
-            "UPDATE topic_repositories SET confirmed_in = $3, confirmed_at = $4
+            "UPDATE topic_repositories SET confirmed_in = $3, confirmed_at = $4, asked_at = NULL
              WHERE topic = $2 AND repository_id IN (SELECT value FROM {EACH_ID})"
         )))
         .bind(Json(page.unreadable))
@@ -100,13 +101,32 @@ pub(super) async fn remove(
     Ok(())
 }
 
-/// The repositories of the scope that the run has not shown, longest unconfirmed first.
+/// Notes that GitHub gave no answer about these repositories, so that the others come first.
+pub(super) async fn note_unanswered(
+    connection: &mut Connection,
+    topic: &Topic,
+    ids: &[RepositoryId],
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    sqlx::query(AssertSqlSafe(format!(
+        "UPDATE topic_repositories SET asked_at = $3
+         WHERE topic = $2 AND repository_id IN (SELECT value FROM {EACH_ID})"
+    )))
+    .bind(Json(ids))
+    .bind(topic.as_str())
+    .bind(now)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The repositories of the scope that the run has not shown: first those that were confirmed, or
+/// asked for without an answer, longest ago.
 pub(super) async fn unconfirmed(
     connection: &mut Connection,
     lease: &Lease,
     topic: &Topic,
     scope: Scope,
-    limit: i64,
 ) -> sqlx::Result<Vec<RepositoryId>> {
     let (updated_at, confirmed_at) = scope.since().unzip();
     // mutant in store: a repository with a place in either ranking is unconfirmed
@@ -116,14 +136,13 @@ pub(super) async fn unconfirmed(
          WHERE confirmed_in <> $2
            AND (by_stars <= $3 OR by_update <= $3)
            AND ($4 IS NULL OR updated_at > $4 OR confirmed_at < $5)
-         ORDER BY confirmed_in, stargazers_count DESC, id LIMIT $6"
+         ORDER BY coalesce(asked_at, confirmed_at), stargazers_count DESC, id"
     )))
     .bind(topic.as_str())
     .bind(lease.refresh)
     .bind(scope.depth())
     .bind(updated_at)
     .bind(confirmed_at)
-    .bind(limit)
     .fetch_all(connection)
     .await
 }

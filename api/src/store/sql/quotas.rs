@@ -15,7 +15,7 @@ impl QuotaStore for SqlStore {
              FROM quotas WHERE bucket = $1",
         )
         .bind(<&str>::from(resource))
-        .fetch_optional(self.reader())
+        .fetch_optional(&mut self.reader().await?)
         .await?;
         let Some(row) = row else { return Ok(Quota::default()) };
         Ok(Quota {
@@ -51,7 +51,7 @@ impl QuotaStore for SqlStore {
         .bind(quota.busy_until)
         .bind(quota.paused_until)
         .bind(quota.secondary_limits)
-        .execute(self.writer())
+        .execute(&mut self.writer().await?)
         .await?;
         Ok(saved.rows_affected() == 1)
     }

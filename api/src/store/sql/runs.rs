@@ -3,7 +3,6 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use sqlx::AssertSqlSafe;
-use sqlx::types::Json;
 
 use super::dialect::{Connection, SqlStore};
 use super::topics::{NEW_HEADERS, allot, new_revision};
@@ -24,6 +23,7 @@ impl RefreshStore for SqlStore {
         if let (Trigger::OnDemand, Some(topic)) = (refresh.trigger, refresh.topic)
             && let Some(id) = just_listed(&mut transaction, topic, now).await?
         {
+            transaction.rollback().await?;
             return Ok(BeginOutcome::Running(id));
         }
         match leases::holder(&mut transaction, leases::lease_name(refresh), now).await? {
@@ -31,6 +31,8 @@ impl RefreshStore for SqlStore {
                 if let Some(parent) = refresh.parent {
                     ledger::adopt(&mut transaction, running, parent).await?;
                     transaction.commit().await?;
+                } else {
+                    transaction.rollback().await?;
                 }
                 return Ok(BeginOutcome::Running(running));
             }
@@ -41,6 +43,17 @@ impl RefreshStore for SqlStore {
         let lease = leases::take(&mut transaction, refresh, id, now).await?;
         transaction.commit().await?;
         Ok(BeginOutcome::Started(lease))
+    }
+
+    async fn note_progress(
+        &self,
+        lease: &Lease,
+        report: &Report,
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        let mut transaction = self.write_as(lease, now).await?;
+        ledger::note_progress(&mut transaction, lease.refresh, report).await?;
+        Ok(transaction.commit().await?)
     }
 
     async fn renew(&self, lease: &Lease, now: DateTime<Utc>) -> Result<()> {
@@ -67,11 +80,7 @@ impl RefreshStore for SqlStore {
         };
         let mut progress = report.clone();
         progress.add_rows(counts);
-        sqlx::query("UPDATE refreshes SET report = $2 WHERE id = $1")
-            .bind(lease.refresh)
-            .bind(Json(&progress))
-            .execute(&mut *transaction)
-            .await?;
+        ledger::note_progress(&mut transaction, lease.refresh, &progress).await?;
         transaction.commit().await?;
         Ok((counts, changed))
     }
@@ -81,7 +90,7 @@ impl RefreshStore for SqlStore {
         topic: &Topic,
         since: DateTime<Utc>,
     ) -> Result<Vec<(Slice, DateTime<Utc>)>> {
-        Ok(slices::read_since(self, topic, since).await?)
+        Ok(slices::read_since(&mut self.reader().await?, topic, since).await?)
     }
 
     async fn keep_slice(
@@ -123,7 +132,7 @@ impl RefreshStore for SqlStore {
         sqlx::query("UPDATE topics SET total_count = $2 WHERE name = $1")
             .bind(topic.as_str())
             .bind(total_count)
-            .execute(&mut *transaction)
+            .execute(&mut transaction)
             .await?;
         new_revision(&mut transaction, topic).await?;
         allot(&mut transaction, topic, true, now).await?;
@@ -135,10 +144,21 @@ impl RefreshStore for SqlStore {
         lease: &Lease,
         topic: &Topic,
         scope: Scope,
-        limit: i64,
     ) -> Result<Vec<RepositoryId>> {
-        let mut connection = self.reader().acquire().await?;
-        Ok(pages::unconfirmed(&mut connection, lease, topic, scope, limit).await?)
+        let mut connection = self.reader().await?;
+        Ok(pages::unconfirmed(&mut connection, lease, topic, scope).await?)
+    }
+
+    async fn note_unanswered(
+        &self,
+        lease: &Lease,
+        topic: &Topic,
+        ids: &[RepositoryId],
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        let mut transaction = self.write_as(lease, now).await?;
+        pages::note_unanswered(&mut transaction, topic, ids, now).await?;
+        Ok(transaction.commit().await?)
     }
 
     async fn remove(
@@ -193,26 +213,26 @@ impl RefreshStore for SqlStore {
                 "UPDATE topics SET complete = FALSE, {NEW_HEADERS} WHERE name = $1 AND complete"
             );
             let failed = sqlx::query(AssertSqlSafe(failed)).bind(&lease.name);
-            failed.execute(&mut *transaction).await?;
+            failed.execute(&mut transaction).await?;
         }
         leases::release(&mut transaction, &lease.name).await?;
         sqlx::query("DELETE FROM refreshes WHERE finished_at < $1")
             .bind(now - LEDGER_TIME)
-            .execute(&mut *transaction)
+            .execute(&mut transaction)
             .await?;
         Ok(transaction.commit().await?)
     }
 
     async fn refreshes(&self, limit: i64) -> Result<Vec<RefreshRun>> {
-        Ok(ledger::newest(self, limit).await?)
+        Ok(ledger::newest(&mut self.reader().await?, limit).await?)
     }
 
     async fn refresh(&self, id: i64) -> Result<Option<RefreshRun>> {
-        Ok(ledger::entry_with_children(self, id).await?)
+        Ok(ledger::entry_with_children(&mut self.reader().await?, id).await?)
     }
 
     async fn latest(&self, topic: &Topic) -> Result<Option<RefreshRun>> {
-        Ok(ledger::latest(self, topic).await?)
+        Ok(ledger::latest(&mut self.reader().await?, topic).await?)
     }
 }
 

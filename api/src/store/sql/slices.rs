@@ -2,14 +2,14 @@
 
 use chrono::{DateTime, Utc};
 
-use super::dialect::{Connection, SqlStore};
+use super::dialect::Connection;
 use crate::model::repository::RepositoryId;
 use crate::model::slice::Slice;
 use crate::model::topic::Topic;
 use crate::store::Lease;
 
 pub(super) async fn read_since(
-    store: &SqlStore,
+    connection: &mut Connection,
     topic: &Topic,
     since: DateTime<Utc>,
 ) -> sqlx::Result<Vec<(Slice, DateTime<Utc>)>> {
@@ -18,7 +18,7 @@ pub(super) async fn read_since(
     )
     .bind(topic.as_str())
     .bind(since)
-    .fetch_all(store.reader())
+    .fetch_all(connection)
     .await?;
     let slice = |(first, last, read_at)| (Slice::between(first, last), read_at);
     Ok(rows.into_iter().map(slice).collect())

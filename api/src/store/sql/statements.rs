@@ -1,15 +1,21 @@
 //! The statements, written once. `postgres.rs` and `sqlite.rs` each compile this folder with their
 //! own `dialect`, since sqlx's drivers share no type that would be simpler.
 
+mod checkout;
+mod connections;
 mod leases;
 mod ledger;
 mod lists;
 mod pages;
+mod pool;
 mod quotas;
 mod repositories;
 mod runs;
 mod slices;
 mod topics;
+
+pub(in crate::store) use checkout::Checkout;
+pub(in crate::store) use pool::Pools;
 
 use super::dialect;
 

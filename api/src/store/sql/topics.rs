@@ -34,7 +34,7 @@ impl TopicStore for SqlStore {
         .bind(Json(topics))
         .bind(now)
         .bind(first_revision(now))
-        .execute(&mut *transaction)
+        .execute(&mut transaction)
         .await?;
         sqlx::query(AssertSqlSafe(format!(
             "UPDATE topics SET origin = 'on_demand', last_read_at = $2
@@ -42,7 +42,7 @@ impl TopicStore for SqlStore {
         )))
         .bind(Json(topics))
         .bind(now)
-        .execute(&mut *transaction)
+        .execute(&mut transaction)
         .await?;
         Ok(transaction.commit().await?)
     }
@@ -57,10 +57,11 @@ impl TopicStore for SqlStore {
         let mut transaction = self.write().await?;
         let known = "SELECT EXISTS (SELECT 1 FROM topics WHERE name = $1)";
         let known = sqlx::query_scalar(known).bind(topic.as_str());
-        let known: bool = known.fetch_one(&mut *transaction).await?;
+        let known: bool = known.fetch_one(&mut transaction).await?;
         if let (false, Some(limits)) = (known, limits)
             && let Some(refusal) = refusal(&mut transaction, limits, now).await?
         {
+            transaction.rollback().await?;
             return Ok(refusal);
         }
         // An on-demand topic can become a requested one; no topic is ever demoted here.
@@ -74,7 +75,7 @@ impl TopicStore for SqlStore {
         .bind(<&str>::from(origin))
         .bind(now)
         .bind(first_revision(now))
-        .execute(&mut *transaction)
+        .execute(&mut transaction)
         .await?;
         transaction.commit().await?;
         Ok(TrackOutcome::Tracked)
@@ -83,19 +84,23 @@ impl TopicStore for SqlStore {
     async fn topics(&self) -> Result<Vec<TopicState>> {
         let order = "ORDER BY origin = 'on_demand', origin = 'requested', name";
         let query = sqlx::query(AssertSqlSafe(format!("{STATE} {order}")));
-        let rows = query.fetch_all(self.reader()).await?;
+        let rows = query.fetch_all(&mut self.reader().await?).await?;
         Ok(rows.iter().map(state).collect::<sqlx::Result<_>>()?)
     }
 
     async fn topic(&self, topic: &Topic) -> Result<Option<TopicState>> {
         let query = sqlx::query(AssertSqlSafe(format!("{STATE} WHERE name = $1")));
-        let row = query.bind(topic.as_str()).fetch_optional(self.reader()).await?;
+        let row = query.bind(topic.as_str()).fetch_optional(&mut self.reader().await?).await?;
         Ok(row.as_ref().map(state).transpose()?)
     }
 
     async fn mark_read(&self, topic: &Topic, now: DateTime<Utc>) -> Result<()> {
         let update = "UPDATE topics SET last_read_at = $2 WHERE name = $1 AND last_read_at < $2";
-        sqlx::query(update).bind(topic.as_str()).bind(now).execute(self.writer()).await?;
+        sqlx::query(update)
+            .bind(topic.as_str())
+            .bind(now)
+            .execute(&mut self.writer().await?)
+            .await?;
         Ok(())
     }
 
@@ -109,10 +114,10 @@ impl TopicStore for SqlStore {
                   WHERE other.repository_id = own.repository_id AND topic <> $1)",
         )
         .bind(topic.as_str())
-        .fetch_all(&mut *transaction)
+        .fetch_all(&mut transaction)
         .await?;
         let delete = sqlx::query("DELETE FROM topics WHERE name = $1").bind(topic.as_str());
-        let deleted = delete.execute(&mut *transaction).await?.rows_affected();
+        let deleted = delete.execute(&mut transaction).await?.rows_affected();
         transaction.commit().await?;
         for some in own.chunks(DELETED_AT_ONCE) {
             let mut transaction = self.write().await?;
@@ -121,7 +126,7 @@ impl TopicStore for SqlStore {
                  AND NOT EXISTS (SELECT 1 FROM topic_repositories WHERE repository_id = id)"
             )))
             .bind(Json(some))
-            .execute(&mut *transaction)
+            .execute(&mut transaction)
             .await?;
             transaction.commit().await?;
         }
@@ -129,22 +134,28 @@ impl TopicStore for SqlStore {
     }
 }
 
+/// Leaves out topics that GitHub knows nothing of, which are mostly typing errors and are deleted
+/// after an hour.
+const KNOWN: &str = "(coalesce(total_count, 1) > 0
+    OR EXISTS (SELECT 1 FROM topic_repositories WHERE topic = name))";
+
 /// The reason why readers may not add a topic, if there is one.
 async fn refusal(
     connection: &mut Connection,
     limits: OnDemandLimits,
     now: DateTime<Utc>,
 ) -> Result<Option<TrackOutcome>> {
-    let tracked = "SELECT count(*) FROM topics WHERE origin = 'on_demand'";
-    let tracked: i64 = sqlx::query_scalar(tracked).fetch_one(&mut *connection).await?;
+    let tracked = format!("SELECT count(*) FROM topics WHERE origin = 'on_demand' AND {KNOWN}");
+    let tracked = sqlx::query_scalar(AssertSqlSafe(tracked));
+    let tracked: i64 = tracked.fetch_one(&mut *connection).await?;
     if tracked >= limits.topics {
         return Ok(Some(TrackOutcome::Full));
     }
     let hour = TimeDelta::hours(1);
-    let new: Vec<DateTime<Utc>> = sqlx::query_scalar(
-        "SELECT tracked_at FROM topics WHERE origin = 'on_demand' AND tracked_at > $1
+    let new: Vec<DateTime<Utc>> = sqlx::query_scalar(AssertSqlSafe(format!(
+        "SELECT tracked_at FROM topics WHERE origin = 'on_demand' AND tracked_at > $1 AND {KNOWN}
          ORDER BY tracked_at DESC LIMIT $2",
-    )
+    )))
     .bind(now - hour)
     .bind(limits.new_an_hour)
     .fetch_all(&mut *connection)

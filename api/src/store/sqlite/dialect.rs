@@ -1,9 +1,18 @@
 //! Every name that SQLite gives to the statements in `sql/`. A batch is one JSON parameter, always
 //! the first.
 
+pub(super) use super::STATEMENT_TIME;
 pub(super) use super::SqliteStore as SqlStore;
+pub(super) use super::statements::Checkout as Connection;
 pub(super) use sqlx::Sqlite as Database;
-pub(super) use sqlx::sqlite::{SqliteConnection as Connection, SqliteRow as Row};
+pub(super) use sqlx::sqlite::{
+    SqliteConnectOptions as ConnectOptions, SqliteConnection as RawConnection,
+    SqliteQueryResult as QueryResult, SqliteRow as Row, SqliteStatement as Statement,
+    SqliteTypeInfo as TypeInfo,
+};
+
+/// The identity of the database's life.
+pub(super) const EPOCH: &str = "COALESCE((SELECT epoch FROM database_life), 0)";
 
 /// The rows of a batch of ids.
 pub(super) const EACH_ID: &str = "json_each($1)";
@@ -32,3 +41,18 @@ pub(super) fn as_time(text: &str) -> String {
 
 /// A transaction that writes has the only write lock from its beginning.
 pub(super) const WITH_LOCK: &str = "";
+
+/// Whether the server has too many connections; a file has no such limit.
+pub(super) fn is_full(_: &sqlx::Error) -> bool {
+    false
+}
+
+/// Checks a new connection; each connection to a file is good.
+pub(super) async fn check_connection(_: &mut RawConnection) -> sqlx::Result<()> {
+    Ok(())
+}
+
+/// The error for the log, which needs no words besides SQLite's own.
+pub(super) fn explain(error: sqlx::Error) -> sqlx::Error {
+    error
+}

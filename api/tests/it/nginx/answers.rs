@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use futures_util::future::join_all;
+use github_stub::World;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
 use super::harness::{Nginx, Setup, free_address, one_replica, problem, two_replicas};
 use super::replica::Replica;
-use crate::support::http_client;
+use crate::support::{Mirror, http_client};
 
 #[tokio::test]
 async fn own_error_is_a_problem_document_for_every_status() {
@@ -48,6 +49,63 @@ async fn own_error_is_a_problem_document_for_every_status() {
         assert!(head.contains("application/problem+json") && !head.contains("nginx/"), "{head}");
         serde_json::from_str::<Value>(body).unwrap_or_else(|error| panic!("{error}: {answer}"));
     }
+}
+
+#[tokio::test]
+async fn script_of_another_origin_reads_own_errors_but_those_of_maintenance() {
+    let setup = Setup { topics: "kubernetes", rate_limit: 1, edits: &[] };
+    let Some(nginx) = Nginx::start_with(&[free_address()], setup).await else { return };
+    let mirror = Mirror::start(World::default()).await;
+    let exposed = mirror.get("/nothing").await.header("access-control-expose-headers").to_owned();
+    for (method, path, status) in [
+        (Method::GET, "/api/kubernetes", 502),
+        (Method::GET, "/api/kubernetes?a=b", 502),
+        (Method::GET, "/topics", 502),
+        (Method::TRACE, "/topics", 405),
+        (Method::GET, "/.problem", 404),
+        (Method::GET, "/update_cache", 502),
+        (Method::POST, "//update_cache/?topic=a", 502),
+        (Method::GET, "/bootstrap_db", 502),
+        (Method::DELETE, "/topics/kubernetes", 502),
+    ] {
+        let answer = nginx.request(method.clone(), path, &[]).await;
+        assert_eq!(answer.status.as_u16(), status, "{method} {path}");
+        let is_open = !path.contains("update_cache")
+            && !path.contains("bootstrap_db")
+            && method != Method::DELETE;
+        let expected = if is_open { ("*", &*exposed) } else { ("", "") };
+        let (origin, names) = (
+            answer.header("access-control-allow-origin"),
+            answer.header("access-control-expose-headers"),
+        );
+        assert_eq!((origin, names), expected, "{method} {path}");
+    }
+    let mut limited = nginx.get("/db/x").await;
+    for _ in 0..5 {
+        limited = nginx.get("/db/x").await;
+    }
+    assert_eq!(limited.status, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(limited.header("access-control-allow-origin"), "*");
+}
+
+#[tokio::test]
+async fn preflight_gets_the_answer_of_the_service_and_counts_towards_no_limit() {
+    let mirror = Mirror::start(World::default()).await;
+    let address = mirror.url.trim_start_matches("http://").parse().expect("an address");
+    let setup = Setup { topics: "kubernetes", rate_limit: 1, edits: &[] };
+    let Some(nginx) = Nginx::start_with(&[address], setup).await else { return };
+    let headers = [("access-control-request-method", "GET")];
+    for path in ["/api/kubernetes", "/api/kubernetes?page=2", "/db/kubernetes", "/topics/a"] {
+        for _ in 0..5 {
+            let answer = nginx.request(Method::OPTIONS, path, &headers).await;
+            assert_eq!(answer.status, StatusCode::NO_CONTENT, "{path}");
+            assert_eq!(answer.header("access-control-allow-origin"), "*", "{path}");
+            assert_eq!(answer.header("access-control-allow-methods"), "GET, HEAD", "{path}");
+        }
+    }
+    let refused = nginx.request(Method::OPTIONS, "/update_cache", &headers).await;
+    assert_eq!(refused.status, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(refused.header("access-control-allow-origin"), "");
 }
 
 #[tokio::test]

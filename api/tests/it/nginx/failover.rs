@@ -160,3 +160,82 @@ async fn list_goes_to_the_other_replica_when_one_hangs_and_refresh_does_not() {
     assert_eq!((hanging.requests(), alive.requests()), (2, 2));
     assert!(asked.elapsed() > Duration::from_secs(5));
 }
+
+/// Ruby's and Java's defaults have weights, which a replica judges.
+const ACCEPTED: [&str; 5] =
+    ["gzip", "br", "identity", "gzip;q=1.0,deflate;q=0.6,identity;q=0.3", "*;q=0.5"];
+
+#[tokio::test]
+async fn list_comes_from_the_other_replica_when_one_has_nothing() {
+    let Some((empty, full, nginx)) = two_replicas().await else { return };
+    empty.have_nothing();
+    for number in 0..20 {
+        for accept in ACCEPTED {
+            for headers in [
+                &[("accept-encoding", accept)][..],
+                &[("accept-encoding", accept), ("if-none-match", "\"a\", \"b\"")],
+            ] {
+                let path = format!("/api/topic{number}");
+                let answer = nginx.request(Method::GET, &path, headers).await;
+                assert_eq!(answer.status, StatusCode::OK, "{path} {headers:?}");
+            }
+        }
+    }
+    // The replica was never left out: it gets every second request for what is no list.
+    let (before, other) = (empty.requests(), full.requests());
+    empty.heal();
+    for _ in 0..10 {
+        nginx.get("/topics").await;
+    }
+    assert_eq!((empty.requests() - before, full.requests() - other), (5, 5));
+}
+
+#[tokio::test]
+async fn answer_is_the_services_503_when_no_replica_has_anything() {
+    let Some((a, b, nginx)) = two_replicas().await else { return };
+    for replica in [&a, &b] {
+        replica.have_nothing();
+    }
+    for accept in ACCEPTED {
+        let headers = [("accept-encoding", accept)];
+        let answer = nginx.request(Method::GET, "/api/kubernetes", &headers).await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{accept}");
+        assert_eq!(answer.text(), "a replica's answer", "{accept}");
+        assert_eq!(answer.header("retry-after"), "7", "{accept}");
+    }
+}
+
+#[tokio::test]
+async fn kept_list_is_served_in_an_encoding_that_the_client_takes_when_no_replica_can() {
+    let faults: [fn(&Replica); 3] =
+        [Replica::break_connections, Replica::have_nothing, |replica| replica.set_status(502)];
+    for fault in faults {
+        for (kept, accept, condition, status) in [
+            ("gzip", "gzip;q=1.0,deflate;q=0.6,identity;q=0.3", "", 200),
+            ("br", "gzip;q=0.5, br;q=0.1", "", 200),
+            ("br", "*", "", 200),
+            ("identity", "gzip;q=0.5", "", 200),
+            ("identity", "deflate", "\"a\", \"b\"", 200),
+            ("gzip", "gzip", "\"a\", \"b\"", 200),
+            ("gzip", "br, gzip", "\"a\", \"b\"", 200),
+            ("gzip", "gzip;q=0, br;q=0.5", "", 0),
+            ("identity", "br;q=0.5, *;q=0", "", 0),
+            ("br", "br;q=0.0, gzip", "", 0),
+        ] {
+            let replica = Replica::start().await;
+            let Some(nginx) = Nginx::start(&[replica.address]).await else { return };
+            let keep = [("accept-encoding", kept)];
+            assert_eq!(nginx.request(Method::GET, "/api/a", &keep).await.status, 200);
+            fault(&replica);
+            let mut headers = vec![("accept-encoding", accept)];
+            if !condition.is_empty() {
+                headers.push(("if-none-match", condition));
+            }
+            let answer = nginx.request(Method::GET, "/api/a", &headers).await;
+            let served = if answer.status == 200 { 200 } else { 0 };
+            assert_eq!(served, status, "{kept} kept, {headers:?}: {answer:?}");
+            let query = nginx.request(Method::GET, "/api/a?page=2", &headers).await;
+            assert_ne!(query.status, 200, "the kept list has no query");
+        }
+    }
+}

@@ -233,7 +233,7 @@ fn configure(folder: &Path, address: SocketAddr, replicas: &[SocketAddr], setup:
 
 /// upstream.conf with one or two addresses in place of the names, and without a resolver.
 fn upstream(replicas: &[SocketAddr]) -> String {
-    let mut text = file("upstream.conf");
+    let mut text = file("upstream.conf.template");
     for (index, name) in ["api-a:5000 resolve", "api-b:5000 resolve"].iter().enumerate() {
         assert_eq!(text.matches(name).count(), 2, "{name}");
         text = match replicas.get(index) {

@@ -1,4 +1,4 @@
-//! The rate limit and its setting.
+//! The rate limit, and start.sh, which fills in the settings.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -43,42 +43,61 @@ async fn rate_limit_applies_only_to_db_and_to_topics_that_are_not_set() {
     }
 }
 
-/// Runs the container's start.sh with programs in place of envsubst and nginx.
+/// Runs the container's start.sh with programs in place of envsubst and nginx. Returns the exit
+/// code, what is filled into a template, and standard error.
+fn start(rate_limit: Option<&str>, resolv_conf: &str) -> (Option<i32>, String, String) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (name, script) in [
+        ("envsubst", "#!/bin/sh\necho \"$RATE_LIMIT $RESOLVER\"\n"),
+        ("nginx", "#!/bin/sh\ncmp limits.conf upstream.conf && cat limits.conf\n"),
+    ] {
+        let program = folder.path().join(name);
+        std::fs::write(&program, script).expect("written");
+        std::fs::set_permissions(program, PermissionsExt::from_mode(0o755)).expect("it is ours");
+    }
+    let resolver = folder.path().join("resolv.conf");
+    std::fs::write(&resolver, resolv_conf).expect("written");
+    let path = format!("{}:/usr/bin:/bin", folder.path().display());
+    let mut command = std::process::Command::new("sh");
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../nginx/start.sh"));
+    command.arg(folder.path()).arg(resolver);
+    command.env_clear().env("PATH", path).envs(rate_limit.map(|value| ("RATE_LIMIT", value)));
+    let output = command.output().expect("a shell");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+const DOCKERS: &str = "nameserver 127.0.0.11\noptions ndots:0\n";
+
 #[test]
 fn rate_limit_that_is_invalid_stops_the_start_with_one_line() {
-    let start = |rate_limit: Option<&str>| {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        for (name, script) in [
-            ("envsubst", "#!/bin/sh\necho \"$RATE_LIMIT\"\n"),
-            ("nginx", "#!/bin/sh\ncat limits.conf\n"),
-        ] {
-            let program = folder.path().join(name);
-            std::fs::write(&program, script).expect("written");
-            std::fs::set_permissions(program, PermissionsExt::from_mode(0o755))
-                .expect("it is ours");
-        }
-        let path = format!("{}:/usr/bin:/bin", folder.path().display());
-        let mut command = std::process::Command::new("sh");
-        command
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../nginx/start.sh"))
-            .arg(folder.path());
-        command.env_clear().env("PATH", path).envs(rate_limit.map(|value| ("RATE_LIMIT", value)));
-        let output = command.output().expect("a shell");
-        let text = |bytes| String::from_utf8(bytes).expect("text");
-        (output.status.code(), text(output.stdout), text(output.stderr))
-    };
     for (rate_limit, expected) in
-        [(None, "500\n"), (Some(""), "500\n"), (Some("1"), "1\n"), (Some("100"), "100\n")]
+        [(None, "500"), (Some(""), "500"), (Some("1"), "1"), (Some("100"), "100")]
     {
-        assert_eq!(
-            start(rate_limit),
-            (Some(0), expected.to_owned(), String::new()),
-            "{rate_limit:?}"
-        );
+        let expected = (Some(0), format!("{expected} 127.0.0.11\n"), String::new());
+        assert_eq!(start(rate_limit, DOCKERS), expected, "{rate_limit:?}");
     }
     for wrong in ["0", "-1", "1.5", "many", " ", "5r/s", "99999999999999999999"] {
-        let (code, _, said) = start(Some(wrong));
+        let (code, _, said) = start(Some(wrong), DOCKERS);
         assert_eq!((code, said.lines().count()), (Some(2), 1), "{wrong:?}: {said}");
         assert!(said.starts_with(&format!("RATE_LIMIT: \"{wrong}\" ")), "{said}");
+    }
+}
+
+#[test]
+fn resolver_is_the_first_nameserver_of_resolv_conf() {
+    for (resolv_conf, resolver) in [
+        (DOCKERS, "127.0.0.11"),
+        ("search dns.podman\nnameserver 10.89.0.1\nnameserver 192.0.2.1\n", "10.89.0.1"),
+        ("#nameserver 192.0.2.9\nnameserver\tfd00::1\n", "[fd00::1]"),
+        ("nameserver fe80::1%eth0\nnameserver 192.0.2.2", "192.0.2.2"),
+    ] {
+        let expected = (Some(0), format!("500 {resolver}\n"), String::new());
+        assert_eq!(start(None, resolv_conf), expected, "{resolv_conf}");
+    }
+    for nothing in ["", "search example.com\n", "nameserver\n", "nameserver fe80::1%eth0\n"] {
+        let (code, _, said) = start(None, nothing);
+        assert_eq!((code, said.lines().count()), (Some(2), 1), "{nothing:?}: {said}");
+        assert!(said.contains("resolv.conf names no nameserver"), "{said}");
     }
 }

@@ -34,7 +34,15 @@ async fn conditions(mirror: &Mirror) -> Vec<Vec<(&'static str, String)>> {
         vec![("if-modified-since", "Fri, 01 Jan 2100 00:00:00 GMT".into())],
         vec![("if-modified-since", "Fri, 01 Jan 2010 00:00:00 GMT".into())],
         vec![("if-modified-since", "yesterday".into())],
+        vec![("if-modified-since", "Friday, 01-Jan-60 00:00:00 GMT".into())],
+        vec![("if-modified-since", "Friday, 01-Jan-10 00:00:00 GMT".into())],
+        vec![("if-modified-since", "Fri Jan  1 00:00:00 2100".into())],
+        vec![("if-modified-since", "Fri Jan  1 00:00:00 2010".into())],
+        vec![("if-modified-since", "Mon, 01 Jan 2100 00:00:00 GMT; length=9".into())],
+        vec![("if-modified-since", "Mon, 01 Jan 2010 00:00:00 GMT; length=9".into())],
+        vec![("if-modified-since", format!("{modified}; length=9"))],
         vec![("if-none-match", "*".into())],
+        vec![("if-none-match", "\"0123456789abcdef0123456789abcdef.gzip\"".into())],
         vec![("if-none-match", "\"0123456789abcdef0123456789abcdef-gzip\"".into())],
         vec![("if-none-match", "nonsense".into())],
         vec![("if-none-match", etags.join(", "))],
@@ -46,6 +54,10 @@ async fn conditions(mirror: &Mirror) -> Vec<Vec<(&'static str, String)>> {
     for etag in &etags {
         conditions.push(vec![("if-none-match", etag.clone())]);
         conditions.push(vec![("if-none-match", format!("W/{etag}"))]);
+        for suffix in ["-gzip", "-br", "-zstd", "--gzip"] {
+            let suffixed = etag.replace("\"", "") + suffix;
+            conditions.push(vec![("if-none-match", format!("\"{suffixed}\""))]);
+        }
         conditions.push(vec![
             ("if-none-match", etag.clone()),
             ("if-modified-since", "Fri, 01 Jan 2010 00:00:00 GMT".into()),

@@ -1,7 +1,7 @@
 //! A stand-in for a replica of the API.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -28,6 +28,8 @@ struct State {
     /// The number of requests from now on whose connection breaks in place of an answer.
     breaks: AtomicUsize,
     connections: AtomicUsize,
+    /// Whether it has no list, though others may.
+    has_nothing: AtomicBool,
     requests: Mutex<Vec<Request>>,
 }
 
@@ -56,6 +58,12 @@ impl Replica {
         self.state.status.store(status, Ordering::Relaxed);
     }
 
+    /// Answers as a replica whose caches are empty and whose database is down, until
+    /// [`Self::heal`].
+    pub(super) fn have_nothing(&self) {
+        self.state.has_nothing.store(true, Ordering::Relaxed);
+    }
+
     pub(super) fn set_delay(&self, delay: Duration) {
         let millis = usize::try_from(delay.as_millis()).expect("short");
         self.state.delay_millis.store(millis, Ordering::Relaxed);
@@ -77,6 +85,7 @@ impl Replica {
 
     pub(super) fn heal(&self) {
         self.set_status(200);
+        self.state.has_nothing.store(false, Ordering::Relaxed);
         self.set_delay(Duration::ZERO);
         self.break_next(0);
     }
@@ -115,6 +124,7 @@ impl Drop for Replica {
 
 impl State {
     async fn answer(&self, request: Request) -> Response {
+        let asks_others = request.headers().contains_key("x-ask-others");
         self.requests.lock().expect("no panic").push(request);
         let delay = self.delay_millis.load(Ordering::Relaxed);
         tokio::time::sleep(Duration::from_millis(delay as u64)).await;
@@ -122,7 +132,12 @@ impl State {
         if self.breaks.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less).is_ok() {
             std::panic::resume_unwind(Box::new("the connection is broken on purpose"));
         }
-        let status = StatusCode::from_u16(self.status.load(Ordering::Relaxed)).expect("a status");
+        let status = match self.has_nothing.load(Ordering::Relaxed) {
+            true if asks_others => 403,
+            true => 503,
+            false => self.status.load(Ordering::Relaxed),
+        };
+        let status = StatusCode::from_u16(status).expect("a status");
         let headers = [
             ("retry-after", "7"),
             ("cache-control", "max-age=60"),

@@ -96,7 +96,9 @@ async fn version_flag_prints_and_healthcheck_exits_1_when_the_service_is_down() 
     let process = ApiProcess::start(api(&folder, &[("GITHUB_API_URL", &stub.url())])).await;
     let address = process.url.trim_start_matches("http://").to_owned();
     let healthcheck = async || {
-        let mut command = api(&folder, &[("LISTEN_ADDR", &address)]);
+        // Docker's client gives containers the proxy that it is configured with.
+        let dead = ("http_proxy", "http://127.0.0.1:1");
+        let mut command = api(&folder, &[("LISTEN_ADDR", &address), dead]);
         command.arg("healthcheck");
         output(command).await.0
     };
@@ -154,4 +156,39 @@ async fn service_answers_and_logs_the_reason_when_github_is_unreachable() {
             && line.contains("make demo")
     };
     assert_eq!(log.lines().filter(says_why).count(), 1, "{log}");
+}
+
+#[tokio::test]
+async fn github_is_asked_through_the_proxy_unless_no_proxy_names_it() {
+    let stub = stub(World::generate(10, 7, "kubernetes")).await;
+    let url = stub.url();
+    let elsewhere = ("GITHUB_API_URL", "http://github.example.com");
+    let dead = ("HTTP_PROXY", "http://127.0.0.1:1");
+    for settings in [
+        &[elsewhere, ("HTTP_PROXY", &*url)][..],
+        &[("GITHUB_API_URL", &*url), dead, ("NO_PROXY", "github-stub,127.0.0.1")],
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut command = api(&folder, settings);
+        command.arg("refresh");
+        let (code, _, log) = output(command).await;
+        assert_eq!(code, 0, "{settings:?}: {log}");
+    }
+}
+
+#[tokio::test]
+async fn certificates_that_cannot_be_read_are_named_in_the_log() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("own.pem").display().to_string();
+    // The public ones remain.
+    let settings = [
+        ("SSL_CERT_FILE", &*file),
+        ("SSL_CERT_DIR", "/etc/ssl/certs"),
+        ("GITHUB_API_URL", "http://127.0.0.1:1"),
+    ];
+    let process = ApiProcess::start(api(&folder, &settings)).await;
+    process.signal("-TERM");
+    let log = process.ended().await.1;
+    let names_it = |line: &&str| line.contains("certificate") && line.contains(&file);
+    assert_eq!(log.lines().filter(names_it).count(), 1, "{log}");
 }

@@ -18,15 +18,16 @@ pub(super) fn fault_kinds(random: &mut fastrand::Rng) -> Vec<FaultKind> {
     vec![
         FaultKind::PrimaryLimit {
             status: limited,
-            reset_in: [20, 60, 600, 7_200][random.usize(..4)],
+            reset_in: [20, 60, 600, 7_200, 0, -30, 1 << 40][random.usize(..7)],
         },
         FaultKind::SecondaryLimit { status: limited, retry_after },
         FaultKind::Forbidden,
+        FaultKind::TokenPolicy,
         FaultKind::Unauthorized,
         FaultKind::Unavailable,
         FaultKind::NotFound,
         FaultKind::HtmlError { status: 500 + random.u16(..5) },
-        FaultKind::JsonError { status: 500 + random.u16(..5) },
+        FaultKind::JsonError { status: [408, 421, 425, 500, 503][random.usize(..5)] },
         FaultKind::NotJson,
         FaultKind::Slow { millis: 1 },
         FaultKind::Cut,
@@ -40,6 +41,13 @@ pub(super) fn fault_kinds(random: &mut fastrand::Rng) -> Vec<FaultKind> {
         FaultKind::Hole { count: random.usize(1..20) },
         FaultKind::BadItems { count: random.usize(1..10) },
         FaultKind::ForeignLink { origin: OTHER_ORIGIN.to_owned() },
+        FaultKind::LinkLines { origin: OTHER_ORIGIN.to_owned() },
+        FaultKind::LoopLink,
+        FaultKind::OddReset { reset: [0, -1, 1_790_000_000_000, i64::MAX][random.usize(..4)] },
+        FaultKind::BadText { count: random.usize(1..100) },
+        FaultKind::OddFields { count: random.usize(1..100) },
+        FaultKind::LongTexts { count: random.usize(1..20) },
+        FaultKind::LongNames { count: random.usize(1..5) },
     ]
 }
 
@@ -104,7 +112,10 @@ impl Simulation {
         for _ in 0..self.random.usize(..6) {
             let kinds = fault_kinds(&mut self.random);
             let kind = kinds[self.random.usize(..kinds.len())].clone();
-            let of_lookups = matches!(kind, FaultKind::NotFound | FaultKind::Unavailable);
+            let of_lookups = matches!(
+                kind,
+                FaultKind::NotFound | FaultKind::Unavailable | FaultKind::TokenPolicy
+            );
             let mut fault = Fault::from(kind).skip(self.random.u32(..4));
             if of_lookups {
                 fault = fault.at("/repositories/").skip(0);
@@ -115,8 +126,10 @@ impl Simulation {
                 if of_lookups || self.random.u8(..8) == 0 { 30 } else { self.random.u32(1..4) };
             faults.push(fault.times(times));
         }
+        let clock_ahead = [0, 0, 10_800, -10_800][self.random.usize(..4)];
         let mut world = self.stub.world();
         world.faults = faults;
         (world.settings.drop, world.settings.shuffle) = (dropped, shuffle);
+        world.settings.clock_ahead = clock_ahead;
     }
 }

@@ -95,6 +95,46 @@ async fn halved_result_is_partial_until_a_run_ten_minutes_later_agrees() {
     assert_lists(&mirror.lists("kubernetes").await, &mirror.expected("kubernetes"), "");
 }
 
+#[tokio::test]
+async fn empty_result_is_not_believed_while_repositories_are_found_by_id() {
+    for coverage in ["top", "complete"] {
+        let world = World::generate(400, 7, "kubernetes");
+        let mirror = Mirror::start_with(world, &[("COVERAGE", coverage)]).await;
+        assert_eq!(mirror.refresh("kubernetes").await["complete"], true);
+        let before = mirror.lists("kubernetes").await;
+        let empty = Fault::from(FaultKind::Empty).at("/search/").times(1_000);
+        mirror.stub.world().faults = vec![empty];
+        for _ in 0..6 {
+            mirror.clock.advance(TimeDelta::minutes(11));
+            let report = mirror.refresh("kubernetes").await;
+            assert_eq!(report["complete"], false, "{coverage}: {report}");
+            assert_eq!(report["removed"], 0, "{coverage}: {report}");
+            assert_lists(&mirror.lists("kubernetes").await, &before, coverage);
+        }
+        assert!(mirror.stub.world().counters.core >= 50, "{coverage}: they were looked up");
+    }
+}
+
+#[tokio::test]
+async fn halved_result_is_not_believed_without_an_answer_by_id() {
+    let mirror = Mirror::refreshed(World::generate(400, 7, "kubernetes")).await;
+    for id in &mirror.expected("kubernetes")[1][..250] {
+        mirror.stub.world().remove(*id);
+    }
+    let silent = FaultKind::JsonError { status: 500 };
+    mirror.stub.world().faults = vec![Fault::from(silent).at("/repositories/").times(1_000)];
+    for _ in 0..4 {
+        mirror.clock.advance(TimeDelta::minutes(11));
+        let report = mirror.refresh("kubernetes").await;
+        assert_eq!(report["outcome"], "partial", "{report}");
+    }
+    mirror.stub.world().faults.clear();
+    for outcome in ["partial", "complete"] {
+        mirror.clock.advance(TimeDelta::minutes(11));
+        assert_eq!(mirror.refresh("kubernetes").await["outcome"], outcome);
+    }
+}
+
 /// The callers that wait for the run, such as the internal scheduler, must get its result.
 #[tokio::test]
 async fn refresh_ends_failed_when_the_database_fails() {

@@ -1,7 +1,8 @@
 //! Repositories that a search does not show: dropped by GitHub, deleted, relabelled or private.
 
 use chrono::TimeDelta;
-use github_stub::World;
+use github_stub::limits::Limit;
+use github_stub::{Fault, FaultKind, World};
 use serde_json::json;
 
 use super::{edit, set, world};
@@ -73,6 +74,82 @@ async fn deleted_and_relabelled_repositories_are_removed() {
     let lists = mirror.lists("kubernetes").await;
     assert_lists(&lists, &mirror.expected("kubernetes"), "");
     assert!(lists.iter().all(|list| !list.contains(&deleted) && !list.contains(&left)));
+}
+
+#[tokio::test]
+async fn repositories_without_an_answer_block_no_other() {
+    for kind in [FaultKind::Forbidden, FaultKind::JsonError { status: 500 }] {
+        let mirror = Mirror::refreshed(world()).await;
+        let top = mirror.expected("kubernetes")[1].clone();
+        // 60 dropped ones come first by stars, and GitHub gives no answer about them.
+        for id in &top[..60] {
+            let path = format!("/repositories/{id}");
+            let fault = Fault::from(kind.clone()).at(&path).times(1_000);
+            mirror.stub.world().faults.push(fault);
+        }
+        mirror.stub.world().settings.drop = set(&top[..60]);
+        let deleted = &top[100..130];
+        for id in deleted {
+            mirror.stub.world().remove(*id);
+        }
+        for (settled, open) in [(0, 90), (30, 60), (0, 60)] {
+            let report = mirror.refresh("kubernetes").await;
+            assert_eq!(report["complete"], true, "{kind:?}: {report}");
+            assert_eq!(
+                (&report["doubts_settled"], &report["doubts_open"]),
+                (&settled.into(), &open.into()),
+                "{kind:?}: {report}"
+            );
+            mirror.clock.advance(TimeDelta::minutes(1));
+        }
+        let list = mirror.get("/api/popularity/kubernetes").await.ids();
+        assert!(!deleted.iter().any(|id| list.contains(id)), "{kind:?}: deleted ones go");
+        assert!(top[..60].iter().all(|id| list.contains(id)), "{kind:?}: the others stay");
+    }
+}
+
+#[tokio::test]
+async fn repository_that_is_refused_to_the_token_is_looked_up_without_it() {
+    for (token, settled) in [("some-token", 20), ("", 20)] {
+        let mirror = Mirror::start_with(world(), &[("GITHUB_TOKEN", token)]).await;
+        mirror.stub.world().settings.core_limit =
+            Some(Limit { with_token: 5_000, without_token: 60 });
+        mirror.refresh("kubernetes").await;
+        let top = mirror.expected("kubernetes")[1].clone();
+        mirror.stub.world().remove(top[0]);
+        mirror.stub.world().settings.drop = set(&top[1..20]);
+        let policy = Fault::from(FaultKind::TokenPolicy).at("/repositories/").times(1_000);
+        mirror.stub.world().faults.push(policy);
+        let report = mirror.refresh("kubernetes").await;
+        assert_eq!(report["complete"], true, "{report}");
+        assert_eq!(report["doubts_settled"], settled, "{report}");
+        let world = mirror.stub.world();
+        let refusals = world.counters.faults.get("token_policy").copied().unwrap_or_default();
+        assert_eq!(refusals, if token.is_empty() { 0 } else { 20 });
+        assert_eq!((world.counters.over_limit, world.counters.impatient), (0, 0));
+    }
+}
+
+#[tokio::test]
+async fn used_up_limit_without_a_token_leaves_the_others_open() {
+    let mirror = Mirror::start_with(world(), &[("GITHUB_TOKEN", "some-token")]).await;
+    mirror.stub.world().settings.core_limit = Some(Limit { with_token: 5_000, without_token: 10 });
+    mirror.refresh("kubernetes").await;
+    let top = mirror.expected("kubernetes")[1].clone();
+    mirror.stub.world().settings.drop = set(&top[..40]);
+    for id in &top[..30] {
+        let policy = Fault::from(FaultKind::TokenPolicy);
+        let policy = policy.at(&format!("/repositories/{id}")).times(1_000);
+        mirror.stub.world().faults.push(policy);
+    }
+    let report = mirror.refresh("kubernetes").await;
+    // One request of ten is kept in reserve.
+    assert_eq!(
+        (&report["doubts_settled"], &report["doubts_open"]),
+        (&19.into(), &21.into()),
+        "{report}"
+    );
+    assert_eq!(mirror.stub.world().counters.over_limit, 0);
 }
 
 /// A token can see private repositories that readers of the lists must not see.

@@ -1,5 +1,6 @@
 //! Pages of a search: rows that they write, topics that they touch, and their cost.
 
+use api::github::Item;
 use api::model::ranking::Ranking;
 use api::model::repository::Repository;
 use api::model::run::Report;
@@ -53,7 +54,7 @@ async fn unreadable_item_keeps_its_stored_row_and_place(store: SharedStore) {
         .await
         .expect("stored");
     assert_eq!(
-        store.unconfirmed(&lease, &topic("kubernetes"), Scope::All, 9).await.expect("ids"),
+        store.unconfirmed(&lease, &topic("kubernetes"), Scope::All).await.expect("ids"),
         [2]
     );
     finish(&*store, &lease, None, Scope::All, at(1)).await;
@@ -104,7 +105,7 @@ async fn postgres_page_costs_five_statements_and_one_commit() {
     let repositories: Vec<Repository> = {
         let world = mirror.stub.world();
         let all = world.repositories().take(1_000);
-        all.map(|one| serde_json::from_str(&one.text).expect("a repository")).collect()
+        all.map(|one| Item::read(&one.text).expect("a repository").repository).collect()
     };
     let lease = begin(&**store, "kubernetes", mirror.service.clock.now()).await;
     for (changed, written) in [(true, 1_000), (false, 0)] {

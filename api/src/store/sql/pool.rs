@@ -1,0 +1,168 @@
+//! The shares of the connections that kinds of callers have.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout_at};
+
+use super::checkout::Checkout;
+use super::connections::Connections;
+use super::dialect::ConnectOptions;
+use crate::store::health::{FailingWrites, WriteHealth, count_error};
+use crate::store::{Result, Share, StoreError};
+
+/// The connections that refreshes read by, that the lists of `/api` are built by, and that all
+/// other requests read by. Reads are short: more connections would only queue for the database's
+/// own cores.
+const REFRESH_READERS: usize = 3;
+const LIST_READERS: usize = 3;
+const PUBLIC_READERS: usize = 5;
+
+/// The connections that refreshes write by, and that reads of new topics write by. Writers wait for
+/// one lock, so a few are enough.
+const REFRESH_WRITERS: usize = 3;
+const OTHER_WRITERS: usize = 1;
+
+/// Every connection of a process that reads, and every one that writes.
+const READERS: usize = REFRESH_READERS + LIST_READERS + PUBLIC_READERS;
+const WRITERS: usize = REFRESH_WRITERS + OTHER_WRITERS;
+
+/// How long a refresh or a list waits for a connection before it fails.
+const READ_WAIT: Duration = Duration::from_secs(1);
+
+/// How long another request waits. It is short, because a client that is told to ask again is
+/// better off than one in a long queue.
+const PUBLIC_WAIT: Duration = Duration::from_millis(500);
+
+/// How long a writer waits for the writers before it, each of which may wait for another process.
+const WRITE_WAIT: Duration = Duration::from_secs(15);
+
+/// The longest time to test an idle connection and, if it fails, to open another one.
+const CONNECT_TIME: Duration = Duration::from_secs(1);
+
+/// The pools of a store, for callers of one kind.
+#[derive(Clone)]
+pub(in crate::store) struct Pools {
+    connections: [Arc<Connections>; 2],
+    readers: [Pool; 3],
+    writers: [Pool; 2],
+    health: Arc<WriteHealth>,
+    share: Share,
+}
+
+impl Pools {
+    /// Pools over connections with these options. If writers have other options, there is one of
+    /// them at a time.
+    pub(in crate::store) fn new(options: ConnectOptions, writers: Option<ConnectOptions>) -> Self {
+        let (readers, writers) = if let Some(writers) = writers {
+            (Connections::new(options, READERS), Connections::new(writers, 1))
+        } else {
+            let all = Connections::new(options, READERS + WRITERS);
+            (Arc::clone(&all), all)
+        };
+        let health = Arc::<WriteHealth>::default();
+        let reading = |share, wait| Pool::new(&readers, share, wait, None);
+        let writing = |share| Pool::new(&writers, share, WRITE_WAIT, Some(&health));
+        Self {
+            readers: [
+                reading(REFRESH_READERS, READ_WAIT),
+                reading(LIST_READERS, READ_WAIT),
+                reading(PUBLIC_READERS, PUBLIC_WAIT),
+            ],
+            writers: [writing(REFRESH_WRITERS), writing(OTHER_WRITERS)],
+            connections: [readers, writers],
+            health,
+            share: Share::Refreshes,
+        }
+    }
+
+    /// The same pools for callers of another kind.
+    pub(in crate::store) fn share(&self, share: Share) -> Self {
+        Self { share, ..self.clone() }
+    }
+
+    pub(in crate::store) fn reader(&self) -> &Pool {
+        match self.share {
+            Share::Refreshes => &self.readers[0],
+            Share::Lists => &self.readers[1],
+            Share::Public => &self.readers[2],
+        }
+    }
+
+    pub(in crate::store) fn writer(&self) -> &Pool {
+        match self.share {
+            Share::Refreshes => &self.writers[0],
+            Share::Lists | Share::Public => &self.writers[1],
+        }
+    }
+
+    pub(in crate::store) fn failing_writes(&self) -> Option<FailingWrites> {
+        self.health.failing()
+    }
+
+    pub(in crate::store) async fn close(&self) {
+        for connections in &self.connections {
+            connections.close().await;
+        }
+    }
+}
+
+/// A share of the connections: the callers of one kind cannot take all of them.
+#[derive(Clone)]
+pub(in crate::store) struct Pool {
+    connections: Arc<Connections>,
+    share: Arc<Semaphore>,
+    wait: Duration,
+    /// `None` if its statements do not write.
+    health: Option<Arc<WriteHealth>>,
+}
+
+impl Pool {
+    fn new(
+        connections: &Arc<Connections>,
+        share: usize,
+        wait: Duration,
+        health: Option<&Arc<WriteHealth>>,
+    ) -> Self {
+        let (connections, share) = (Arc::clone(connections), Arc::new(Semaphore::new(share)));
+        Self { connections, share, wait, health: health.cloned() }
+    }
+
+    /// A connection.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] if the share is used up, or the error of a server that does not answer.
+    pub(in crate::store) async fn acquire(&self) -> Result<Checkout> {
+        let acquired = self.try_acquire().await;
+        if let Err(error) = &acquired {
+            count_error();
+            if let Some(health) = &self.health {
+                health.failed(&error.to_string());
+            }
+        }
+        acquired
+    }
+
+    async fn try_acquire(&self) -> Result<Checkout> {
+        let until = Instant::now() + self.wait;
+        let share = permit(&self.share, until).await?;
+        let permit = permit(&self.connections.permits, until).await?;
+        let until = Instant::now() + CONNECT_TIME;
+        match timeout_at(until, self.connections.connection()).await {
+            Ok(idle) => {
+                let health = self.health.clone();
+                Ok(Checkout::new(idle?, &self.connections, [share, permit], health))
+            }
+            Err(_) => Err(sqlx::Error::PoolTimedOut.into()),
+        }
+    }
+}
+
+async fn permit(permits: &Arc<Semaphore>, until: Instant) -> Result<OwnedSemaphorePermit> {
+    match timeout_at(until, Arc::clone(permits).acquire_owned()).await {
+        Ok(Ok(permit)) => Ok(permit),
+        Ok(Err(_)) => Err(sqlx::Error::PoolClosed.into()),
+        Err(_) => Err(StoreError::Busy),
+    }
+}

@@ -1,0 +1,159 @@
+//! Writes that fail, at each of their steps: the next one succeeds once the database can.
+
+use api::model::topic::Origin;
+use api::store::{Share, SharedStore, StoreError};
+
+use super::{at, begin, repository, store_page, topic};
+use crate::databases::{self, Database};
+
+/// Statements that make writes fail at one of their steps, and those that mend it. Each returns a
+/// text, or none.
+struct Fault {
+    break_it: &'static [&'static str],
+    mend_it: &'static [&'static str],
+}
+
+/// SQLite rolls the transaction back itself, as it does when the disk is full.
+const SQLITE_STATEMENT: Fault = Fault {
+    break_it: &["CREATE TRIGGER full BEFORE INSERT ON repositories BEGIN
+         SELECT RAISE(ROLLBACK, 'database or disk is full'); END"],
+    mend_it: &["DROP TRIGGER full"],
+};
+
+const SQLITE_COMMIT: Fault = Fault {
+    break_it: &[
+        "CREATE TABLE late (id INTEGER REFERENCES repositories (id) DEFERRABLE INITIALLY DEFERRED)",
+        "CREATE TRIGGER late AFTER INSERT ON repositories BEGIN INSERT INTO late VALUES (-1); END",
+    ],
+    mend_it: &["DROP TRIGGER late"],
+};
+
+const POSTGRES_STATEMENT: Fault = Fault {
+    break_it: &["ALTER TABLE repositories ADD CONSTRAINT broken CHECK (id < 0)"],
+    mend_it: &["ALTER TABLE repositories DROP CONSTRAINT broken"],
+};
+
+/// The server ends the session in mid-transaction.
+const POSTGRES_SESSION: Fault = Fault {
+    break_it: &[
+        "CREATE FUNCTION kill() RETURNS trigger LANGUAGE plpgsql AS
+         'BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NEW; END'",
+        "CREATE TRIGGER kill BEFORE INSERT ON repositories
+         FOR EACH ROW EXECUTE FUNCTION kill()",
+    ],
+    mend_it: &["DROP TRIGGER kill ON repositories"],
+};
+
+const POSTGRES_COMMIT: Fault = Fault {
+    break_it: &[
+        "CREATE TABLE late (id BIGINT REFERENCES repositories (id) DEFERRABLE INITIALLY DEFERRED)",
+        "CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS
+         'BEGIN INSERT INTO late VALUES (-1); RETURN NEW; END'",
+        "CREATE TRIGGER late AFTER INSERT ON repositories
+         FOR EACH ROW EXECUTE FUNCTION late()",
+    ],
+    mend_it: &["DROP TRIGGER late ON repositories"],
+};
+
+async fn run(database: &Database, statements: &[&str]) {
+    for statement in statements {
+        database.query(statement).await;
+    }
+}
+
+/// Fails five writes, and more than there are connections of a drop in mid-write.
+async fn check_writes_after(database: Database, fault: Fault) {
+    let store = api::store::open(&database.url()).await.expect("a database");
+    store.bootstrap().await.expect("a schema");
+    store.track(&topic("kubernetes"), Origin::Configured, None, at(0)).await.expect("tracked");
+    let lease = begin(&*store, "kubernetes", at(0)).await;
+    assert_eq!(store.failing_writes(), None);
+
+    run(&database, fault.break_it).await;
+    let page = [repository(1, 10)];
+    let page = api::store::Page { repositories: &page, unreadable: &[] };
+    for failures in 1..=5 {
+        let (report, topic) = (api::model::run::Report::default(), topic("kubernetes"));
+        let stored = store.store_page(&lease, &topic, &page, &report, at(1)).await;
+        assert!(matches!(stored, Err(StoreError::Database(_))), "{stored:?}");
+        let failing = store.failing_writes().expect("the last write failed");
+        assert_eq!(failing.failures, failures, "{failing:?}");
+        let public = store.share(Share::Public);
+        assert_eq!(public.topics().await.expect("reads go on").len(), 1);
+    }
+    run(&database, fault.mend_it).await;
+    assert_eq!(store_page(&*store, &lease, &[repository(1, 10)], at(2)).await, (1, 0, 0));
+    assert_eq!(store.failing_writes(), None);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn sqlite_write_succeeds_after_statements_failed() {
+    check_writes_after(databases::sqlite(), SQLITE_STATEMENT).await;
+}
+
+#[tokio::test]
+async fn sqlite_write_succeeds_after_commits_failed() {
+    check_writes_after(databases::sqlite(), SQLITE_COMMIT).await;
+}
+
+#[tokio::test]
+async fn postgres_write_succeeds_after_statements_failed() {
+    let Some(database) = databases::postgres() else { return };
+    check_writes_after(database, POSTGRES_STATEMENT).await;
+}
+
+#[tokio::test]
+async fn postgres_write_succeeds_after_sessions_ended() {
+    let Some(database) = databases::postgres() else { return };
+    check_writes_after(database, POSTGRES_SESSION).await;
+}
+
+#[tokio::test]
+async fn postgres_write_succeeds_after_commits_failed() {
+    let Some(database) = databases::postgres() else { return };
+    check_writes_after(database, POSTGRES_COMMIT).await;
+}
+
+/// A caller may leave at any step of a write.
+async fn write_succeeds_after_writes_were_dropped(store: SharedStore) {
+    store.track(&topic("kubernetes"), Origin::Configured, None, at(0)).await.expect("tracked");
+    let lease = begin(&*store, "kubernetes", at(0)).await;
+    for polls in 0..40 {
+        let mut renewal = std::pin::pin!(store.renew(&lease, at(1)));
+        for _ in 0..polls {
+            if futures_util::poll!(renewal.as_mut()).is_ready() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+    store.renew(&lease, at(2)).await.expect("the last write succeeds");
+    assert_eq!(store.failing_writes(), None);
+}
+
+/// Readers of one kind cannot take the connections of another, and are refused rather than queued.
+async fn refreshes_go_on_while_readers_take_every_connection_of_theirs(store: SharedStore) {
+    store.track(&topic("kubernetes"), Origin::Configured, None, at(0)).await.expect("tracked");
+    let public = store.share(Share::Public);
+    let readers = (0..400).map(|_| public.topics());
+    let reading = futures_util::future::join_all(readers);
+    let refreshing = async {
+        for second in 0..5 {
+            let lease = begin(&*store, "kubernetes", at(second)).await;
+            store_page(&*store, &lease, &[repository(second, 1)], at(second)).await;
+            super::finish(&*store, &lease, None, api::store::Scope::All, at(second)).await;
+            assert_eq!(store.share(Share::Lists).topics().await.expect("a list's read").len(), 1);
+        }
+    };
+    let (results, ()) = tokio::join!(reading, refreshing);
+    for result in results {
+        assert!(matches!(result, Ok(_) | Err(StoreError::Busy)), "{result:?}");
+    }
+    assert!(public.topics().await.is_ok());
+}
+
+contract![
+    write_succeeds_after_writes_were_dropped,
+    refreshes_go_on_while_readers_take_every_connection_of_theirs,
+];
