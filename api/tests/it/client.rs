@@ -291,6 +291,7 @@ async fn reader_of_a_new_topic_hears_of_the_last_failure() {
     let refresh = NewRefresh {
         topic: Some(&topic),
         parent: None,
+        awaited: None,
         trigger: Trigger::Request,
         owner: "another",
     };
