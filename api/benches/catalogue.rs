@@ -72,6 +72,7 @@ async fn fill(store: &SharedStore, topic: &Topic) {
     let refresh = NewRefresh {
         topic: Some(topic),
         parent: None,
+        awaited: None,
         trigger: Trigger::CommandLine,
         owner: "bench",
     };

@@ -129,6 +129,7 @@ async fn measure_refresh(
     let request = NewRefresh {
         topic: Some(topic),
         parent: None,
+        awaited: None,
         trigger: Trigger::CommandLine,
         owner: "bench",
     };

@@ -104,7 +104,7 @@ impl Limits {
             }
             if let Some(until) = pause {
                 for other in Resource::ALL.into_iter().filter(|other| *other != resource) {
-                    // mutant in property: a secondary limit holds for every resource
+                    // mutant in client: a secondary limit holds for every resource
                     //     self.pause(other, until, now).await? => let _ = (other, until, now)
                     self.pause(other, until, now).await?;
                 }

@@ -64,7 +64,7 @@ impl Refresher {
         topic: Option<&Topic>,
         trigger: Trigger,
     ) -> Result<RunHandle, StoreError> {
-        self.begin(None, topic, trigger).await
+        self.begin(None, None, topic, trigger).await
     }
 
     /// Starts or joins a refresh and waits for its end. The run goes on if the caller is dropped.
@@ -134,13 +134,14 @@ impl Refresher {
     async fn begin(
         &self,
         parent: Option<i64>,
+        awaited: Option<i64>,
         topic: Option<&Topic>,
         trigger: Trigger,
     ) -> Result<RunHandle, StoreError> {
         let (refresher, topic) = (self.clone(), topic.cloned());
         let begin = async move {
             let Dependencies { store, clock, owner, tasks, .. } = &*refresher.dependencies;
-            let refresh = NewRefresh { topic: topic.as_ref(), parent, trigger, owner };
+            let refresh = NewRefresh { topic: topic.as_ref(), parent, awaited, trigger, owner };
             let lease = match store.begin(&refresh, clock.now()).await? {
                 BeginOutcome::Running(id) => return Ok(RunHandle { id, coalesced: true }),
                 BeginOutcome::Started(lease) => lease,
@@ -163,7 +164,7 @@ impl Refresher {
         topic: Option<&Topic>,
         trigger: Trigger,
     ) -> Result<RunResult, StoreError> {
-        let first = self.begin(parent, topic, trigger).await?;
+        let first = self.begin(parent, None, topic, trigger).await?;
         let (mut current, mut failures) = (first, 0);
         loop {
             let ended = match tokio::time::timeout(TAKE_OVER_EVERY, self.end_of(current.id)).await {
@@ -179,7 +180,7 @@ impl Refresher {
             }
             // If the run's process has died and its lease has expired, the run begins anew here.
             // The same happens if its entry is so old that it was deleted.
-            match self.begin(parent, topic, trigger).await {
+            match self.begin(parent, Some(current.id), topic, trigger).await {
                 Ok(handle) => (current, failures) = (handle, 0),
                 Err(error) if failures == MAX_FAILURES => return Err(error),
                 Err(error) => {

@@ -36,6 +36,8 @@ pub struct NewRefresh<'a> {
     pub topic: Option<&'a Topic>,
     /// The run over several topics that this one is part of.
     pub parent: Option<i64>,
+    /// The run that the caller waits for. If it has ended, no other one begins.
+    pub awaited: Option<i64>,
     pub trigger: Trigger,
     /// This process.
     pub owner: &'a str,

@@ -291,6 +291,7 @@ async fn reader_of_a_new_topic_hears_of_the_last_failure() {
     let refresh = NewRefresh {
         topic: Some(&topic),
         parent: None,
+        awaited: None,
         trigger: Trigger::Request,
         owner: "another",
     };
@@ -385,6 +386,21 @@ async fn refresh_fails_after_five_secondary_limits_in_a_row() {
         (&"failed".into(), &5.into()),
         "{report}"
     );
+}
+
+#[tokio::test]
+async fn search_waits_when_a_lookup_met_a_secondary_limit() {
+    let mirror = Mirror::refreshed(World::generate(700, 7, "kubernetes")).await;
+    let dropped = mirror.expected("kubernetes")[1][3];
+    mirror.stub.world().settings.drop.insert(dropped);
+    let limit = FaultKind::SecondaryLimit { status: 403, retry_after: Some(90) };
+    mirror.stub.world().faults.push(Fault::from(limit).at("/repositories/"));
+    let report = mirror.refresh("kubernetes").await;
+    assert_eq!(report["complete"], true, "the lookup is left to the next run: {report}");
+    let report = mirror.refresh("kubernetes").await;
+    assert_eq!(report["complete"], true, "{report}");
+    assert!(report["waited_ms"].as_i64() >= Some(80_000), "{report}");
+    assert_eq!(mirror.stub.world().counters.impatient, 0);
 }
 
 #[tokio::test]

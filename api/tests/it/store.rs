@@ -86,8 +86,13 @@ fn repository(id: i64, stars: i64) -> Repository {
 
 async fn begin(store: &dyn Store, name: &str, now: DateTime<Utc>) -> Lease {
     let topic = topic(name);
-    let new =
-        NewRefresh { topic: Some(&topic), parent: None, trigger: Trigger::Request, owner: "me" };
+    let new = NewRefresh {
+        topic: Some(&topic),
+        parent: None,
+        awaited: None,
+        trigger: Trigger::Request,
+        owner: "me",
+    };
     match store.begin(&new, now).await.expect("a database") {
         BeginOutcome::Started(lease) => lease,
         BeginOutcome::Running(id) => panic!("{id} is running"),

@@ -61,6 +61,13 @@ pub(super) async fn adopt(
     Ok(())
 }
 
+/// Whether a refresh has ended; false if its entry was deleted.
+pub(super) async fn has_ended(connection: &mut Connection, id: i64) -> sqlx::Result<bool> {
+    let ended = "SELECT finished_at IS NOT NULL FROM refreshes WHERE id = $1";
+    let ended = sqlx::query_scalar(ended).bind(id).fetch_optional(connection).await?;
+    Ok(ended == Some(true))
+}
+
 /// Closes the entry of a refresh whose process ended without doing that.
 pub(super) async fn abandon(
     connection: &mut Connection,

@@ -20,6 +20,12 @@ use crate::store::{
 impl RefreshStore for SqlStore {
     async fn begin(&self, refresh: &NewRefresh<'_>, now: DateTime<Utc>) -> Result<BeginOutcome> {
         let mut transaction = self.write().await?;
+        if let Some(awaited) = refresh.awaited
+            && ledger::has_ended(&mut transaction, awaited).await?
+        {
+            transaction.rollback().await?;
+            return Ok(BeginOutcome::Running(awaited));
+        }
         if let (Trigger::OnDemand, Some(topic)) = (refresh.trigger, refresh.topic)
             && let Some(id) = just_listed(&mut transaction, topic, now).await?
         {

@@ -15,8 +15,13 @@ async fn lease_has_one_holder_until_it_expires(store: SharedStore) {
     store.track(&topic("kubernetes"), Origin::Configured, None, at(0)).await.expect("tracked");
     let first = begin(&*store, "kubernetes", at(0)).await;
     let name = topic("kubernetes");
-    let other =
-        NewRefresh { topic: Some(&name), parent: None, trigger: Trigger::Schedule, owner: "other" };
+    let other = NewRefresh {
+        topic: Some(&name),
+        parent: None,
+        awaited: None,
+        trigger: Trigger::Schedule,
+        owner: "other",
+    };
     assert_eq!(
         store.begin(&other, at(1)).await.expect("a database"),
         BeginOutcome::Running(first.refresh)
@@ -62,12 +67,35 @@ async fn on_demand_run_does_not_start_when_the_topic_has_a_list(store: SharedSto
     store_complete_run(&*store, "kubernetes", &[repository(1, 1)], at(0)).await;
     let name = topic("kubernetes");
     let begin_for = async |trigger, now| {
-        let new = NewRefresh { topic: Some(&name), parent: None, trigger, owner: "me" };
+        let new =
+            NewRefresh { topic: Some(&name), parent: None, awaited: None, trigger, owner: "me" };
         store.begin(&new, now).await.expect("a database")
     };
     let latest = store.latest(&name).await.expect("the ledger").expect("an entry").id;
     assert_eq!(begin_for(Trigger::OnDemand, at(1)).await, BeginOutcome::Running(latest));
     assert!(matches!(begin_for(Trigger::Request, at(1)).await, BeginOutcome::Started(_)));
+}
+
+/// A caller that waits for a run begins another one only if the run's process has ended.
+async fn run_does_not_start_when_the_awaited_one_has_ended(store: SharedStore) {
+    store.track(&topic("kubernetes"), Origin::Configured, None, at(0)).await.expect("tracked");
+    let first = begin(&*store, "kubernetes", at(0)).await;
+    let name = topic("kubernetes");
+    let again = NewRefresh {
+        topic: Some(&name),
+        parent: None,
+        awaited: Some(first.refresh),
+        trigger: Trigger::Request,
+        owner: "other",
+    };
+    let begin_again = async |now| store.begin(&again, now).await.expect("a database");
+    assert_eq!(begin_again(at(1)).await, BeginOutcome::Running(first.refresh));
+    finish(&*store, &first, Some(&[]), Scope::All, at(2)).await;
+    assert_eq!(begin_again(at(3)).await, BeginOutcome::Running(first.refresh), "it has ended");
+    let abandoned = begin(&*store, "kubernetes", at(4)).await;
+    let after = NewRefresh { awaited: Some(abandoned.refresh), ..again.clone() };
+    let after = store.begin(&after, at(4) + LEASE_TIME).await.expect("a database");
+    assert!(matches!(after, BeginOutcome::Started(_)), "its lease has expired");
 }
 
 /// Begins a scheduled run over all topics, or over one as the child of `parent`.
@@ -78,7 +106,13 @@ async fn begin_scheduled(
     now: DateTime<Utc>,
 ) -> Lease {
     let topic = name.map(topic);
-    let new = NewRefresh { topic: topic.as_ref(), parent, trigger: Trigger::Schedule, owner: "me" };
+    let new = NewRefresh {
+        topic: topic.as_ref(),
+        parent,
+        awaited: None,
+        trigger: Trigger::Schedule,
+        owner: "me",
+    };
     match store.begin(&new, now).await.expect("a database") {
         BeginOutcome::Started(lease) => lease,
         BeginOutcome::Running(id) => panic!("{id} is running"),
@@ -142,6 +176,7 @@ async fn quota_is_not_saved_when_another_save_came_first(store: SharedStore) {
 contract![
     lease_has_one_holder_until_it_expires,
     on_demand_run_does_not_start_when_the_topic_has_a_list,
+    run_does_not_start_when_the_awaited_one_has_ended,
     ledger_keeps_runs_and_their_topics_for_30_days,
     quota_is_not_saved_when_another_save_came_first,
 ];
