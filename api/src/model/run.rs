@@ -135,7 +135,7 @@ pub struct Report {
     pub skipped: i64,
     /// Characters and fields that could not be read or were too long, and cost no item.
     pub mended: i64,
-    /// The first [`MAX_SKIPPED_NAMED`] skipped items.
+    /// The first 20 skipped items.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub skipped_items: Vec<Skipped>,
     /// Searches left in GitHub's window at the end.

@@ -124,7 +124,7 @@ impl Refresher {
         Ok(())
     }
 
-    /// Returns when this process has published a list or ended a run, or after [`POLL`]: another
+    /// Returns when this process has published a list or ended a run, or after `POLL`: another
     /// process may have.
     pub async fn changed(&self) {
         let mut changed = self.publisher.subscribe();
