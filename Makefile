@@ -110,12 +110,12 @@ verify-lists: | test-prerequisites
 
 NO_DATA := set DATA to a file of search items, one JSON object a line
 
-## style: lengths, comments and the imports between the files of the service
+## style: lengths, comments, imports between the files of the service, and the table of rules
 .PHONY: style
 style:
 	@failed=; \
-	for check in style structure_test structure; do \
-	    python3 tests/$$check.py || failed+=" tests/$$check.py"; done; \
+	for check in style.py structure_test.py structure.py "mutants.py --check"; do \
+	    python3 tests/$$check || failed+=" tests/$$check"; done; \
 	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 
 ## ci: style, format, lints, licences, docs, every test and the stack, with the time of each step

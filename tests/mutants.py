@@ -10,8 +10,9 @@ It names the tests that should notice (a file of api/tests/it, or a module with 
 rule, and below that the fragment of code to replace and its replacement. The fragment is in one of
 the lines below the mark.
 
-Works in a copy of the checkout and prints the table of docs/refresh.md. `mutants.py WORD...` tries
-only the rules with one of the words in them; `mutants.py --list` prints the rules without running.
+Works in a copy of the checkout, and prints each rule with the test that failed without it.
+`mutants.py WORD...` tries only the rules with one of the words in them. `mutants.py --list` prints
+the rules without running them, as the table of docs/refresh.md; `--check` compares the two.
 """
 
 import os
@@ -25,11 +26,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 INTEGRATION_TESTS = ROOT / "api/tests/it"
-WITH_SERVERS = next(
-    path
-    for path in (ROOT / "tests/with-servers", ROOT / "api/tests/with-servers")
-    if path.exists()
-)
+WITH_SERVERS = ROOT / "tests/with-servers"
+# The document that has the table of the rules.
+DOCUMENT = ROOT / "docs/refresh.md"
 
 MARK = re.compile(r"^\s*// mutant in ([\w:]+): (\S.*)$")
 CHANGE = re.compile(r"^\s*//     (\S.*?) => (\S.*)$")
@@ -133,14 +132,23 @@ def try_all(mutants):
     return 1 if survivors else 0
 
 
+def table(mutants):
+    rows = [f"| {m.rule} | `{m.file}` | `{m.tests}` |" for m in mutants]
+    return "\n".join(["| rule | file | tests |", "| --- | --- | --- |", *rows])
+
+
 def main():
-    words = [word for word in sys.argv[1:] if word != "--list"]
+    words = [word for word in sys.argv[1:] if not word.startswith("--")]
     mutants = all_mutants()
     chosen = [m for m in mutants if not words or any(word in m.rule for word in words)]
+    if "--check" in sys.argv[1:]:
+        is_current = table(mutants) in DOCUMENT.read_text(encoding="utf-8")
+        if not is_current:
+            print(f"the table in {DOCUMENT.relative_to(ROOT)} is not that of mutants.py --list")
+        return 0 if is_current else 1
     if "--list" not in sys.argv[1:]:
         return try_all(chosen)
-    for mutant in chosen:
-        print(f"{mutant.file}:{mutant.line + 1}: {mutant.rule} ({mutant.tests})")
+    print(table(chosen))
     return 0
 
 
