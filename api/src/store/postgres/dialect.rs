@@ -21,21 +21,21 @@ pub(super) const EACH_ID: &str =
 /// The rows of a batch of names.
 pub(super) const EACH_NAME: &str = "jsonb_array_elements_text($1) AS each(value)";
 
-/// The rows of a batch of objects.
-pub(super) const EACH_OBJECT: &str = "jsonb_array_elements($1) AS each(value)";
+/// The rows of a batch of rows, each a JSON array.
+pub(super) const EACH_ROW: &str = "jsonb_array_elements($1) AS each(value)";
 
 /// The rows of a batch of ids with their places in it, from 0.
 pub(super) const PLACES: &str = "
     (SELECT id::int8 AS value, ordinality - 1 AS place
      FROM jsonb_array_elements_text($1) WITH ORDINALITY AS each(id, ordinality)) AS best";
 
-/// Reads a text of a batch's object as an integer.
+/// Reads a text of a batch's row as an integer.
 pub(super) const AS_INTEGER: &str = "::int8";
 
-/// Reads a text of a batch's object as a boolean.
+/// Reads a text of a batch's row as a boolean.
 pub(super) const AS_BOOLEAN: &str = "::boolean";
 
-/// Reads a text of a batch's object, which is RFC 3339 in UTC, as a time.
+/// Reads a text of a batch's row, which is RFC 3339 in UTC, as a time.
 pub(super) fn as_time(text: &str) -> String {
     format!("({text})::timestamptz")
 }

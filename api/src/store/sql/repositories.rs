@@ -3,10 +3,11 @@
 use std::sync::LazyLock;
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::dialect::{AS_BOOLEAN, AS_INTEGER, Connection, EACH_OBJECT, Row, as_time};
+use super::dialect::{AS_BOOLEAN, AS_INTEGER, Connection, EACH_ROW, Row, as_time};
 use crate::model::repository::{Repository, RepositoryId};
 
 /// The type of a column.
@@ -48,17 +49,16 @@ const COLUMNS: [(&str, Kind); 23] = [
 
 /// Stores a batch of repositories. A row that did not change is neither written nor returned.
 static UPSERT: LazyLock<String> = LazyLock::new(|| {
-    let list = |each: &dyn Fn(&str, Kind) -> String| {
-        COLUMNS.map(|(name, kind)| each(name, kind)).join(", ")
-    };
-    let names = list(&|name, _| name.to_owned());
-    let values = list(&value);
-    let assignments = list(&|name, _| format!("{name} = excluded.{name}"));
-    let old = list(&|name, _| format!("repositories.{name}"));
-    let new = list(&|name, _| format!("excluded.{name}"));
+    let list = |each: &dyn Fn(&str) -> String| COLUMNS.map(|(name, _)| each(name)).join(", ");
+    let names = list(&str::to_owned);
+    let values = COLUMNS.iter().enumerate().map(|(place, (_, kind))| value(place, *kind));
+    let values = values.collect::<Vec<_>>().join(", ");
+    let assignments = list(&|name| format!("{name} = excluded.{name}"));
+    let old = list(&|name| format!("repositories.{name}"));
+    let new = list(&|name| format!("excluded.{name}"));
     format!(
         "INSERT INTO repositories ({names}, stored_at)
-         SELECT {values}, $2 FROM {EACH_OBJECT} WHERE true
+         SELECT {values}, $2 FROM {EACH_ROW} WHERE true
          ON CONFLICT (id) DO UPDATE SET {assignments}, stored_at = excluded.stored_at,
              version = repositories.version + 1
          WHERE ({old}) IS DISTINCT FROM ({new})
@@ -66,16 +66,24 @@ static UPSERT: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// The column's value in an object of the batch.
-fn value(name: &str, kind: Kind) -> String {
-    let text = format!("value->>'{name}'");
+/// The value of the column at this place in a row of the batch.
+fn value(place: usize, kind: Kind) -> String {
+    let text = format!("value->>{place}");
     match kind {
         Kind::Integer => format!("({text}){AS_INTEGER}"),
         Kind::Boolean => format!("({text}){AS_BOOLEAN}"),
         Kind::Text => text,
-        Kind::Json => format!("value->'{name}'"),
+        Kind::Json => format!("value->{place}"),
         Kind::Time => as_time(&text),
     }
+}
+
+/// A repository's values in the order of [`COLUMNS`]. SQLite finds a value by its place in about half
+/// the time that it takes by its name.
+fn row_values(repository: &Repository) -> sqlx::Result<Vec<Value>> {
+    let fields = serde_json::to_value(repository);
+    let mut fields = fields.map_err(|error| sqlx::Error::Encode(error.into()))?;
+    Ok(COLUMNS.iter().map(|(name, _)| fields[*name].take()).collect())
 }
 
 /// A row of `repositories` that was written.
@@ -91,7 +99,8 @@ pub(super) async fn upsert(
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<UpsertedRow>> {
     let upsert = sqlx::query(AssertSqlSafe(UPSERT.as_str()));
-    let rows = upsert.bind(Json(repositories)).bind(now).fetch_all(connection).await?;
+    let batch = repositories.iter().map(row_values).collect::<Result<Vec<_>, _>>()?;
+    let rows = upsert.bind(Json(batch)).bind(now).fetch_all(connection).await?;
     let row = |row: &Row| {
         // A new row has the first version.
         Ok(UpsertedRow { id: row.try_get("id")?, is_new: row.try_get::<i64, _>("version")? == 1 })

@@ -20,20 +20,20 @@ pub(super) const EACH_ID: &str = "json_each($1)";
 /// The rows of a batch of names.
 pub(super) const EACH_NAME: &str = "json_each($1)";
 
-/// The rows of a batch of objects.
-pub(super) const EACH_OBJECT: &str = "json_each($1)";
+/// The rows of a batch of rows, each a JSON array.
+pub(super) const EACH_ROW: &str = "json_each($1)";
 
 /// The rows of a batch of ids with their places in it, from 0. The limit is no limit; it keeps
 /// SQLite from reading the batch again for each row that it is joined with.
 pub(super) const PLACES: &str = "(SELECT value, key AS place FROM json_each($1) LIMIT -1) AS best";
 
-/// Reads a text of a batch's object as an integer; SQLite keeps JSON's type.
+/// Reads a text of a batch's row as an integer; SQLite keeps JSON's type.
 pub(super) const AS_INTEGER: &str = "";
 
-/// Reads a text of a batch's object as a boolean; SQLite makes integers of JSON's booleans.
+/// Reads a text of a batch's row as a boolean; SQLite makes integers of JSON's booleans.
 pub(super) const AS_BOOLEAN: &str = "";
 
-/// Reads a text of a batch's object, which is RFC 3339 in UTC, as a time. sqlx writes times as text
+/// Reads a text of a batch's row, which is RFC 3339 in UTC, as a time. sqlx writes times as text
 /// that ends in `+00:00`, and times are compared as text.
 pub(super) fn as_time(text: &str) -> String {
     format!("replace({text}, 'Z', '+00:00')")
