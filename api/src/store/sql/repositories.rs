@@ -78,8 +78,8 @@ fn value(place: usize, kind: Kind) -> String {
     }
 }
 
-/// A repository's values in the order of [`COLUMNS`]. SQLite finds a value by its place in about half
-/// the time that it takes by its name.
+/// A repository's values in the order of [`COLUMNS`]. SQLite finds a value by its place in about
+/// half the time that it takes by its name.
 fn row_values(repository: &Repository) -> sqlx::Result<Vec<Value>> {
     let fields = serde_json::to_value(repository);
     let mut fields = fields.map_err(|error| sqlx::Error::Encode(error.into()))?;
