@@ -231,7 +231,8 @@ async fn run_skips_slices_that_an_interrupted_run_read_within_the_hour() {
     let first = take_searches(&again);
     again.clock.advance(TimeDelta::minutes(50));
     star(&again, 30);
-    refresh(&again, "complete").await;
+    let report = refresh(&again, "complete").await;
+    assert_eq!(report["doubts_settled"], 0, "slices taken over count as shown: {report}");
     let second = take_searches(&again);
     assert_eq!(stored(&again).await, existing(&again));
     assert!(first + second <= whole + 20, "{first} and {second} searches; one run takes {whole}");
