@@ -18,8 +18,6 @@ pub struct FailingWrites {
     pub since: Duration,
     /// The failures in a row.
     pub failures: u64,
-    /// The last one's error, for the log alone: it may name addresses.
-    pub error: String,
 }
 
 /// The results of a database's writes.
@@ -30,7 +28,6 @@ pub(super) struct WriteHealth(Mutex<Option<Failures>>);
 struct Failures {
     first: Instant,
     count: u64,
-    last: String,
 }
 
 impl WriteHealth {
@@ -40,13 +37,8 @@ impl WriteHealth {
             error!(error = reason, "the database does not take writes");
             metrics::gauge!(FAILING).set(1.0);
         }
-        let failures = failures.get_or_insert_with(|| Failures {
-            first: Instant::now(),
-            count: 0,
-            last: String::new(),
-        });
-        failures.count += 1;
-        reason.clone_into(&mut failures.last);
+        let new = || Failures { first: Instant::now(), count: 0 };
+        failures.get_or_insert_with(new).count += 1;
     }
 
     pub(super) fn succeeded(&self) {
@@ -63,7 +55,6 @@ impl WriteHealth {
         failures.as_ref().map(|failures| FailingWrites {
             since: failures.first.elapsed(),
             failures: failures.count,
-            error: failures.last.clone(),
         })
     }
 }

@@ -74,7 +74,7 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
 
 /// The reason of a database that answers reads, but whose last write failed.
 fn writes_fail(failing: &FailingWrites) -> String {
-    let FailingWrites { since, failures, .. } = failing;
+    let FailingWrites { since, failures } = failing;
     let seconds = since.as_secs();
     format!("the last {failures} writes failed, for {seconds} s; the log says why")
 }
