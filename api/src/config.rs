@@ -42,6 +42,11 @@ pub const SETTINGS: &[Setting] = &[
         "raises GitHub's limit from 10 to 30 searches a minute; needs no permissions",
     ),
     Setting::with_default(
+        "GITHUB_INTERNAL_REPOSITORIES",
+        "false",
+        "keep repositories that are visible to every member of a GitHub Enterprise: true or false",
+    ),
+    Setting::with_default(
         "TOPICS",
         "kubernetes",
         "topics to keep, separated by commas; `topic:complete` and `topic:top` name their own \
@@ -125,6 +130,7 @@ impl Config {
             github: GitHubConfig {
                 url: reader.required("GITHUB_API_URL", http_url),
                 token: reader.optional("GITHUB_TOKEN", header_token),
+                keeps_internal: reader.required("GITHUB_INTERNAL_REPOSITORIES", boolean),
             },
             coverages: Coverages {
                 default: reader.required("COVERAGE", coverage),
@@ -134,14 +140,20 @@ impl Config {
                     .collect(),
             },
             topics: topics.into_iter().map(|(topic, _)| topic).collect(),
-            on_demand_topics: reader.required("ON_DEMAND_TOPICS", |text| {
-                text.parse().map_err(|_| "true or false".to_owned())
-            }),
+            on_demand_topics: reader.required("ON_DEMAND_TOPICS", boolean),
             schedule: reader.required("REFRESH_SCHEDULE", Schedule::parse),
             scheduler: reader.required("SCHEDULER", scheduler),
             maintenance_token: reader.optional("MAINTENANCE_TOKEN", header_token),
             log_format: reader.optional("LOG_FORMAT", LogFormat::parse),
         };
+        let is_public = config.github.url.host_str() == Some("api.github.com");
+        if config.github.keeps_internal && is_public {
+            reader.note(
+                "GITHUB_INTERNAL_REPOSITORIES is true though GITHUB_API_URL is GitHub's own: set \
+                 it to a GitHub Enterprise Server's, since everyone can read the lists"
+                    .to_owned(),
+            );
+        }
         require_token_unless_loopback(&mut reader, config.listen_addr.ip());
         reader.finish(config)
     }
@@ -164,6 +176,10 @@ fn require_token_unless_loopback(reader: &mut Reader<'_>, listen_addr: IpAddr) {
 
 fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "an IP address and a port, such as 127.0.0.1:8081".to_owned())
+}
+
+fn boolean(text: &str) -> Result<bool, String> {
+    text.parse().map_err(|_| "true or false".to_owned())
 }
 
 fn scheduler(text: &str) -> Result<Scheduler, String> {
@@ -310,6 +326,7 @@ mod tests {
             ("DATABASE_URL", "mysql://root:hunter2@db/x"),
             ("GITHUB_API_URL", "ftp://x"),
             ("GITHUB_TOKEN", "hunter2 with spaces"),
+            ("GITHUB_INTERNAL_REPOSITORIES", "some"),
             ("TOPICS", "ok,not ok"),
             ("COVERAGE", "some"),
             ("ON_DEMAND_TOPICS", "maybe"),
@@ -324,6 +341,7 @@ mod tests {
             "DATABASE_URL",
             "GITHUB_API_URL",
             "GITHUB_TOKEN",
+            "GITHUB_INTERNAL_REPOSITORIES",
             "TOPICS",
             "COVERAGE",
             "ON_DEMAND_TOPICS",
@@ -334,8 +352,18 @@ mod tests {
         ] {
             assert_eq!(text.matches(&format!("  {name}:")).count(), 1, "{name} in {text}");
         }
-        assert!(text.starts_with("11 settings are wrong:"), "{text}");
+        assert!(text.starts_with("12 settings are wrong:"), "{text}");
         assert!(!text.contains("hunter2"), "{text}");
+    }
+
+    #[test]
+    fn internal_repositories_are_kept_only_of_an_enterprise() {
+        let keep = ("GITHUB_INTERNAL_REPOSITORIES", "true");
+        let error = read(&[keep]).expect_err("everyone reads GitHub's").to_string();
+        assert!(error.contains("GITHUB_API_URL is GitHub's own"), "{error}");
+        let enterprise = ("GITHUB_API_URL", "https://github.example.com/api/v3");
+        assert!(read(&[keep, enterprise]).expect("valid").github.keeps_internal);
+        assert!(!read(&[enterprise]).expect("valid").github.keeps_internal);
     }
 
     #[test]

@@ -21,13 +21,15 @@ pub use client::GitHub;
 pub use item::Item;
 pub use search::{PER_PAGE, SearchPage, Sort};
 
-/// GITHUB_API_URL and GITHUB_TOKEN.
+/// GITHUB_API_URL, GITHUB_TOKEN and GITHUB_INTERNAL_REPOSITORIES.
 #[derive(Clone, Debug)]
 pub struct GitHubConfig {
     /// Without a slash at its end.
     pub url: Url,
     /// Sent to the URL's origin only.
     pub token: Option<SecretString>,
+    /// Internal repositories count as public ones.
+    pub keeps_internal: bool,
 }
 
 /// Why GitHub gave no usable response.

@@ -21,7 +21,7 @@ use super::text::decode;
 use super::{Deadline, GitHubConfig, GitHubError, Lookup, Observer, Usage};
 use crate::clock::Clock;
 use crate::model::quota::Resource;
-use crate::model::repository::RepositoryId;
+use crate::model::repository::{Repository, RepositoryId};
 use crate::store::SharedStore;
 use crate::task::join;
 
@@ -51,6 +51,7 @@ pub struct GitHub {
     http: reqwest::Client,
     base: Url,
     authorization: Option<HeaderValue>,
+    keeps_internal: bool,
     /// GitHub has accepted the token since it last refused it for good.
     is_accepted: Arc<AtomicBool>,
     limits: Limits,
@@ -95,7 +96,8 @@ impl GitHub {
             .build()?;
         let limits = Limits::new(store, clock, stopping.clone());
         let (base, is_accepted) = (config.url.clone(), Arc::default());
-        Ok(Self { http, base, authorization, is_accepted, limits, stopping })
+        let keeps_internal = config.keeps_internal;
+        Ok(Self { http, base, authorization, keeps_internal, is_accepted, limits, stopping })
     }
 
     /// The address of a query's first page.
@@ -119,7 +121,18 @@ impl GitHub {
             let links = response.headers.get_all(LINK).iter().map(HeaderValue::as_bytes);
             search::read_page(&response.body, links, &self.base)
         };
-        self.request(page, Resource::Search, deadline, usage, observer, read).await
+        let page = self.request(page, Resource::Search, deadline, usage, observer, read).await;
+        page.map(|mut page| {
+            page.repositories.iter_mut().for_each(|repository| self.open(repository));
+            page
+        })
+    }
+
+    /// Takes an internal repository for a public one if the setting says so.
+    fn open(&self, repository: &mut Repository) {
+        // mutant in refreshes: internal repositories are kept only if the setting says so
+        //     self.keeps_internal && => true &&
+        repository.private &= !(self.keeps_internal && repository.internal);
     }
 
     /// A repository by its id, under which GitHub knows it even after it has moved. If GitHub
@@ -163,7 +176,10 @@ impl GitHub {
         let read = |response: Response| match response.status {
             403 | 404 | 410 | 451 => Ok(Lookup::Gone),
             _ => Item::read(&decode(&response.body).0)
-                .map(|item| Lookup::Found(Box::new(item)))
+                .map(|mut item| {
+                    self.open(&mut item.repository);
+                    Lookup::Found(Box::new(item))
+                })
                 .map_err(|skipped| {
                     warn!(id, reason = skipped.reason, "a repository cannot be read");
                     "a repository that cannot be read".to_owned()

@@ -25,13 +25,14 @@ const MAX_TOPICS: usize = 20;
 const YEARS: std::ops::RangeInclusive<i32> = 1970..=9999;
 
 /// The fields that the mirror keeps.
-const KEPT: [&str; 24] = [
+const KEPT: [&str; 25] = [
     "id",
     "node_id",
     "name",
     "full_name",
     "owner",
     "private",
+    "visibility",
     "html_url",
     "description",
     "homepage",
@@ -102,6 +103,7 @@ impl Fields<'_> {
             full_name: self.name("full_name")?,
             owner: self.optional::<Owner>("owner").and_then(|owner| self.bounded(owner.login?)),
             private: self.optional("private").unwrap_or_default(),
+            internal: self.optional::<String>("visibility").is_some_and(|text| text == "internal"),
             html_url,
             description: self.cut("description"),
             // Often the empty string.

@@ -22,6 +22,9 @@ pub struct Repository {
     /// Visible to the token's owner alone; the mirror never stores such a repository.
     #[serde(skip)]
     pub private: bool,
+    /// Private, but visible to every member of a GitHub Enterprise.
+    #[serde(skip)]
+    pub internal: bool,
     pub html_url: String,
     pub description: Option<String>,
     /// Often the empty string.

@@ -62,6 +62,8 @@ pub(super) struct Recorder<'a> {
     /// Every repository that GitHub has shown, unreadable ones included.
     shown: HashSet<RepositoryId>,
     unreadable: HashSet<RepositoryId>,
+    /// Shown, but left out.
+    private: HashSet<RepositoryId>,
     newest: Option<DateTime<Utc>>,
 }
 
@@ -74,8 +76,14 @@ impl<'a> Recorder<'a> {
             usage: Usage::default(),
             shown: HashSet::new(),
             unreadable: HashSet::new(),
+            private: HashSet::new(),
             newest: None,
         }
+    }
+
+    /// The number of repositories that were left out because they are private.
+    pub(super) fn private(&self) -> i64 {
+        count(self.private.len())
     }
 
     /// The newest `updated_at` on the pages that were stored.
@@ -159,6 +167,8 @@ impl<'a> Recorder<'a> {
     ) -> Result<(), StoreError> {
         let ids: Vec<RepositoryId> = repositories.iter().map(|repository| repository.id).collect();
         self.add_shown(&ids);
+        let private = repositories.iter().filter(|repository| repository.private);
+        self.private.extend(private.map(|repository| repository.id));
         // A private repository is for the token's owner alone, so it is not stored. An id must not
         // be twice in a statement; the later copy counts.
         let mut stored = HashSet::new();

@@ -97,7 +97,9 @@ async fn search_by_plan(
     searched.best_match = reading.order;
     // If best match is all that a complete run needs, the list comes with the end of the run.
     let goes_on = !shows_all || recorder.report.reason.is_some();
-    if state.modified_at.is_none() && goes_on && !searched.best_match.is_empty() {
+    let found = recorder.report.found;
+    let has_some = found > 0 && verdict::private_fault(recorder.private(), 0, found).is_none();
+    if state.modified_at.is_none() && goes_on && has_some {
         give_first_list(recorder, &searched.best_match, publisher).await?;
     }
     ended?;
@@ -165,6 +167,7 @@ fn evidence(recorder: &Recorder<'_>, searched: &Searched) -> Evidence {
         reason: report.reason.clone(),
         found: report.found,
         skipped: report.skipped,
+        private: recorder.private(),
         total_count: report.total_count.unwrap_or(0),
     }
 }

@@ -119,6 +119,8 @@ pub(super) struct Evidence {
     pub(super) found: i64,
     /// Items that could not be read.
     pub(super) skipped: i64,
+    /// Repositories shown that are private, and so left out.
+    pub(super) private: i64,
     /// GitHub's count of the topic's repositories.
     pub(super) total_count: i64,
 }
@@ -158,7 +160,10 @@ pub(super) fn judge(evidence: &Evidence, state: &TopicState, now: DateTime<Utc>)
         Plan::Top | Plan::Complete => evidence.found,
     };
     let fault = evidence.reason.clone();
-    let fault = fault.or_else(|| skipped_fault(evidence)).or_else(|| hidden_fault(evidence, size));
+    let Evidence { private, skipped, found, .. } = *evidence;
+    let fault = fault.or_else(|| skipped_fault(evidence));
+    let fault = fault.or_else(|| private_fault(private, skipped, found));
+    let fault = fault.or_else(|| hidden_fault(evidence, size));
     let is_shrink = fault.is_none() && has_shrunk(evidence.coverage, size, state);
     let (reason, shrunk) = match fault {
         Some(fault) => (Some(fault), state.shrunk),
@@ -205,6 +210,15 @@ fn skipped_fault(evidence: &Evidence) -> Option<String> {
     //     skipped * TOLERATED_OF > found => false
     (skipped * TOLERATED_OF > found)
         .then(|| format!("{skipped} of {found} items could not be read"))
+}
+
+/// Why a result of which everything was left out is not complete: its empty list would say that
+/// there is nothing.
+pub(super) fn private_fault(private: i64, skipped: i64, found: i64) -> Option<String> {
+    // mutant in refreshes: a topic of which everything is private is not told to be nothing
+    //     private > 0 && private + skipped >= found => false
+    (private > 0 && private + skipped >= found)
+        .then(|| format!("all {private} repositories that GitHub showed are private"))
 }
 
 /// Every page of a slice may be full although GitHub hides repositories, so the size of the whole
@@ -286,6 +300,7 @@ mod tests {
             reason: None,
             found,
             skipped: 0,
+            private: 0,
             total_count: found,
         }
     }
@@ -331,6 +346,11 @@ mod tests {
             ..evidence(found)
         };
         let skipped = |skipped| Evidence { skipped, ..evidence(600) };
+        let private = |private, skipped| Evidence {
+            private,
+            skipped,
+            ..evidence(if private == 3 { 3 } else { 300 })
+        };
         let failed = |found| Evidence { reason: Some("down".to_owned()), ..evidence(found) };
         let changed = Evidence { plan: Plan::Changed, found: 3, ..whole(3, 900) };
         let shrunk =
@@ -346,6 +366,9 @@ mod tests {
             ("half as many as before", evidence(200), old(), Complete, None),
             ("six skipped of six hundred", skipped(6), new(), Complete, None),
             ("seven skipped of six hundred", skipped(7), new(), Partial, None),
+            ("all private", private(3, 0), new(), Partial, None),
+            ("all private, but one that is unreadable", private(299, 1), new(), Partial, None),
+            ("all private, but one", private(299, 0), new(), Complete, None),
             ("nine hidden of nine hundred", whole(891, 900), new(), Complete, None),
             ("eleven hidden of nine hundred", whole(889, 900), new(), Partial, None),
             ("one hidden of three", whole(2, 3), new(), Complete, None),

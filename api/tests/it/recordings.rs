@@ -115,7 +115,11 @@ async fn search(origin: &str, clock: Arc<TestClock>) -> Result<SearchPage, GitHu
     let database = databases::sqlite();
     let store = api::store::open(&database.url()).await.expect("a database");
     store.bootstrap().await.expect("a schema");
-    let config = GitHubConfig { url: origin.parse().expect("an address"), token: None };
+    let config = GitHubConfig {
+        url: origin.parse().expect("an address"),
+        token: None,
+        keeps_internal: false,
+    };
     let deadline =
         Deadline { priority: Priority::Scheduled, until: clock.now() + TimeDelta::hours(1) };
     let github = GitHub::new(&config, Arc::clone(&store), clock, CancellationToken::new())

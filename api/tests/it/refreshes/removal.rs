@@ -3,6 +3,7 @@
 use chrono::TimeDelta;
 use github_stub::limits::Limit;
 use github_stub::{Fault, FaultKind, World};
+use reqwest::StatusCode;
 use serde_json::json;
 
 use super::{edit, set, world};
@@ -174,4 +175,58 @@ async fn private_repository_is_neither_stored_nor_listed() {
         .query(&format!("SELECT name FROM repositories WHERE id = {}", top[0]))
         .await;
     assert_eq!(names, Vec::<String>::new(), "a private repository is not stored");
+}
+
+/// Repositories that every member of a GitHub Enterprise may see are private there.
+#[tokio::test]
+async fn internal_repositories_are_listed_only_if_the_setting_says_so() {
+    for keeps in [true, false] {
+        let value = keeps.to_string();
+        let setting = ("GITHUB_INTERNAL_REPOSITORIES", &*value);
+        let world = World::generate(400, 7, "kubernetes");
+        let mirror = Mirror::start_with(world, &[setting]).await;
+        let top = mirror.expected("kubernetes")[1].clone();
+        let internal = json!({ "private": true, "visibility": "internal" });
+        let private = json!({ "private": true, "visibility": "private" });
+        for id in &top[..10] {
+            edit(&mut mirror.stub.world(), *id, &internal);
+        }
+        for id in &top[10..15] {
+            edit(&mut mirror.stub.world(), *id, &private);
+        }
+        // A look-up by id finds it as a search does.
+        for dropped in [0, 5] {
+            mirror.stub.world().settings.drop = set(&top[..dropped]);
+            let report = mirror.refresh("kubernetes").await;
+            assert_eq!(report["outcome"], "complete", "{report}");
+            let list = mirror.get("/api/popularity/kubernetes").await.ids();
+            let first = if keeps { &top[..10] } else { &top[15..25] };
+            assert_eq!(list[..10], *first, "internal ones are kept: {keeps}");
+            assert!(!top[10..15].iter().any(|id| list.contains(id)), "private ones are not");
+        }
+    }
+}
+
+#[tokio::test]
+async fn topic_of_private_repositories_alone_is_not_told_to_be_nothing() {
+    for (count, visibility) in [(3, "internal"), (3, "private"), (700, "internal")] {
+        let mirror = Mirror::start(World::generate(count, 7, "kubernetes")).await;
+        for id in mirror.expected("kubernetes").concat() {
+            let hidden = json!({ "private": true, "visibility": visibility });
+            edit(&mut mirror.stub.world(), id, &hidden);
+        }
+        for path in ["/update_cache", "/api/kubernetes", "/db/kubernetes"] {
+            let answer = mirror.get(path).await;
+            assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{path}");
+            let detail = answer.json()["detail"].to_string();
+            assert!(detail.contains("that GitHub showed are private"), "{path}: {detail}");
+        }
+        let entry = mirror.get("/refreshes").await.json()[0].clone();
+        assert_eq!(entry["complete"], false, "{entry}");
+        // One of them becomes public.
+        let first = mirror.expected("kubernetes")[0][0];
+        edit(&mut mirror.stub.world(), first, &json!({ "private": false }));
+        assert_eq!(mirror.refresh("kubernetes").await["complete"], true);
+        assert_eq!(mirror.get("/api/kubernetes").await.ids(), [first]);
+    }
 }
