@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tracing::{error, warn};
 
 use crate::app::App;
+use crate::config::Scheduler;
 use crate::model::run::Trigger;
 use crate::model::time::rfc3339;
 use crate::model::topic::Origin;
@@ -22,15 +23,26 @@ const RETRY_LONGEST: TimeDelta = TimeDelta::minutes(10);
 const DATABASE_RETRY: Duration = Duration::from_secs(5);
 
 /// Refreshes until the service stops. Refreshes do not overlap: the next one starts after the end
-/// of the last.
+/// of the last. If another program triggers them, this only says at start that the database cannot
+/// be used.
 pub async fn run(app: Arc<App>) {
-    app.stopping.run_until_cancelled(refresh_on_schedule(&app)).await;
+    let work = async {
+        match app.config.scheduler {
+            Scheduler::Internal => refresh_on_schedule(&app).await,
+            Scheduler::External => {
+                if let Err(error) = app.store.has_schema().await {
+                    warn!(%error, "the database cannot be used yet");
+                }
+            }
+        }
+    };
+    app.stopping.run_until_cancelled(work).await;
 }
 
 async fn refresh_on_schedule(app: &App) {
     while let Err(error) = start(app).await {
         let seconds = DATABASE_RETRY.as_secs();
-        warn!(%error, "the database does not answer; next try in {seconds} s");
+        warn!(%error, "the database cannot be used yet; next try in {seconds} s");
         tokio::time::sleep(DATABASE_RETRY).await;
     }
     let mut pause = RETRY_FIRST;

@@ -15,7 +15,6 @@ use tracing::{debug, info, warn};
 
 use self::connections::{Connections, LIMITS};
 use crate::app::{App, STOP_TIME};
-use crate::config::Scheduler;
 use crate::{http, scheduler};
 
 /// How long answers say `Connection: close` before idle connections are closed. A client that has
@@ -60,8 +59,7 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     let address = listener.local_addr()?;
     info!(%address, "serving");
-    let scheduler = (app.config.scheduler == Scheduler::Internal)
-        .then(|| tokio::spawn(scheduler::run(Arc::clone(&app))));
+    let scheduler = tokio::spawn(scheduler::run(Arc::clone(&app)));
     let stopping = app.stopping.clone();
     let stop = tokio::spawn(async move {
         shutdown.await;
@@ -84,9 +82,7 @@ pub async fn serve(
         }
     }
     stop.abort();
-    if let Some(scheduler) = scheduler {
-        scheduler.abort();
-    }
+    scheduler.abort();
     info!("stopped");
     Ok(())
 }

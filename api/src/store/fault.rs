@@ -24,6 +24,16 @@ pub enum Fault {
     Migration,
     #[error("the database takes no writes: it is read-only, or its disk is full")]
     ReadOnly,
+    #[error(
+        "DATABASE_URL leads to a connection pooler such as PgBouncer, but must be a direct \
+         connection to PostgreSQL"
+    )]
+    Pooler,
+    #[error(
+        "the database's encoding is not UTF8: make a new one with CREATE DATABASE … ENCODING \
+         'UTF8' TEMPLATE template0"
+    )]
+    Encoding,
     #[error("the database answers with an error; the log says more under this request id")]
     Failed,
 }
@@ -49,6 +59,7 @@ impl StoreError {
 
 fn fault(error: &sqlx::Error) -> Fault {
     match error {
+        sqlx::Error::Configuration(error) => error.downcast_ref().copied().unwrap_or(Fault::Failed),
         sqlx::Error::Database(error) => error.code().map_or(Fault::Failed, |code| of_code(&code)),
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)

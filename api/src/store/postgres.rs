@@ -169,28 +169,23 @@ async fn check_connection(connection: &mut PgConnection) -> sqlx::Result<()> {
     let settings = sqlx::raw_sql(settings).fetch_one(connection).await?;
     let (encoding, limit): (&str, &str) = (settings.try_get(0)?, settings.try_get(1)?);
     if limit != SESSION[1].1 {
-        return Err(pooled());
+        return Err(unusable(Fault::Pooler));
     }
     if encoding != "UTF8" {
-        let line = format!(
-            "the database has the encoding {encoding}, but must have UTF8: make a new one with \
-             CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
-        );
-        return Err(sqlx::Error::Configuration(line.into()));
+        return Err(unusable(Fault::Encoding));
     }
     Ok(())
 }
 
-fn pooled() -> sqlx::Error {
-    let line = "DATABASE_URL leads to a connection pooler such as PgBouncer, but must be a direct \
-                connection to PostgreSQL";
-    sqlx::Error::Configuration(line.into())
+/// The error of a database that cannot be used as it is set up.
+fn unusable(fault: Fault) -> sqlx::Error {
+    sqlx::Error::Configuration(Box::new(fault))
 }
 
 /// Names the reason of a pooler that refuses this service's settings.
 fn explain(error: sqlx::Error) -> sqlx::Error {
     if has_code(&error, PROTOCOL_VIOLATION) && error.to_string().contains("startup parameter") {
-        pooled()
+        unusable(Fault::Pooler)
     } else {
         error
     }
