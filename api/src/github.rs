@@ -69,6 +69,15 @@ pub enum GitHubError {
 }
 
 impl GitHubError {
+    /// Whether the same request may succeed soon: GitHub or the network failed. A limit names its
+    /// own time, and a refusal stays.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        // mutant in retries: a failure of GitHub's passes
+        //     Self::Failed { .. } | Self::Unreachable { .. } => Self::Unreachable { .. }
+        matches!(self, Self::Failed { .. } | Self::Unreachable { .. })
+    }
+
     /// The error after the last try.
     fn failed(is_unreachable: bool, attempts: usize, reason: String) -> Self {
         if is_unreachable {

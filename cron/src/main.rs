@@ -2,6 +2,7 @@
 //! a health check.
 
 mod api_client;
+mod clock;
 mod config;
 mod last_success;
 mod refresh;

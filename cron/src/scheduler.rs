@@ -1,5 +1,6 @@
 //! Triggers a refresh at start and on schedule, until a stop signal.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,7 +15,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::api_client::ApiClient;
 use crate::config::Config;
-use crate::{last_success, refresh};
+use crate::{clock, last_success, refresh};
 
 /// The time that a stop waits for a refresh in progress, which is cancelled at once.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -50,27 +51,57 @@ pub(crate) async fn run(config: Config, stop: impl Future<Output = ()>) -> anyho
         stopping: CancellationToken::new(),
     });
 
-    let mut scheduler = JobScheduler::new().await?;
-    for expression in job_expressions(&trigger.config.schedule) {
-        let trigger = Arc::clone(&trigger);
-        scheduler
-            .add(Job::new_async(expression, move |_, _| Box::pin(Arc::clone(&trigger).fire()))?)
-            .await?;
-    }
-    scheduler.start().await?;
     // The schedule may have matched while no scheduler ran, so each start triggers a refresh.
     trigger.tasks.spawn(Arc::clone(&trigger).fire());
-
-    stop.await;
-    info!("stopping; a refresh in progress goes on in the service");
-    trigger.stopping.cancel();
-    scheduler.shutdown().await?;
+    let expressions = job_expressions(&trigger.config.schedule);
+    let fire = {
+        let trigger = Arc::clone(&trigger);
+        move || Arc::clone(&trigger).fire()
+    };
+    let stop = async {
+        stop.await;
+        info!("stopping; a refresh in progress goes on in the service");
+        trigger.stopping.cancel();
+    };
+    run_jobs(&expressions, fire, stop, clock::set_back).await?;
     trigger.tasks.close();
     if tokio::time::timeout(STOP_TIMEOUT, trigger.tasks.wait()).await.is_err() {
         warn!("a refresh did not stop in time");
     }
     info!("stopped");
     Ok(())
+}
+
+/// Fires at each match of the expressions until `stop` resolves. Whenever `set_back` resolves, the
+/// jobs are made anew.
+async fn run_jobs<F>(
+    expressions: &[String],
+    fire: impl Fn() -> F + Clone + Send + Sync + 'static,
+    stop: impl Future<Output = ()>,
+    set_back: impl AsyncFn(),
+) -> anyhow::Result<()>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    let mut scheduler = JobScheduler::new().await?;
+    scheduler.start().await?;
+    let mut stop = pin!(stop);
+    loop {
+        let mut jobs = Vec::new();
+        for expression in expressions {
+            let fire = fire.clone();
+            let job = Job::new_async(expression, move |_, _| Box::pin(fire()))?;
+            jobs.push(scheduler.add(job).await?);
+        }
+        tokio::select! {
+            () = &mut stop => break,
+            () = set_back() => info!("the clock was set back; the schedule starts anew"),
+        }
+        for job in &jobs {
+            scheduler.remove(job).await?;
+        }
+    }
+    Ok(scheduler.shutdown().await?)
 }
 
 impl Trigger {
@@ -141,6 +172,8 @@ fn job_expressions(schedule: &Schedule) -> Vec<String> {
 mod tests {
     use std::collections::BTreeSet;
     use std::iter::successors;
+    use std::sync::atomic::AtomicUsize;
+    use std::time::Instant;
 
     use chrono::DateTime;
     use croner::parser::{CronParser, Seconds};
@@ -175,5 +208,31 @@ mod tests {
                 .collect();
             assert!(!expected.is_empty() && actual == expected, "{text} became {expressions:?}");
         }
+    }
+    #[tokio::test]
+    async fn jobs_fire_once_a_match_after_the_clock_was_set_back() {
+        let (fired, jumps) = (Arc::new(AtomicUsize::new(0)), AtomicUsize::new(0));
+        let fire = {
+            let fired = Arc::clone(&fired);
+            move || {
+                fired.fetch_add(1, Ordering::Relaxed);
+                std::future::ready(())
+            }
+        };
+        let set_back = async || {
+            if jumps.fetch_add(1, Ordering::Relaxed) >= 3 {
+                std::future::pending::<()>().await;
+            }
+        };
+        let began = Instant::now();
+        let stop = async {
+            while fired.load(Ordering::Relaxed) < 3 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let every_second = ["* * * * * *".to_owned()];
+        run_jobs(&every_second, fire, stop, set_back).await.expect("a scheduler");
+        assert!(began.elapsed() > Duration::from_millis(1_500), "each match fires once");
+        assert_eq!(jumps.load(Ordering::Relaxed), 4);
     }
 }

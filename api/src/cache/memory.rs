@@ -105,7 +105,10 @@ impl Cache for MemoryCache {
         let entry = self.entries.get(topic).await?;
         let now = self.clock.now();
         let bundle = entry.bundle?;
-        let is_stale = now - entry.taken_at > FRESH
+        // mutant in clocks: a copy from before the clock was set back is stale
+        //     !(TimeDelta::zero()..=FRESH).contains(&age) => age > FRESH
+        let age = now - entry.taken_at;
+        let is_stale = !(TimeDelta::zero()..=FRESH).contains(&age)
             || bundle.meta.version().is_behind(entry.announced)
             || entry.generation != self.generation.load(Ordering::Relaxed)
             || bundle.has_expired(now);

@@ -11,7 +11,7 @@ use tracing::debug;
 use super::response::{NoResponse, Response, ResponseClass, classify};
 use super::{Deadline, GitHubError};
 use crate::clock::Clock;
-use crate::model::quota::{Resource, Slot};
+use crate::model::quota::{Quota, Resource, Slot};
 use crate::store::{SharedStore, StoreError};
 
 /// How often to look whether another search is still in flight.
@@ -46,7 +46,7 @@ impl Limits {
         loop {
             self.sleep_until(slot.at).await?;
             let now = self.clock.now();
-            let mut quota = self.store.quota(resource).await?;
+            let mut quota = self.quota(resource, now).await?;
             // mutant in coverage: one search at a time
             //     resource == Resource::Search && quota.is_busy(now) => false
             if !slot.is_reserved || quota.allowed_at(resource, deadline.priority, now) > now {
@@ -66,8 +66,8 @@ impl Limits {
 
     async fn take_slot(&self, resource: Resource, deadline: Deadline) -> Result<Slot, GitHubError> {
         loop {
-            let mut quota = self.store.quota(resource).await?;
             let now = self.clock.now();
+            let mut quota = self.quota(resource, now).await?;
             let slot = quota.take_slot(resource, deadline.priority, now);
             // A caller whose deadline has passed may still send a request that need not wait.
             // mutant in client: no request is waited for beyond the deadline
@@ -92,9 +92,9 @@ impl Limits {
         sent: &Result<Response, NoResponse>,
     ) -> Result<ResponseClass, GitHubError> {
         loop {
-            let mut quota = self.store.quota(resource).await?;
-            quota.busy_until = None;
             let now = self.clock.now();
+            let mut quota = self.quota(resource, now).await?;
+            quota.busy_until = None;
             let (class, pause) = match sent {
                 Ok(response) => classify(response, resource, &mut quota, now),
                 Err(failure) => (ResponseClass::Failed(failure.reason.clone()), None),
@@ -113,6 +113,18 @@ impl Limits {
         }
     }
 
+    /// The quota, which the caller may change. If the clock was set back, the quota's times are set
+    /// back once for all replicas.
+    async fn quota(&self, resource: Resource, now: DateTime<Utc>) -> Result<Quota, StoreError> {
+        loop {
+            let mut quota = self.store.quota(resource).await?;
+            if !quota.follow_clock(now) {
+                return Ok(quota);
+            }
+            self.store.save_quota(resource, &quota).await?;
+        }
+    }
+
     async fn pause(
         &self,
         resource: Resource,
@@ -120,7 +132,7 @@ impl Limits {
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         loop {
-            let mut quota = self.store.quota(resource).await?;
+            let mut quota = self.quota(resource, now).await?;
             quota.pause(until, now);
             if self.store.save_quota(resource, &quota).await? {
                 return Ok(());

@@ -3,8 +3,9 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::on_demand::UNKNOWN_TIME;
 use super::repository::RepositoryId;
-use super::time::{optional_seconds, seconds};
+use super::time::{is_recent, optional_seconds, seconds};
 
 /// The most rows of a list without parameters: as many as five pages of a search show.
 pub const LIST_LENGTH: usize = 500;
@@ -22,6 +23,8 @@ impl Version {
     /// life.
     #[must_use]
     pub fn is_behind(self, known: Self) -> bool {
+        // mutant in restored: a cached copy is compared with the database's epoch
+        //     self.epoch != known.epoch || => false ||
         self.epoch != known.epoch || self.revision < known.revision
     }
 }
@@ -39,6 +42,8 @@ pub struct CurrentVersions {
 impl CurrentVersions {
     #[must_use]
     pub fn include(&self, version: Version) -> bool {
+        // mutant in restored: a cached copy is compared with the database's revision
+        //     !version.is_behind(self.published) && version.revision <= self.newest => true
         !version.is_behind(self.published) && version.revision <= self.newest
     }
 }
@@ -72,7 +77,7 @@ impl ListMeta {
     /// Whether it is time to ask GitHub again about a topic that it knew nothing of.
     #[must_use]
     pub fn has_expired(&self, now: DateTime<Utc>) -> bool {
-        self.valid_until.is_some_and(|until| until <= now)
+        self.valid_until.is_some_and(|until| !is_recent(until - UNKNOWN_TIME, UNKNOWN_TIME, now))
     }
 }
 

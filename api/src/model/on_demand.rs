@@ -10,6 +10,10 @@ pub const LIMITS: OnDemandLimits = OnDemandLimits { topics: 100, new_an_hour: 10
 /// An on-demand topic that nobody has read for this long is deleted.
 pub const UNREAD_TIME: TimeDelta = TimeDelta::days(7);
 
+/// The least time between the two looks that both find a topic unread before it is deleted: the
+/// clock may have been wrong at one of them.
+const UNREAD_CONFIRMED_AFTER: TimeDelta = TimeDelta::hours(1);
+
 /// How long the mirror remembers that GitHub knows nothing of a topic.
 pub const UNKNOWN_TIME: TimeDelta = TimeDelta::hours(1);
 
@@ -39,7 +43,10 @@ impl TopicState {
     /// nothing of it.
     #[must_use]
     pub fn has_expired(&self, now: DateTime<Utc>) -> bool {
-        let unread = self.last_read_at < now - UNREAD_TIME;
+        // mutant in on_demand: an unread topic is deleted at the second look
+        //     now - at >= UNREAD_CONFIRMED_AFTER => true
+        let is_confirmed = self.unread_at.is_some_and(|at| now - at >= UNREAD_CONFIRMED_AFTER);
+        let unread = self.last_read_at < now - UNREAD_TIME && is_confirmed;
         let unknown = self.is_unknown_to_github()
             && self.modified_at.is_some_and(|modified_at| modified_at < now - UNKNOWN_TIME);
         self.origin == Origin::OnDemand && (unread || unknown)

@@ -4,6 +4,8 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use strum::IntoStaticStr;
 
+use super::time::CLOCK_SKEW;
+
 /// One of GitHub's rate limits.
 #[derive(Clone, Copy, Debug, IntoStaticStr, PartialEq, Eq)]
 #[strum(serialize_all = "snake_case")]
@@ -93,6 +95,8 @@ pub struct Quota {
     pub paused_until: Option<DateTime<Utc>>,
     /// Limits since the last good answer that are secondary or named no usable time.
     pub secondary_limits: i64,
+    /// When it was stored.
+    pub saved_at: Option<DateTime<Utc>>,
 }
 
 /// The `x-ratelimit-*` headers of an answer.
@@ -127,11 +131,31 @@ impl Default for Quota {
             busy_until: None,
             paused_until: None,
             secondary_limits: 0,
+            saved_at: None,
         }
     }
 }
 
 impl Quota {
+    /// Notes that the quota is used at `now`. If the clock was set back since it was stored, its
+    /// times are set back as far, or requests would wait for as long as that. Returns whether they
+    /// were.
+    #[must_use]
+    pub fn follow_clock(&mut self, now: DateTime<Utc>) -> bool {
+        let ahead = self.saved_at.map_or_else(TimeDelta::zero, |saved_at| saved_at - now);
+        // mutant in quota: waits are set back with the clock
+        //     ahead > CLOCK_SKEW; => false;
+        let is_set_back = ahead > CLOCK_SKEW;
+        if is_set_back {
+            let Self { reset_at, next_at, busy_until, paused_until, .. } = self;
+            for time in [reset_at, next_at, busy_until, paused_until].into_iter().flatten() {
+                *time -= ahead;
+            }
+        }
+        self.saved_at = Some(now);
+        is_set_back
+    }
+
     /// The time at which GitHub allows a request: `now`, the end of a pause, or the end of a window
     /// that is used up.
     #[must_use]
@@ -423,6 +447,28 @@ mod tests {
         assert!(quota.is_busy(at(86_401)) && !quota.is_busy(at(0)));
         quota.take_slot(Resource::Search, Priority::Scheduled, at(86_400));
         assert_eq!(quota.take_slot(Resource::Search, Priority::Scheduled, at(1)).at, at(1));
+    }
+
+    #[test]
+    fn waits_last_as_long_when_the_clock_is_set_back() {
+        let stored = |saved_at| {
+            let mut quota = after_first_request(30, 14);
+            assert!(!quota.follow_clock(saved_at));
+            quota.exhausted(Resource::Search, Some(TimeDelta::seconds(40)), saved_at);
+            quota
+        };
+        for (saved_at, now, expected) in
+            [(at(0), at(0), 41), (at(0), at(30), 11), (at(1_800), at(0), 41), (at(25), at(0), 66)]
+        {
+            let mut quota = stored(saved_at);
+            assert_eq!(quota.follow_clock(now), now == at(0) && saved_at == at(1_800));
+            let wait = allowed_at(&quota, Priority::Scheduled, now) - now;
+            assert_eq!(wait, TimeDelta::seconds(expected), "stored at {saved_at}, read at {now}");
+            assert_eq!(quota.saved_at, Some(now));
+        }
+        let mut busy = Quota { saved_at: Some(at(1_800)), ..Quota::default() };
+        busy.send(at(1_800));
+        assert!(busy.follow_clock(at(0)) && busy.is_busy(at(34)) && !busy.is_busy(at(35)));
     }
 
     #[test]

@@ -1,7 +1,20 @@
 //! Times as lists and reports show them: `2018-05-01T17:01:50Z`.
 
-use chrono::{DateTime, Datelike, SecondsFormat, Timelike, Utc};
+use chrono::{DateTime, Datelike, SecondsFormat, TimeDelta, Timelike, Utc};
 use serde::Serializer;
+
+/// The most by which the clocks of replicas may differ. A stored time that is further ahead was
+/// stored before the clock was set back.
+pub const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(30);
+
+/// Whether a stored time is less than `limit` ago. A time before the clock was set back is not:
+/// nobody knows how long ago it was.
+#[must_use]
+pub fn is_recent(time: DateTime<Utc>, limit: TimeDelta, now: DateTime<Utc>) -> bool {
+    // mutant in clocks: a time before the clock was set back is not recent
+    //     time <= now + CLOCK_SKEW => true
+    now - time < limit && time <= now + CLOCK_SKEW
+}
 
 /// RFC 3339 in UTC with whole seconds. The digits are written here because chrono's formatting took
 /// a fifth of the CPU of a list from the database.

@@ -77,6 +77,8 @@ pub struct TopicState {
     pub origin: Origin,
     /// The last read, to the hour.
     pub last_read_at: DateTime<Utc>,
+    /// When an on-demand topic was first found to be unread, if it still is.
+    pub unread_at: Option<DateTime<Utc>>,
     /// Counts every change that the topic's lists could show.
     pub revision: i64,
     /// Last-Modified of the topic's lists; `None` while there is no list to serve.

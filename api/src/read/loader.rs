@@ -17,6 +17,7 @@ use crate::lists::catalogue::Catalogue;
 use crate::lists::writer::ListWriter;
 use crate::model::list::ListMeta;
 use crate::model::ranking::Ranking;
+use crate::model::time::is_recent;
 use crate::model::topic::Topic;
 use crate::single_flight::{Flight, SingleFlight};
 use crate::store::{self, Fault, SharedStore};
@@ -134,7 +135,7 @@ impl Loader {
     /// the answer.
     pub(super) fn note_read(&self, topic: &Topic) {
         let now = self.clock.now();
-        let is_recent = |at: &DateTime<Utc>| now - *at < NOTE_READ_EVERY;
+        let is_recent = |at: &DateTime<Utc>| is_recent(*at, NOTE_READ_EVERY, now);
         let noted = self.noted.read().unwrap_or_else(PoisonError::into_inner);
         if noted.get(topic).is_some_and(is_recent) {
             return;

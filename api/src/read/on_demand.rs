@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::lists::bundle::Bundle;
 use crate::model::on_demand::LIMITS;
 use crate::model::run::{RefreshRun, RunState, Trigger};
+use crate::model::time::is_recent;
 use crate::model::topic::{Origin, Topic};
 use crate::refresh::Refresher;
 use crate::single_flight::SingleFlight;
@@ -149,7 +150,10 @@ impl OnDemand {
 }
 
 fn has_just_failed(refresh: &RefreshRun, now: DateTime<Utc>) -> bool {
-    let is_recent = |ended| now < retry_at(refresh, ended);
+    let is_recent = |ended| {
+        let pause = retry_at(refresh, ended) - ended;
+        is_recent(ended, pause, now)
+    };
     !refresh.complete && refresh.finished_at.is_some_and(is_recent)
 }
 

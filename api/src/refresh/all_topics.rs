@@ -5,6 +5,7 @@ use tracing::{error, info};
 
 use super::Dependencies;
 use super::deletion::Deleter;
+use crate::model::on_demand::UNREAD_TIME;
 use crate::model::run::{Outcome, RefreshRun, Report};
 use crate::model::topic::Topic;
 use crate::store::StoreError;
@@ -50,6 +51,7 @@ where
 
 async fn delete_expired(dependencies: &Dependencies, deleter: &Deleter) -> Result<(), StoreError> {
     let now = dependencies.clock.now();
+    dependencies.store.note_unread(now - UNREAD_TIME, now).await?;
     let states = dependencies.store.topics().await?;
     for state in states.iter().filter(|state| state.has_expired(now)) {
         let topic = &state.topic;

@@ -13,6 +13,7 @@ use super::recorder::RunContext;
 use super::{Dependencies, RunHandle, RunResult, all_topics, lease, topic};
 use crate::model::quota::Resource;
 use crate::model::run::{Outcome, RefreshRun, RunState, Trigger};
+use crate::model::time::is_recent;
 use crate::model::topic::{Topic, TopicState};
 use crate::store::{BeginOutcome, Lease, NewRefresh, StoreError};
 use crate::task::join;
@@ -87,10 +88,10 @@ impl Refresher {
     pub async fn catch_up(&self) -> Result<(), StoreError> {
         let Dependencies { store, clock, schedule, .. } = &*self.dependencies;
         let now = clock.now();
-        let oldest = now - schedule.period(now);
+        let is_old = |time| !is_recent(time, schedule.period(now), now);
         let is_due = |state: &TopicState| {
             !state.is_unknown_to_github()
-                && (!state.complete || state.refreshed_at.is_none_or(|time| time < oldest))
+                && (!state.complete || state.refreshed_at.is_none_or(is_old))
         };
         let is_running = |run: &RefreshRun| run.state == RunState::Running;
         let is_due = store.topics().await?.iter().any(is_due);

@@ -11,7 +11,7 @@ use super::recorder::{Recorder, count};
 use super::{search, verdict};
 use crate::github::{GitHubError, PER_PAGE};
 use crate::model::slice::Slice;
-use crate::model::time::rfc3339;
+use crate::model::time::{is_recent, rfc3339};
 use crate::store::StoreError;
 
 /// A slice that an earlier run read this recently is not read again, so a run that was cut off is
@@ -38,8 +38,9 @@ pub(super) async fn read(
     recorder: &mut Recorder<'_>,
 ) -> Result<Option<DateTime<Utc>>, GitHubError> {
     let run = recorder.run;
-    let earlier: HashMap<Slice, DateTime<Utc>> =
-        run.store.slices(run.topic, run.began - FRESH).await?.into_iter().collect();
+    let earlier = run.store.slices(run.topic, run.began - FRESH).await?.into_iter();
+    let is_fresh = |(_, read_at): &(Slice, _)| is_recent(*read_at, FRESH, run.began);
+    let earlier: HashMap<Slice, DateTime<Utc>> = earlier.filter(is_fresh).collect();
     let was_halved =
         |slice: Slice| earlier.keys().any(|inner| *inner != slice && slice.contains(*inner));
     let mut taken_since: Option<DateTime<Utc>> = None;

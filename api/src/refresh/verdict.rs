@@ -250,7 +250,9 @@ fn shrink_fault(
     now: DateTime<Utc>,
 ) -> Option<(String, (i64, DateTime<Utc>))> {
     let before = state.found.unwrap_or(0);
-    let agreeing = state.shrunk.filter(|(shrunk, _)| (size - shrunk).abs() * 10 <= *shrunk);
+    // A result from before the clock was set back counts from now on.
+    let earlier = state.shrunk.map(|(shrunk, seen_at)| (shrunk, seen_at.min(now)));
+    let agreeing = earlier.filter(|(shrunk, _)| (size - shrunk).abs() * 10 <= *shrunk);
     let is_confirmed = agreeing.is_some_and(|(_, seen_at)| now - seen_at >= SHRINK_CONFIRMED_AFTER);
     if is_confirmed && plan != Plan::Changed {
         return None;
@@ -281,6 +283,7 @@ mod tests {
             topic: "kubernetes".parse().expect("a topic"),
             origin: Origin::Configured,
             last_read_at: at(0),
+            unread_at: None,
             revision: 1,
             modified_at: None,
             refreshed_at: None,

@@ -5,8 +5,9 @@ use chrono::TimeDelta;
 use crate::model::run::Trigger;
 use crate::model::topic::Topic;
 
-/// How long a lease lasts without a renewal. Then another process takes over the refresh.
-pub const LEASE_TIME: TimeDelta = TimeDelta::seconds(20);
+/// How long a lease lasts without a renewal. Then another process takes over the refresh. It is
+/// longer than the renewals need by more than the clocks of replicas may differ.
+pub const LEASE_TIME: TimeDelta = TimeDelta::seconds(50);
 
 /// How long the ledger keeps a finished refresh.
 // mutant in store: entries are kept for 30 days

@@ -26,6 +26,7 @@ const MIGRATIONS: &[MigrationText] = &[
     (2, "ordered reads", include_str!("../../migrations/postgres/0002_ordered_reads.sql")),
     (3, "unconfirmed", include_str!("../../migrations/postgres/0003_unconfirmed.sql")),
     (4, "database life", include_str!("../../migrations/postgres/0004_database_life.sql")),
+    (5, "clocks", include_str!("../../migrations/postgres/0005_clocks.sql")),
 ];
 
 /// Takes the writers' lock: one writer at a time, as on SQLite. Writers are few and short, and with

@@ -28,6 +28,7 @@ const MIGRATIONS: &[MigrationText] = &[
     (2, "ordered reads", include_str!("../../migrations/sqlite/0002_ordered_reads.sql")),
     (3, "unconfirmed", include_str!("../../migrations/sqlite/0003_unconfirmed.sql")),
     (4, "database life", include_str!("../../migrations/sqlite/0004_database_life.sql")),
+    (5, "clocks", include_str!("../../migrations/sqlite/0005_clocks.sql")),
 ];
 
 /// How long a writer waits for another process's transaction.

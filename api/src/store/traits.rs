@@ -93,6 +93,10 @@ pub trait TopicStore: Send + Sync {
 
     async fn mark_read(&self, topic: &Topic, now: DateTime<Utc>) -> Result<()>;
 
+    /// Notes which on-demand topics were last read before `since`, and that the others were read.
+    /// The time of the first of such looks in a row stays.
+    async fn note_unread(&self, since: DateTime<Utc>, now: DateTime<Utc>) -> Result<()>;
+
     /// Deletes a topic and the repositories that no other topic has; false if it was not tracked.
     /// A refresh of the topic loses its lease.
     async fn delete_topic(&self, topic: &Topic, now: DateTime<Utc>) -> Result<bool>;

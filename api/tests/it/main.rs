@@ -8,6 +8,7 @@
 
 mod cache;
 mod client;
+mod clocks;
 mod coverage;
 mod databases;
 mod lists;

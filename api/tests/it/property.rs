@@ -195,7 +195,7 @@ impl Simulation {
         let limited = occurrences(before, &after, "primary_limit")
             + occurrences(before, &after, "secondary_limit")
             > 0;
-        self.clock.advance(if limited { TimeDelta::hours(3) } else { TimeDelta::seconds(40) });
+        self.clock.advance(if limited { TimeDelta::hours(3) } else { TimeDelta::seconds(70) });
     }
 
     async fn observe(&self) -> Observed {

@@ -92,6 +92,17 @@ async fn memory_is_compared_with_the_database_after_a_minute() {
     assert_eq!(confirmed.header("cache-status"), "memory; hit", "the copy is current");
 }
 
+/// The restored database has been refreshed as often as the one before.
+#[tokio::test]
+async fn copy_of_another_life_is_not_current_at_an_equal_revision() {
+    let Some((mirror, _redis)) = start().await else { return };
+    mirror.database.query("UPDATE repositories SET stargazers_count = id RETURNING name").await;
+    let new_life = "UPDATE database_life SET epoch = epoch + 1 RETURNING epoch::text";
+    mirror.database.query(new_life).await;
+    mirror.clock.advance(TimeDelta::seconds(61));
+    assert_current(&mirror, "another life").await;
+}
+
 /// A backup from two refreshes ago, with or without the step that begins another life.
 #[tokio::test]
 async fn restored_database_wins_over_every_cache() {

@@ -11,7 +11,8 @@ use crate::store::{QuotaStore, Result};
 impl QuotaStore for SqlStore {
     async fn quota(&self, resource: Resource) -> Result<Quota> {
         let row = sqlx::query(
-            "SELECT version, limit_, remaining, reset_at, next_at, busy_until, paused_until, strikes
+            "SELECT version, limit_, remaining, reset_at, next_at, busy_until, paused_until,
+                 strikes, saved_at
              FROM quotas WHERE bucket = $1",
         )
         .bind(<&str>::from(resource))
@@ -27,19 +28,20 @@ impl QuotaStore for SqlStore {
             busy_until: row.try_get("busy_until")?,
             paused_until: row.try_get("paused_until")?,
             secondary_limits: row.try_get("strikes")?,
+            saved_at: row.try_get("saved_at")?,
         })
     }
 
     async fn save_quota(&self, resource: Resource, quota: &Quota) -> Result<bool> {
         let saved = sqlx::query(
             "INSERT INTO quotas (bucket, version, limit_, remaining, reset_at, next_at, busy_until,
-                 paused_until, strikes)
-             VALUES ($1, $2 + 1, $3, $4, $5, $6, $7, $8, $9)
+                 paused_until, strikes, saved_at)
+             VALUES ($1, $2 + 1, $3, $4, $5, $6, $7, $8, $9, $10)
              ON CONFLICT (bucket) DO UPDATE SET version = excluded.version,
                  limit_ = excluded.limit_, remaining = excluded.remaining,
                  reset_at = excluded.reset_at, next_at = excluded.next_at,
                  busy_until = excluded.busy_until, paused_until = excluded.paused_until,
-                 strikes = excluded.strikes
+                 strikes = excluded.strikes, saved_at = excluded.saved_at
              WHERE quotas.version = $2",
         )
         .bind(<&str>::from(resource))
@@ -51,6 +53,7 @@ impl QuotaStore for SqlStore {
         .bind(quota.busy_until)
         .bind(quota.paused_until)
         .bind(quota.secondary_limits)
+        .bind(quota.saved_at)
         .execute(&mut self.writer().await?)
         .await?;
         Ok(saved.rows_affected() == 1)

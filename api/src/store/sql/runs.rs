@@ -11,6 +11,7 @@ use crate::model::on_demand::UNKNOWN_TIME;
 use crate::model::repository::RepositoryId;
 use crate::model::run::{Outcome, RefreshRun, Report, Trigger, UpsertCounts};
 use crate::model::slice::Slice;
+use crate::model::time::CLOCK_SKEW;
 use crate::model::topic::Topic;
 use crate::store::{
     BeginOutcome, FinishRun, LEDGER_TIME, Lease, NewRefresh, Page, RefreshStore, Result, Scope,
@@ -254,11 +255,14 @@ async fn just_listed(
 ) -> sqlx::Result<Option<i64>> {
     sqlx::query_scalar(
         "SELECT id FROM topics JOIN refreshes ON topic = name
-         WHERE name = $1 AND modified_at IS NOT NULL AND COALESCE(refreshed_at, modified_at) > $2
+         WHERE name = $1 AND modified_at IS NOT NULL
+             AND COALESCE(refreshed_at, modified_at) > $2
+             AND COALESCE(refreshed_at, modified_at) <= $3
          ORDER BY id DESC LIMIT 1",
     )
     .bind(topic.as_str())
     .bind(now - UNKNOWN_TIME)
+    .bind(now + CLOCK_SKEW)
     .fetch_optional(connection)
     .await
 }

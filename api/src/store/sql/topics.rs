@@ -8,13 +8,14 @@ use sqlx::{AssertSqlSafe, Row as _};
 use super::dialect::{Connection, EACH_ID, EACH_NAME, Row, SqlStore};
 use super::text;
 use crate::model::on_demand::OnDemandLimits;
+use crate::model::time::CLOCK_SKEW;
 use crate::model::topic::{Origin, SyncCursor, Topic, TopicState};
 use crate::store::revision::{first_revision, next_modified};
 use crate::store::{Result, TopicStore, TrackOutcome};
 
 const STATE: &str = "
-    SELECT name, origin, last_read_at, revision, modified_at, refreshed_at, complete, total_count,
-        found, shrunk_to, shrunk_at, covered_at, changes_until,
+    SELECT name, origin, last_read_at, unread_at, revision, modified_at, refreshed_at, complete,
+        total_count, found, shrunk_to, shrunk_at, covered_at, changes_until,
         (SELECT count(*) FROM topic_repositories WHERE topic = name) AS stored
     FROM topics";
 
@@ -104,6 +105,13 @@ impl TopicStore for SqlStore {
         Ok(())
     }
 
+    async fn note_unread(&self, since: DateTime<Utc>, now: DateTime<Utc>) -> Result<()> {
+        let update = "UPDATE topics SET unread_at = CASE WHEN last_read_at < $1 THEN $2 END
+            WHERE origin = 'on_demand' AND (last_read_at < $1) <> (unread_at IS NOT NULL)";
+        sqlx::query(update).bind(since).bind(now).execute(&mut self.writer().await?).await?;
+        Ok(())
+    }
+
     async fn delete_topic(&self, topic: &Topic, now: DateTime<Utc>) -> Result<bool> {
         let mut transaction = self.write().await?;
         end_its_refresh(&mut transaction, topic, now).await?;
@@ -153,11 +161,12 @@ async fn refusal(
     }
     let hour = TimeDelta::hours(1);
     let new: Vec<DateTime<Utc>> = sqlx::query_scalar(AssertSqlSafe(format!(
-        "SELECT tracked_at FROM topics WHERE origin = 'on_demand' AND tracked_at > $1 AND {KNOWN}
-         ORDER BY tracked_at DESC LIMIT $2",
+        "SELECT tracked_at FROM topics WHERE origin = 'on_demand' AND tracked_at > $1
+         AND tracked_at <= $3 AND {KNOWN} ORDER BY tracked_at DESC LIMIT $2",
     )))
     .bind(now - hour)
     .bind(limits.new_an_hour)
+    .bind(now + CLOCK_SKEW)
     .fetch_all(&mut *connection)
     .await?;
     let full = i64::try_from(new.len()).is_ok_and(|new| new >= limits.new_an_hour);
@@ -193,6 +202,7 @@ fn state(row: &Row) -> sqlx::Result<TopicState> {
         topic: text(row, "name")?,
         origin: text(row, "origin")?,
         last_read_at: row.try_get("last_read_at")?,
+        unread_at: row.try_get("unread_at")?,
         revision: row.try_get("revision")?,
         modified_at: row.try_get("modified_at")?,
         refreshed_at: row.try_get("refreshed_at")?,

@@ -49,6 +49,32 @@ async fn lease_has_one_holder_until_it_expires(store: SharedStore) {
     );
 }
 
+/// A replica of another clock neither steals a live lease nor waits long for that of a process that
+/// was killed.
+async fn live_lease_is_not_stolen_when_clocks_differ(store: SharedStore) {
+    store.track(&topic("kubernetes"), Origin::Configured, None, at(0)).await.expect("tracked");
+    let first = begin(&*store, "kubernetes", at(100)).await;
+    let name = topic("kubernetes");
+    let other = NewRefresh {
+        topic: Some(&name),
+        parent: None,
+        awaited: None,
+        trigger: Trigger::Schedule,
+        owner: "other",
+    };
+    for seconds in (100..200).step_by(5) {
+        store.renew(&first, at(seconds)).await.expect("a renewed lease");
+        for skew in [-30, 0, 30] {
+            // Just before the next renewal, which may be late.
+            let began = store.begin(&other, at(seconds + 10 + skew)).await;
+            let running = BeginOutcome::Running(first.refresh);
+            assert_eq!(began.expect("a database"), running, "{skew} s apart");
+        }
+    }
+    let killed = store.begin(&other, at(195 + 60)).await.expect("a database");
+    assert!(matches!(killed, BeginOutcome::Started(_)), "its lease is free within 60 s");
+}
+
 async fn check_lost_lease_writes_nothing(store: &dyn Store, lost: &Lease, now: DateTime<Utc>) {
     let name = topic(&lost.name);
     let page = Page { repositories: &[repository(1, 1)], unreadable: &[] };
@@ -175,6 +201,7 @@ async fn quota_is_not_saved_when_another_save_came_first(store: SharedStore) {
 
 contract![
     lease_has_one_holder_until_it_expires,
+    live_lease_is_not_stolen_when_clocks_differ,
     on_demand_run_does_not_start_when_the_topic_has_a_list,
     run_does_not_start_when_the_awaited_one_has_ended,
     ledger_keeps_runs_and_their_topics_for_30_days,

@@ -5,15 +5,20 @@ use api::model::ranking::Ranking;
 use api::model::run::Report;
 use api::model::topic::{Origin, Topic};
 use api::store::{Page, SharedStore, Store, StoreError, TrackOutcome};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{at, begin, listed_ids, repository, store_complete_run, topic, topic_state};
 use crate::support::stored_list;
 
-/// The topics that expire because nobody has read them since a time.
+/// The topics that expire because nobody has read them since a time, as two looks an hour apart
+/// show.
 async fn unread_since(store: &dyn Store, time: DateTime<Utc>) -> Vec<Topic> {
+    let now = time + UNREAD_TIME;
+    for look in [now - TimeDelta::hours(1), now] {
+        store.note_unread(time, look).await.expect("a database");
+    }
     let states = store.topics().await.expect("topics").into_iter();
-    states.filter(|state| state.has_expired(time + UNREAD_TIME)).map(|state| state.topic).collect()
+    states.filter(|state| state.has_expired(now)).map(|state| state.topic).collect()
 }
 
 async fn track_limits_on_demand_topics_and_topics_are_ordered_by_origin(store: SharedStore) {
