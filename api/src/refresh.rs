@@ -9,6 +9,7 @@ mod publish;
 mod reading;
 mod recorder;
 mod refresher;
+mod retry;
 mod search;
 mod slices;
 mod topic;

@@ -60,6 +60,7 @@ pub async fn serve(
     let address = listener.local_addr()?;
     info!(%address, "serving");
     let scheduler = tokio::spawn(scheduler::run(Arc::clone(&app)));
+    app.refresher.spawn_retries();
     let stopping = app.stopping.clone();
     let stop = tokio::spawn(async move {
         shutdown.await;

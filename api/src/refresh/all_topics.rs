@@ -1,10 +1,10 @@
 //! A run over every tracked topic: each topic has a run of its own below it.
 
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use tracing::{error, info};
 
-use super::Dependencies;
 use super::deletion::Deleter;
+use super::{Dependencies, lease};
 use crate::model::on_demand::UNREAD_TIME;
 use crate::model::run::{Outcome, RefreshRun, Report};
 use crate::model::topic::Topic;
@@ -12,7 +12,7 @@ use crate::store::StoreError;
 
 /// Runs of topics side by side. They share GitHub's limit, so a large topic does not hold up the
 /// others.
-const TOPICS_AT_ONCE: usize = 4;
+pub(super) const TOPICS_AT_ONCE: usize = 4;
 
 /// A topic's run, as the run over all topics counts it.
 struct Child {
@@ -41,12 +41,14 @@ where
     let children = stream::iter(states).map(|state| {
         let run = (!stopping.is_cancelled()).then(|| refresh(state.topic.clone()));
         async move {
-            let Some(run) = run else { return Ok(Child::not_started()) };
-            Ok::<_, StoreError>(Child::new(&state.topic, run.await?))
+            let Some(run) = run else { return Child::not_started() };
+            match run.await {
+                Ok(run) => Child::new(&state.topic, run),
+                Err(error) => Child::without_run(&state.topic, &error),
+            }
         }
     });
-    let children = children.buffer_unordered(TOPICS_AT_ONCE).try_collect().await?;
-    Ok(sum(children))
+    Ok(sum(children.buffer_unordered(TOPICS_AT_ONCE).collect().await))
 }
 
 async fn delete_expired(dependencies: &Dependencies, deleter: &Deleter) -> Result<(), StoreError> {
@@ -85,8 +87,17 @@ impl Child {
 
     /// The child of a topic whose turn comes after the service was told to stop.
     fn not_started() -> Self {
-        let reason = Some("the service is stopping".to_owned());
-        let report = Report { reason, ..Report::default() };
-        Self { id: i64::MAX, outcome: Outcome::Partial, report }
+        Self::with_reason(Outcome::Partial, "the service is stopping".to_owned())
+    }
+
+    /// The child of a topic whose run the database did not let begin, or end. The other topics may
+    /// have more luck.
+    fn without_run(topic: &Topic, error: &StoreError) -> Self {
+        Self::with_reason(Outcome::Failed, format!("{topic}: {}", lease::reason(error)))
+    }
+
+    fn with_reason(outcome: Outcome, reason: String) -> Self {
+        let report = Report { reason: Some(reason), ..Report::default() };
+        Self { id: i64::MAX, outcome, report }
     }
 }

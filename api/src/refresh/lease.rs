@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 use super::Dependencies;
 use crate::model::run::Outcome;
@@ -41,16 +41,15 @@ pub(super) async fn while_renewing<T>(
 /// database answers: callers wait for the entry.
 pub(super) async fn give_up(dependencies: &Dependencies, lease: &Lease, error: &StoreError) {
     let Dependencies { store, clock, stopping, .. } = dependencies;
-    let reason = match error {
-        StoreError::LeaseLost => "its topic was deleted, or another process has taken over",
-        StoreError::Busy => "the database was busy",
-        StoreError::Replaced(_) => "the database's file was replaced while the service ran",
-        StoreError::Database(_) | StoreError::Migration(_) => "the database failed",
-    };
+    if matches!(error, StoreError::LeaseLost) {
+        warn!(%error, "the refresh ends here");
+    } else {
+        error!(%error, "the refresh could not be finished");
+    }
     loop {
         let entry = store.refresh(lease.refresh).await.ok().flatten();
         let mut report = entry.map(|run| run.report).unwrap_or_default();
-        report.fail_with(reason);
+        report.fail_with(reason(error));
         match store.end(lease, Outcome::Failed, &report, clock.now()).await {
             Ok(()) | Err(StoreError::LeaseLost) => return,
             // The store logs failures once.
@@ -60,5 +59,15 @@ pub(super) async fn give_up(dependencies: &Dependencies, lease: &Lease, error: &
         if stopping.run_until_cancelled(pause).await.is_none() {
             return;
         }
+    }
+}
+
+/// The reason of a run that an error of the store ended, for everyone to read.
+pub(super) fn reason(error: &StoreError) -> &'static str {
+    match error {
+        StoreError::LeaseLost => "its topic was deleted, or another process has taken over",
+        StoreError::Busy => "the database was busy",
+        StoreError::Replaced(_) => "the database's file was replaced while the service ran",
+        StoreError::Database(_) | StoreError::Migration(_) => "the database failed",
     }
 }

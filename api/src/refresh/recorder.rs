@@ -58,6 +58,8 @@ pub(super) struct Recorder<'a> {
     pub(super) report: Report,
     /// Topics whose lists may differ now. There may be several, because a repository has several.
     pub(super) changed: ChangedTopics,
+    /// GitHub failed in a way that passes.
+    pub(super) has_passing_failure: bool,
     usage: Usage,
     /// Every repository that GitHub has shown, unreadable ones included.
     shown: HashSet<RepositoryId>,
@@ -73,12 +75,18 @@ impl<'a> Recorder<'a> {
             run,
             report: Report { plan: Some(plan), ..Report::default() },
             changed,
+            has_passing_failure: false,
             usage: Usage::default(),
             shown: HashSet::new(),
             unreadable: HashSet::new(),
             private: HashSet::new(),
             newest: None,
         }
+    }
+
+    /// Notes whether a failure of GitHub's passes.
+    pub(super) fn note_failure(&mut self, error: &GitHubError) {
+        self.has_passing_failure |= error.is_passing();
     }
 
     /// The number of repositories that were left out because they are private.

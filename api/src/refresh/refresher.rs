@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tracing::{Instrument, error, info, info_span, warn};
+use tracing::{Instrument, info, info_span, warn};
 
 use super::deletion::Deleter;
 use super::publish::{ChangedTopics, Publisher};
 use super::recorder::RunContext;
+use super::retry::{Retries, Target};
 use super::{Dependencies, RunHandle, RunResult, all_topics, lease, topic};
 use crate::model::quota::Resource;
 use crate::model::run::{Outcome, RefreshRun, RunState, Trigger};
@@ -33,6 +34,7 @@ pub struct Refresher {
     dependencies: Arc<Dependencies>,
     publisher: Publisher,
     deleter: Deleter,
+    retries: Retries,
 }
 
 impl Refresher {
@@ -46,7 +48,8 @@ impl Refresher {
             publisher: publisher.clone(),
             tasks: tasks.clone(),
         };
-        Self { dependencies: Arc::new(dependencies), publisher, deleter }
+        let (dependencies, retries) = (Arc::new(dependencies), Retries::default());
+        Self { dependencies, publisher, deleter, retries }
     }
 
     /// Spawns the task that retries lists that a cache did not take, until the service stops.
@@ -54,6 +57,17 @@ impl Refresher {
         let (publisher, stopping) = (self.publisher.clone(), self.dependencies.stopping.clone());
         let retry = async move { stopping.run_until_cancelled(publisher.retry()).await };
         self.dependencies.tasks.spawn(retry);
+    }
+
+    /// Spawns the task that retries refreshes that failed for a reason that passes, until the
+    /// service stops. Without it, they wait for the next trigger.
+    pub fn spawn_retries(&self) {
+        let (refresher, retries) = (self.clone(), self.retries.clone());
+        let stopping = self.dependencies.stopping.clone();
+        self.dependencies.tasks.spawn(async move {
+            let retry = |target| refresher.clone().retry(target);
+            stopping.run_until_cancelled(retries.run(retry)).await;
+        });
     }
 
     /// Starts a refresh of one topic, or of every tracked one, or joins the one that is running.
@@ -156,10 +170,49 @@ impl Refresher {
         };
         // Beginning has a task of its own. If a dropped caller could stop it between taking the
         // lease and starting the run, later callers would wait for the lease to expire.
-        join(self.dependencies.tasks.spawn(begin)).await
+        let began = join(self.dependencies.tasks.spawn(begin)).await;
+        if began.is_err() && awaited.is_none() {
+            count_run(Outcome::Failed);
+        }
+        began
+    }
+
+    /// Runs a refresh again. A topic that was deleted, or that GitHub knows nothing of, needs none.
+    async fn retry(self, target: Target) {
+        if let Some(topic) = &target {
+            match self.dependencies.store.topic(topic).await {
+                Ok(Some(state)) if !state.is_unknown_to_github() => {}
+                Ok(_) => return,
+                Err(error) => warn!(%error, "the topic's state could not be read"),
+            }
+        }
+        if let Err(error) = self.run_to_end(None, target.as_ref(), Trigger::Schedule).await {
+            warn!(%error, "the refresh could not be started again");
+        }
+    }
+
+    /// Notes that a refresh failed for a reason that passes.
+    fn retry_later(&self, topic: Option<&Topic>) {
+        let Dependencies { clock, schedule, .. } = &*self.dependencies;
+        let now = clock.now();
+        let until_next = (schedule.next(now) - now).to_std().unwrap_or_default();
+        self.retries.add(topic.cloned(), until_next);
     }
 
     async fn run_to_end(
+        &self,
+        parent: Option<i64>,
+        topic: Option<&Topic>,
+        trigger: Trigger,
+    ) -> Result<RunResult, StoreError> {
+        let ended = self.wait_for_end(parent, topic, trigger).await;
+        if ended.is_err() {
+            self.retry_later(topic);
+        }
+        ended
+    }
+
+    async fn wait_for_end(
         &self,
         parent: Option<i64>,
         topic: Option<&Topic>,
@@ -209,33 +262,42 @@ impl Refresher {
     /// Boxed, because a run over all topics begins runs of topics, which are of the same type.
     fn run(self, lease: Lease, topic: Option<Topic>, trigger: Trigger) -> BoxFuture<'static, ()> {
         async move {
-            let ended = match &topic {
+            let is_passing = match &topic {
                 Some(topic) => self.run_topic(&lease, topic, trigger).await,
-                None => self.run_all(&lease, trigger).await,
+                None => self.run_all(&lease, trigger).await.map(|()| false),
             };
-            if let Err(error) = ended {
-                if matches!(error, StoreError::LeaseLost) {
-                    warn!(%error, "the refresh ends here");
-                } else {
-                    error!(%error, "the refresh could not be finished");
-                }
-                lease::give_up(&self.dependencies, &lease, &error).await;
-                // The lists' headers now say that the last refresh was not complete.
-                if let Some(topic) = &topic {
-                    self.publisher.publish_or_retry(topic).await;
-                }
+            let is_passing = match is_passing {
+                Ok(is_passing) => is_passing,
+                Err(error) => self.give_up(&lease, topic.as_ref(), error).await,
+            };
+            if is_passing {
+                self.retry_later(topic.as_ref());
+            } else {
+                self.retries.remove(&topic);
             }
             self.publisher.notify();
         }
         .boxed()
     }
 
+    /// Ends a run that the database failed. Returns whether that passes: a lost lease does not.
+    async fn give_up(&self, lease: &Lease, topic: Option<&Topic>, error: StoreError) -> bool {
+        count_run(Outcome::Failed);
+        lease::give_up(&self.dependencies, lease, &error).await;
+        // The lists' headers now say that the last refresh was not complete.
+        if let Some(topic) = topic {
+            self.publisher.publish_or_retry(topic).await;
+        }
+        !matches!(error, StoreError::LeaseLost)
+    }
+
+    /// Returns whether the run is not complete for a reason that passes.
     async fn run_topic(
         &self,
         lease: &Lease,
         topic: &Topic,
         trigger: Trigger,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let Dependencies { store, github, clock, coverages, schedule, .. } = &*self.dependencies;
         // Without a state, the topic and its lease were deleted after the run began.
         let state = store.topic(topic).await?.ok_or(StoreError::LeaseLost)?;
@@ -253,7 +315,8 @@ impl Refresher {
         };
         let changed = ChangedTopics::new(topic.clone(), self.publisher.clone());
         let refresh = topic::refresh(&run, &state, &self.publisher, changed);
-        let (outcome, report) = lease::while_renewing(&self.dependencies, lease, refresh).await?;
+        let ended = lease::while_renewing(&self.dependencies, lease, refresh).await?;
+        let topic::Ended { outcome, report, is_passing } = ended;
         match outcome {
             Outcome::Complete => info!(report = %report, "the topic was refreshed"),
             Outcome::Partial | Outcome::Failed => {
@@ -261,8 +324,8 @@ impl Refresher {
                 warn!(report = %report, reason, "the topic's refresh is not complete");
             }
         }
-        metrics::counter!("refreshes_total", "outcome" => <&str>::from(outcome)).increment(1);
-        Ok(())
+        count_run(outcome);
+        Ok(is_passing)
     }
 
     async fn run_all(&self, lease: &Lease, trigger: Trigger) -> Result<(), StoreError> {
@@ -279,4 +342,9 @@ impl Refresher {
         let Dependencies { store, clock, .. } = &*self.dependencies;
         store.end(lease, outcome, &report, clock.now()).await
     }
+}
+
+/// Counts a run of a topic, or a run over all of them that could not begin or end.
+fn count_run(outcome: Outcome) {
+    metrics::counter!("mirror_refreshes_total", "outcome" => <&str>::from(outcome)).increment(1);
 }

@@ -40,6 +40,7 @@ pub(super) async fn read(
         //     | GitHubError::Refused { .. }) => )
         Err(error @ (GitHubError::Failed { .. } | GitHubError::Refused { .. })) => {
             reading.is_cut_off = true;
+            recorder.note_failure(&error);
             reading.add_fault(Some(error.to_string()));
             Ok(())
         }

@@ -15,6 +15,14 @@ use crate::model::run::{Outcome, Plan, Report};
 use crate::model::topic::{CHANGES_OVERLAP, SyncCursor, TopicState};
 use crate::store::{CompleteRun, FinishRun, Scope, StoreError};
 
+/// The end of a run.
+pub(super) struct Ended {
+    pub(super) outcome: Outcome,
+    pub(super) report: Report,
+    /// The run is not complete for a reason that passes.
+    pub(super) is_passing: bool,
+}
+
 /// The result of a run's searches.
 struct Searched {
     /// The plan that was followed in the end.
@@ -34,7 +42,7 @@ pub(super) async fn refresh(
     state: &TopicState,
     publisher: &Publisher,
     changed: ChangedTopics,
-) -> Result<(Outcome, Report), StoreError> {
+) -> Result<Ended, StoreError> {
     let plan = Plan::of(run.coverage, state, run.began);
     let mut recorder = Recorder::new(run, plan, changed);
     let mut searched = search(&mut recorder, plan, state, publisher).await?;
@@ -56,7 +64,8 @@ pub(super) async fn refresh(
     recorder.changed.publish().await;
     // The entry is closed last, so that a caller who waits for it finds the new lists.
     run.store.end(run.lease, verdict.outcome, &recorder.report, run.clock.now()).await?;
-    Ok((verdict.outcome, recorder.report))
+    let is_passing = verdict.outcome != Outcome::Complete && recorder.has_passing_failure;
+    Ok(Ended { outcome: verdict.outcome, report: recorder.report, is_passing })
 }
 
 /// Makes the plan's searches and stores the repositories that they show. A failure of GitHub's ends
@@ -75,6 +84,7 @@ async fn search(
     if let GitHubError::Limited { until } = error {
         recorder.report.retry_at = Some(until);
     }
+    recorder.note_failure(&error);
     recorder.report.fail_with(error.to_string());
     Ok(Searched::new(plan, recorder.run, state))
 }

@@ -24,6 +24,7 @@ mod recordings;
 mod redis;
 mod refreshes;
 mod restored;
+mod retries;
 mod routes;
 mod stack;
 mod store;
