@@ -298,6 +298,7 @@ async fn check_stale_memory_answers(replica: &Mirror) {
 
 /// More readers at once than connections for them.
 const READERS: usize = 8;
+const PUBLIC_CONNECTIONS: usize = 5;
 
 /// A network that swallows everything, under load, and keeps the old connections silent.
 #[tokio::test]
@@ -309,12 +310,11 @@ async fn reads_and_refreshes_go_on_after_the_network_to_the_database_was_silent(
     let many = async || futures_util::future::join_all((0..READERS).map(|_| read())).await;
     eventually(20, "every reader is served", async || many().await == [StatusCode::OK; READERS])
         .await;
-    // Readers and a refresh are in the middle of a statement.
+    // Readers, as many as have connections, and a refresh are in the middle of a statement.
+    replicas.to_database.silence_at_statements();
     let refresh = replicas.a.request(Method::POST, "/update_cache?topic=kubernetes", &[]);
     let (refreshed, read, ()) = tokio::join!(refresh, many(), async {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        replicas.to_database.silence();
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        replicas.to_database.silenced(PUBLIC_CONNECTIONS + 1).await;
         // The time-outs of statements pass at once.
         tokio::time::pause();
         tokio::time::advance(Duration::from_secs(13)).await;
