@@ -15,6 +15,7 @@ mod lists;
 mod maintenance;
 mod nginx;
 mod on_demand;
+mod postgres;
 mod process;
 mod property;
 mod proxy;
