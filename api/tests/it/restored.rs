@@ -1,6 +1,8 @@
 //! Caches that hold other lists than the database: older ones, or those of a database that was
 //! restored since. The database is right.
 
+mod steps;
+
 use chrono::TimeDelta;
 use github_stub::World;
 use reqwest::StatusCode;

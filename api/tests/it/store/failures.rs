@@ -153,6 +153,38 @@ async fn refreshes_go_on_while_readers_take_every_connection_of_theirs(store: Sh
     assert!(public.topics().await.is_ok());
 }
 
+/// Another file takes the place of the one that is open, or an older copy is written over it.
+#[tokio::test]
+async fn sqlite_file_that_was_replaced_is_refused_in_one_line() {
+    for overwrites in [false, true] {
+        let database = databases::sqlite();
+        let store = api::store::open(&database.url()).await.expect("a database");
+        store.bootstrap().await.expect("a schema");
+        store.track(&topic("kubernetes"), Origin::Configured, None, at(0)).await.expect("tracked");
+        let lease = begin(&*store, "kubernetes", at(0)).await;
+        let setting = database.setting();
+        let file = setting.strip_prefix("sqlite:").expect("a file");
+        let copy = format!("{file}.copy");
+        database.query(&format!("VACUUM INTO '{copy}'")).await;
+        store_page(&*store, &lease, &[repository(1, 10)], at(1)).await;
+
+        if overwrites {
+            std::fs::copy(&copy, file).expect("a copy");
+        } else {
+            std::fs::rename(&copy, file).expect("a file");
+        }
+        let written = store.renew(&lease, at(2)).await;
+        assert!(matches!(written, Err(StoreError::Replaced(_))), "{overwrites}: {written:?}");
+        let line = written.expect_err("refused").to_string();
+        let asks = line.starts_with(file) && line.contains("stop the service, put the file back");
+        assert!(asks && !line.contains('\n'), "{overwrites}: {line}");
+        if !overwrites {
+            assert!(matches!(store.topics().await, Err(StoreError::Replaced(_))));
+        }
+        store.close().await;
+    }
+}
+
 contract![
     write_succeeds_after_writes_were_dropped,
     refreshes_go_on_while_readers_take_every_connection_of_theirs,

@@ -29,7 +29,11 @@ async fn check_upgrade(database: Database) {
     for index in ["repositories_stars", "repositories_updated"] {
         database.query(&format!("DROP INDEX IF EXISTS {index}")).await;
     }
-    database.query("ALTER TABLE topic_repositories DROP COLUMN asked_at").await;
+    for (table, column) in
+        [("topic_repositories", "asked_at"), ("topics", "unread_at"), ("quotas", "saved_at")]
+    {
+        database.query(&format!("ALTER TABLE {table} DROP COLUMN {column}")).await;
+    }
     database.query("DELETE FROM _sqlx_migrations WHERE version > 1").await;
     assert!(!store.has_schema().await.expect("a database"), "an older schema is not accepted");
     assert!(store.bootstrap().await.expect("a schema"), "bootstrap upgrades an older schema");
