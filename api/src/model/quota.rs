@@ -4,8 +4,6 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use strum::IntoStaticStr;
 
-use super::time::CLOCK_SKEW;
-
 /// One of GitHub's rate limits.
 #[derive(Clone, Copy, Debug, IntoStaticStr, PartialEq, Eq)]
 #[strum(serialize_all = "snake_case")]
@@ -46,6 +44,10 @@ const ASSUMED_LIMIT: i64 = 10;
 /// Before GitHub's first answer, callers after the first ask for a slot again after this time: the
 /// real limit may be far above the assumed one.
 const UNKNOWN_LIMIT_WAIT: TimeDelta = TimeDelta::seconds(1);
+
+/// A quota that was stored this much later than now was stored before the clock was set back. The
+/// clocks of replicas differ by less: moved times must not let a request go too early.
+const SET_BACK: TimeDelta = TimeDelta::minutes(5);
 
 /// Limits above this need no spacing; private servers have them.
 const SPACED_UP_TO: i64 = 1_000;
@@ -144,8 +146,8 @@ impl Quota {
     pub fn follow_clock(&mut self, now: DateTime<Utc>) -> bool {
         let ahead = self.saved_at.map_or_else(TimeDelta::zero, |saved_at| saved_at - now);
         // mutant in quota: waits are set back with the clock
-        //     ahead > CLOCK_SKEW; => false;
-        let is_set_back = ahead > CLOCK_SKEW;
+        //     ahead > SET_BACK; => false;
+        let is_set_back = ahead > SET_BACK;
         if is_set_back {
             let Self { reset_at, next_at, busy_until, paused_until, .. } = self;
             for time in [reset_at, next_at, busy_until, paused_until].into_iter().flatten() {
@@ -457,9 +459,14 @@ mod tests {
             quota.exhausted(Resource::Search, Some(TimeDelta::seconds(40)), saved_at);
             quota
         };
-        for (saved_at, now, expected) in
-            [(at(0), at(0), 41), (at(0), at(30), 11), (at(1_800), at(0), 41), (at(25), at(0), 66)]
-        {
+        for (saved_at, now, expected) in [
+            (at(0), at(0), 41),
+            (at(0), at(30), 11),
+            (at(1_800), at(0), 41),
+            // Another replica's clock may be ahead.
+            (at(25), at(0), 66),
+            (at(300), at(0), 341),
+        ] {
             let mut quota = stored(saved_at);
             assert_eq!(quota.follow_clock(now), now == at(0) && saved_at == at(1_800));
             let wait = allowed_at(&quota, Priority::Scheduled, now) - now;

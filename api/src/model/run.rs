@@ -19,7 +19,7 @@ const MAX_SKIPPED_NAMED: usize = 20;
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Trigger {
-    /// The scheduler of this process, at start or on schedule.
+    /// This process: its scheduler, at start or on schedule, or a retry.
     Schedule,
     /// `/update_cache`.
     Request,

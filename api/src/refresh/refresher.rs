@@ -179,12 +179,11 @@ impl Refresher {
 
     /// Runs a refresh again. A topic that was deleted, or that GitHub knows nothing of, needs none.
     async fn retry(self, target: Target) {
-        if let Some(topic) = &target {
-            match self.dependencies.store.topic(topic).await {
-                Ok(Some(state)) if !state.is_unknown_to_github() => {}
-                Ok(_) => return,
-                Err(error) => warn!(%error, "the topic's state could not be read"),
-            }
+        if let Some(topic) = &target
+            && let Ok(state) = self.dependencies.store.topic(topic).await
+            && state.is_none_or(|state| state.is_unknown_to_github())
+        {
+            return;
         }
         if let Err(error) = self.run_to_end(None, target.as_ref(), Trigger::Schedule).await {
             warn!(%error, "the refresh could not be started again");

@@ -1,5 +1,5 @@
-//! PostgreSQL as others run it: servers with too few connections, with another encoding, or behind a
-//! pooler.
+//! PostgreSQL as others run it: servers with too few connections, with another encoding, or behind
+//! a pooler.
 
 use std::process::Stdio;
 use std::time::Duration;
