@@ -58,6 +58,8 @@ pub enum FaultKind {
     Unavailable,
     /// 404.
     NotFound,
+    /// 422: GitHub does not offer this for the repository.
+    Unprocessable,
     /// A 5xx with GitHub's HTML error page and without rate-limit headers.
     HtmlError { status: u16 },
     /// A 5xx with a JSON message.
@@ -128,6 +130,7 @@ impl FaultKind {
             Self::Unauthorized => "unauthorized",
             Self::Unavailable => "unavailable",
             Self::NotFound => "not_found",
+            Self::Unprocessable => "unprocessable",
             Self::HtmlError { .. } => "html_error",
             Self::JsonError { .. } => "json_error",
             Self::NotJson => "not_json",

@@ -4,6 +4,7 @@ mod answers;
 mod control;
 mod inject;
 mod middleware;
+mod pages;
 mod rate_limit;
 mod repositories;
 mod search;

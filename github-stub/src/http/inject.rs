@@ -51,6 +51,9 @@ pub(super) fn replacement(
             message(StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS, "Repository access blocked", DOCS)
         }
         FaultKind::NotFound => message(StatusCode::NOT_FOUND, "Not Found", DOCS),
+        FaultKind::Unprocessable => {
+            message(StatusCode::UNPROCESSABLE_ENTITY, "Validation Failed", DOCS)
+        }
         FaultKind::HtmlError { status: code } => {
             let page = "<!DOCTYPE html><html><head><title>Unicorn! &middot; GitHub</title></head>\
                         <body>…</body></html>";

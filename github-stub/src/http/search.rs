@@ -1,9 +1,9 @@
-//! `GET /search/repositories`: pages, the cap on the offset, `Link`.
+//! `GET /search/repositories`, with the cap on the offset.
 
 use std::collections::HashMap;
 
 use axum::extract::{Extension, Query as Parameters, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::Response;
 use bytes::Bytes;
 use serde_json::json;
@@ -12,6 +12,7 @@ use url::form_urlencoded;
 use super::AppState;
 use super::answers::{conditional, json_answer, message, text_answer};
 use super::inject::InjectedFault;
+use super::pages::{Window, add_links};
 use crate::faults::FaultKind;
 use crate::query::{InvalidQuery, Query, Sort};
 use crate::repository::Repository;
@@ -38,34 +39,14 @@ pub(super) fn sort_and_page(request: &Request) -> Option<(Sort, usize)> {
     Some((Sort::parse(find("sort").as_deref()), page))
 }
 
-/// The part of the results that an answer shows.
-struct Window {
-    page: usize,
-    per_page: usize,
-}
-
-impl Window {
-    fn start(&self) -> usize {
-        (self.page - 1).saturating_mul(self.per_page)
-    }
-
-    /// The number of the last page within the cap.
-    fn last(&self, total: usize) -> usize {
-        total.min(CAP).div_ceil(self.per_page).max(1)
-    }
-}
-
 pub(super) async fn repositories(
     State(state): State<AppState>,
     Parameters(parameters): Parameters<HashMap<String, String>>,
     Extension(InjectedFault(fault)): Extension<InjectedFault>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    let number = |name: &str| parameters.get(name).and_then(|value| value.parse::<usize>().ok());
-    let window = Window {
-        page: number("page").unwrap_or(1).max(1),
-        per_page: number("per_page").unwrap_or(30).clamp(1, 100),
-    };
+    let window = Window::new(&parameters, 100);
     let q = parameters.get("q").map(String::as_str).unwrap_or_default();
     let mut world = state.world();
     let query = match Query::parse(q) {
@@ -92,30 +73,9 @@ pub(super) async fn repositories(
 
     let mut response =
         if etag { conditional(text, &headers) } else { text_answer(StatusCode::OK, text) };
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("127.0.0.1");
-    let origin = match &fault {
-        Some(FaultKind::ForeignLink { origin } | FaultKind::LinkLines { origin }) => origin.clone(),
-        _ => format!("http://{host}"),
-    };
-    let links = links(&origin, &parameters, &window, total, fault.as_ref());
-    for line in lines(links, fault.as_ref()) {
-        let line = HeaderValue::from_str(&line).expect("a percent-encoded address is ASCII");
-        response.headers_mut().append(header::LINK, line);
-    }
+    let last = window.last(total.min(CAP));
+    add_links(&mut response, &headers, &uri, (window.page, last), fault.as_ref());
     response
-}
-
-/// The `Link` lines of an answer with these links.
-fn lines(links: Vec<String>, fault: Option<&FaultKind>) -> Vec<String> {
-    match fault {
-        _ if links.is_empty() => Vec::new(),
-        Some(FaultKind::LinkLines { .. }) => {
-            let foreign = r#"</app.css>; rel="preload", <https://x/?a,b>; rel="deprecation""#;
-            let links = links.iter().map(|link| link.replace(r#"rel="next""#, r#"REL="Next""#));
-            std::iter::once(foreign.to_owned()).chain(links).collect()
-        }
-        _ => vec![links.join(", ")],
-    }
 }
 
 /// The body of a page with `fault` injected, and the total that `Link` is made from.
@@ -189,40 +149,6 @@ fn odd_item(repository: &Repository, index: usize, fault: &FaultKind) -> Option<
     let Some((before, after)) = text.split_once(PLACEHOLDER) else { return Some(text.into()) };
     let bad: &[u8] = if index.is_multiple_of(2) { b"caf\xe9" } else { br"rocket \ud83d" };
     Some([before.as_bytes(), bad, after.as_bytes()].concat())
-}
-
-/// The relations `prev, next, last, first` that exist; none if one page holds all results.
-fn links(
-    origin: &str,
-    parameters: &HashMap<String, String>,
-    window: &Window,
-    total: usize,
-    fault: Option<&FaultKind>,
-) -> Vec<String> {
-    let last = window.last(total);
-    let address = |page: usize, rel: &str| {
-        let mut query = form_urlencoded::Serializer::new(String::new());
-        let mut names: Vec<&String> = parameters.keys().filter(|name| *name != "page").collect();
-        names.sort();
-        for name in names {
-            query.append_pair(name, &parameters[name]);
-        }
-        query.append_pair("page", &page.to_string());
-        format!("<{origin}/search/repositories?{}>; rel=\"{rel}\"", query.finish())
-    };
-    let mut links = Vec::new();
-    if window.page > 1 {
-        links.push(address(window.page - 1, "prev"));
-    }
-    if window.page < last {
-        let next = window.page + usize::from(fault != Some(&FaultKind::LoopLink));
-        links.push(address(next, "next"));
-        links.push(address(last, "last"));
-    }
-    if window.page > 1 {
-        links.push(address(1, "first"));
-    }
-    links
 }
 
 fn refused(invalid: &InvalidQuery) -> Response {
