@@ -147,7 +147,7 @@ fn license(random: &mut fastrand::Rng) -> Value {
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "values are seconds and stars, far below 2^53")]
-fn signed(value: f64) -> i64 {
+pub(crate) fn signed(value: f64) -> i64 {
     value as i64
 }
 

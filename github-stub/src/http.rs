@@ -8,6 +8,7 @@ mod pages;
 mod rate_limit;
 mod repositories;
 mod search;
+mod stargazers;
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -40,6 +41,8 @@ pub(crate) fn router(world: Arc<Mutex<World>>, now: Now) -> Router {
         .route("/search/repositories", get(search::repositories))
         .route("/repositories/{id}", get(repositories::by_id))
         .route("/repos/{owner}/{name}", get(repositories::by_name))
+        .route("/repos/{owner}/{name}/stargazers/history", get(stargazers::history))
+        .route("/repos/{owner}/{name}/stargazers/count", get(stargazers::count))
         .route("/rate_limit", get(rate_limit::rate_limit))
         .fallback(unknown_path)
         .layer(from_fn_with_state(state.clone(), middleware::check_limits))

@@ -18,8 +18,10 @@
 
 #![expect(clippy::expect_used, reason = "a test whose stub is broken cannot go on")]
 
+pub mod archive;
 pub mod faults;
 mod generate;
+mod history;
 mod http;
 pub mod limits;
 mod query;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context;
+use chrono::Utc;
 use clap::Parser;
 use github_stub::World;
 use github_stub::limits::Limit;
@@ -31,6 +32,14 @@ struct Arguments {
     /// A topic to generate repositories for (repeatable).
     #[arg(long, value_name = "TOPIC", default_value = "kubernetes")]
     topic: Vec<String>,
+    /// Give generated repositories a past of this many days, made up from the seed and today's
+    /// date; 0 means none.
+    #[arg(long, value_name = "DAYS", default_value_t = 0, conflicts_with = "data")]
+    #[arg(value_parser = clap::value_parser!(u16).range(..=3_650))]
+    history: u16,
+    /// Write that past as an archive, which `api import` reads, into this folder, and exit.
+    #[arg(long, value_name = "DIR", requires = "history")]
+    archive: Option<PathBuf>,
     /// Limit requests as GitHub does: searches to 30 a minute with a token and 10 without, other
     /// requests to 5,000 and 60 an hour.
     #[arg(long)]
@@ -42,6 +51,13 @@ async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     let mut world = match &arguments.data {
         Some(file) => World::read(file, &arguments.add_topic)?,
+        None if arguments.history > 0 => World::generate_with_history(
+            arguments.generate,
+            arguments.seed,
+            &arguments.topic,
+            arguments.history.into(),
+            Utc::now().date_naive(),
+        ),
         None => {
             let mut world = World::default();
             for (seed, topic) in (arguments.seed..).zip(&arguments.topic) {
@@ -50,6 +66,11 @@ async fn main() -> anyhow::Result<()> {
             world
         }
     };
+    if let Some(folder) = &arguments.archive {
+        github_stub::archive::write(&world, folder)?;
+        println!("github-stub: the archive is in {}", folder.display());
+        return Ok(());
+    }
     if arguments.limits {
         world.settings.search_limit = Some(Limit { with_token: 30, without_token: 10 });
         world.settings.core_limit = Some(Limit { with_token: 5_000, without_token: 60 });

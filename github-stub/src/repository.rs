@@ -79,6 +79,12 @@ impl Repository {
         })
     }
 
+    /// The item's `owner/name`.
+    #[must_use]
+    pub fn full_name(&self) -> &str {
+        self.item["full_name"].as_str().unwrap_or_default()
+    }
+
     /// The sort key of best match: a fixed order that follows neither stars nor ids.
     #[must_use]
     pub fn best_match_key(&self) -> u64 {

@@ -6,11 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::faults::{Fault, FaultKind, next_fault};
+use crate::history::History;
 use crate::limits::{Limit, Resource, Windows};
 use crate::query::{Order, Query, Sort, sort};
 use crate::repository::{Repository, rfc3339};
@@ -34,6 +35,7 @@ pub struct World {
     pub(crate) open_searches: u64,
     /// The stub was dropped and answers no further request.
     pub(crate) stopped: bool,
+    pub(crate) history: Option<History>,
     repositories: BTreeMap<u64, Arc<Repository>>,
     by_path: HashMap<String, u64>,
     /// A cache of search results, without which each page of a query would sort 35,000 rows. A
@@ -108,9 +110,31 @@ impl World {
         world
     }
 
+    /// A world of `count` generated repositories of each topic with a past of `days`, whose present
+    /// is the beginning of `today`; equal arguments give equal worlds and pasts.
+    #[must_use]
+    pub fn generate_with_history(
+        count: usize,
+        seed: u64,
+        topics: &[String],
+        days: usize,
+        today: NaiveDate,
+    ) -> Self {
+        let mut world = Self::default();
+        for (seed, topic) in (seed..).zip(topics) {
+            world.add_generated_until(count, seed, topic, today.and_time(NaiveTime::MIN).and_utc());
+        }
+        world.history = Some(History::make(&mut world, topics.to_vec(), seed, days, today));
+        world
+    }
+
     /// Adds generated repositories of a topic, with ids above the present ones.
     pub fn add_generated(&mut self, count: usize, seed: u64, topic: &str) {
         let newest = DateTime::from_timestamp(1_790_000_000, 0).expect("a date in 2026");
+        self.add_generated_until(count, seed, topic, newest);
+    }
+
+    fn add_generated_until(&mut self, count: usize, seed: u64, topic: &str, newest: DateTime<Utc>) {
         let after = self.repositories.last_key_value().map_or(1_000_000, |(id, _)| *id);
         for repository in crate::generate::repositories(count, seed, topic, newest, after) {
             self.insert(repository);

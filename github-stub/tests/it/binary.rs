@@ -65,3 +65,21 @@ async fn program_serves_a_data_file_with_added_topics() {
     assert_eq!(answer.ids(), [1]);
     assert_eq!(answer.json()["items"][0]["topics"], json!(["kubernetes", "mcp"]));
 }
+
+#[test]
+fn program_writes_an_archive_and_ends() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().to_str().expect("a UTF-8 path");
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_github-stub"));
+        command.args(["--generate", "20", "--archive", path]).args(arguments);
+        command.output().expect("the program runs")
+    };
+    let output = run(&["--history", "30"]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains(path), "{output:?}");
+    assert!(folder.path().join("manifest.json").exists());
+    for refused in [&["--history", "0"][..], &[], &["--history", "30", "--data", path]] {
+        assert!(!run(refused).status.success(), "{refused:?}");
+    }
+}

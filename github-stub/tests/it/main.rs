@@ -7,6 +7,7 @@
     reason = "a test that cannot go on should stop where it is"
 )]
 
+mod archive;
 mod binary;
 mod core_routes;
 mod faults;
@@ -14,6 +15,7 @@ mod limits;
 mod octocrab_client;
 mod schema;
 mod search;
+mod stargazers;
 mod worlds;
 
 use std::sync::Once;
