@@ -157,6 +157,13 @@ impl FaultKind {
     }
 }
 
+impl FaultKind {
+    /// Whether the body arrives whole and at once.
+    pub(crate) fn sends_the_whole_body(&self) -> bool {
+        !matches!(self, Self::Slow { .. } | Self::Cut)
+    }
+}
+
 impl From<FaultKind> for Fault {
     /// A fault of the next request, of any kind.
     fn from(kind: FaultKind) -> Self {

@@ -30,7 +30,7 @@ mod world;
 
 pub use faults::{Fault, FaultKind};
 pub use repository::Repository;
-pub use world::{Counters, Settings, World};
+pub use world::{Counters, Settings, Shown, World};
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};

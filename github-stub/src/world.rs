@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
+use axum::http::Uri;
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -27,6 +28,8 @@ pub struct World {
     /// The faults to inject; the first that applies to a request wins.
     pub faults: Vec<Fault>,
     pub counters: Counters,
+    /// If set, a record of the answers that show repositories, in order.
+    pub shown: Option<Vec<Shown>>,
     pub(crate) windows: Windows,
     /// The end of the wait that refusals asked for: a primary limit's under its resource and token,
     /// a secondary limit's, which holds for every request, under `None`.
@@ -90,6 +93,17 @@ pub struct Counters {
     /// Requests that are a client's bug: unknown paths and queries, no User-Agent, pages beyond the
     /// cap.
     pub unexpected: Vec<String>,
+}
+
+/// A whole answer: the page of a search, or the answer about a single repository.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    pub at: DateTime<Utc>,
+    /// The path and query.
+    pub request: String,
+    /// The count that a search tells; the number of repositories of another answer.
+    pub total_count: usize,
+    pub repositories: Vec<Arc<Repository>>,
 }
 
 impl World {
@@ -242,6 +256,19 @@ impl World {
             Order { updated_by_push: self.settings.updated_by_push, ..Order::default() },
         );
         found.iter().map(|repository| repository.id).collect()
+    }
+
+    /// Records an answer, if answers are recorded.
+    pub(crate) fn record_shown(
+        &mut self,
+        request: &Uri,
+        total_count: usize,
+        ids: &[u64],
+        now: impl FnOnce() -> DateTime<Utc>,
+    ) {
+        let Some(shown) = &mut self.shown else { return };
+        let repositories = ids.iter().filter_map(|id| self.repositories.get(id).cloned()).collect();
+        shown.push(Shown { at: now(), request: request.to_string(), total_count, repositories });
     }
 
     /// The ids of a search's results, all pages together.

@@ -1,21 +1,30 @@
 //! `/repositories/{id}` and `/repos/{owner}/{name}`: a single repository, with ETag,
 //! `Last-Modified` and 304.
 
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::extract::{Extension, Path, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::AppState;
 use super::answers::{DOCS, conditional, message};
+use super::inject::InjectedFault;
+use crate::faults::FaultKind;
 use crate::repository::Repository;
 
 pub(super) async fn by_id(
     State(state): State<AppState>,
     Path(id): Path<u64>,
+    Extension(InjectedFault(fault)): Extension<InjectedFault>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Response {
-    answer(state.world().repository(id), &headers)
+    let mut world = state.world();
+    if fault.as_ref().is_none_or(FaultKind::sends_the_whole_body) {
+        let count = usize::from(world.repository(id).is_some());
+        world.record_shown(&uri, count, &[id], || (state.now)());
+    }
+    answer(world.repository(id), &headers)
 }
 
 pub(super) async fn by_name(

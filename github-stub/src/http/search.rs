@@ -67,7 +67,10 @@ pub(super) async fn repositories(
     let ascending = parameters.get("order").is_some_and(|order| order == "asc");
     let found =
         world.search(q, &query, Sort::parse(parameters.get("sort").map(String::as_str)), ascending);
-    let (text, total) = page(&world, &found, &window, fault.as_ref());
+    let (text, total, ids) = page(&world, &found, &window, fault.as_ref());
+    if fault.as_ref().is_none_or(FaultKind::sends_the_whole_body) {
+        world.record_shown(&uri, total, ids, || (state.now)());
+    }
     let etag = world.settings.search_etag;
     drop(world);
 
@@ -78,13 +81,13 @@ pub(super) async fn repositories(
     response
 }
 
-/// The body of a page with `fault` injected, and the total that `Link` is made from.
-fn page(
+/// The body of a page with `fault` injected, the total that `Link` is made from, and the ids.
+fn page<'a>(
     world: &World,
-    found: &[u64],
+    found: &'a [u64],
     window: &Window,
     fault: Option<&FaultKind>,
-) -> (Bytes, usize) {
+) -> (Bytes, usize, &'a [u64]) {
     let mut start = window.start().min(found.len());
     match fault {
         Some(FaultKind::Repeat { count }) => start = start.saturating_sub(*count),
@@ -120,7 +123,7 @@ fn page(
         }
     }
     text.extend(b"]}");
-    (text.into(), total)
+    (text.into(), total, ids)
 }
 
 /// The item at this place of the page with the fault, if the fault applies to it.

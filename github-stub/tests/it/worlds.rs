@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use github_stub::{Repository, World};
+use github_stub::{Fault, FaultKind, Repository, World};
 use serde_json::json;
 
-use crate::{SEARCH, client, serve_generated, try_send};
+use crate::{SEARCH, client, get, serve_generated, try_send};
 
 #[test]
 fn equal_seeds_generate_equal_repositories() {
@@ -113,4 +113,28 @@ async fn dropped_stub_answers_no_request() {
         try_send(client.get(&address)).await.is_err(),
         "an open connection gets no answer either"
     );
+}
+
+#[tokio::test]
+async fn whole_answers_are_recorded_on_request() {
+    let stub = serve_generated(3).await;
+    get(&stub, SEARCH).await;
+    assert!(stub.world().shown.is_none());
+    let id = {
+        let mut world = stub.world();
+        world.shown = Some(Vec::new());
+        world.faults.push(Fault::from(FaultKind::Short { missing: 1 }));
+        world.repositories().next().expect("a repository").id
+    };
+    get(&stub, SEARCH).await;
+    get(&stub, &format!("/repositories/{id}")).await;
+    get(&stub, "/repositories/1").await;
+    stub.world().faults.push(Fault::from(FaultKind::Cut));
+    assert!(try_send(client().get(format!("{}{SEARCH}", stub.url()))).await.is_err());
+    let shown = stub.world().shown.take().expect("a record");
+    let numbers: Vec<_> =
+        shown.iter().map(|shown| (shown.total_count, shown.repositories.len())).collect();
+    assert_eq!(numbers, [(3, 2), (1, 1), (0, 0)]);
+    assert_eq!(shown[1].repositories[0].id, id);
+    assert_eq!(shown[2].request, "/repositories/1");
 }
