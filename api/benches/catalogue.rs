@@ -13,7 +13,7 @@ use api::model::list::LIST_LENGTH;
 use api::model::ranking::Ranking;
 use api::model::repository::{Repository, RepositoryId};
 use api::model::run::{Outcome, Report, Trigger};
-use api::model::topic::{Origin, SyncCursor, Topic};
+use api::model::topic::{Coverage, Origin, SyncCursor, Topic};
 use api::store::{
     self, BeginOutcome, CompleteRun, FinishRun, NewRefresh, Page, Scope, SharedStore,
 };
@@ -80,7 +80,7 @@ async fn fill(store: &SharedStore, topic: &Topic) {
     let BeginOutcome::Started(lease) = begun else { panic!("another process refreshes") };
     let report = Report::default();
     for repositories in repositories.chunks(PER_PAGE) {
-        let page = Page { repositories, unreadable: &[] };
+        let page = Page { repositories, unreadable: &[], coverage: Coverage::Top };
         store.store_page(&lease, topic, &page, &report, Utc::now()).await.expect("stored");
     }
     let count = i64::try_from(repositories.len()).expect("few");

@@ -19,7 +19,7 @@ use api::github::Item;
 use api::lists::bundle::Bundle;
 use api::model::repository::{Repository, RepositoryId};
 use api::model::run::{Outcome, Report, Trigger, UpsertCounts};
-use api::model::topic::{Origin, SyncCursor, Topic};
+use api::model::topic::{Coverage, Origin, SyncCursor, Topic};
 use api::store::{
     self, BeginOutcome, CompleteRun, FinishRun, Lease, NewRefresh, Page, Scope, SharedStore,
 };
@@ -191,7 +191,7 @@ async fn store_pages(
         let repositories: Vec<Repository> = items.iter().map(read).collect();
         all.ids.extend(repositories.iter().map(|repository| repository.id));
         all.parse += watch.lap();
-        let page = Page { repositories: &repositories, unreadable: &[] };
+        let page = Page { repositories: &repositories, unreadable: &[], coverage: Coverage::Top };
         let (stored, _) = store
             .store_page(lease, topic, &page, &Report::default(), Utc::now())
             .await

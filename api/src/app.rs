@@ -29,6 +29,7 @@ pub struct App {
     pub tiers: Tiers,
     pub reader: Reader,
     pub refresher: Refresher,
+    pub github: GitHub,
     pub clock: Arc<dyn Clock>,
     /// Cancelled when the service is to stop.
     pub stopping: CancellationToken,
@@ -57,7 +58,7 @@ impl App {
         let refresher = Refresher::new(Dependencies {
             store: refreshing,
             tiers: tiers.clone(),
-            github,
+            github: github.clone(),
             clock: Arc::clone(&clock),
             topics: config.topics.clone(),
             coverages: config.coverages.clone(),
@@ -91,6 +92,7 @@ impl App {
             tiers,
             reader,
             refresher,
+            github,
             clock,
             stopping,
             tasks,

@@ -6,6 +6,7 @@ mod limits;
 mod link;
 mod response;
 mod search;
+mod stars;
 mod text;
 
 use async_trait::async_trait;
@@ -20,6 +21,7 @@ use crate::store::StoreError;
 pub use client::GitHub;
 pub use item::Item;
 pub use search::{PER_PAGE, SearchPage, Sort};
+pub use stars::{StarPage, StarWeek};
 
 /// GITHUB_API_URL, GITHUB_TOKEN and GITHUB_INTERNAL_REPOSITORIES.
 #[derive(Clone, Debug)]

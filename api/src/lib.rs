@@ -2,9 +2,11 @@
 //! fast.
 //!
 //! Each part imports only parts before it in this order: [`model`], [`lists`], [`store`] and
-//! [`cache`], [`github`], [`refresh`], [`read`], [`app`], [`http`] and [`cli`].
+//! [`cache`], [`github`] and [`archive`], [`refresh`], [`read`], [`app`], [`http`] and [`cli`].
 
 pub mod app;
+pub mod archive;
+pub mod backfill;
 pub mod cache;
 pub mod cli;
 pub mod clock;

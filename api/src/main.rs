@@ -1,6 +1,7 @@
 //! The program: settings, logging, parts, listener, serve, stop.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -49,13 +50,29 @@ async fn run(command: &str, flags: &ArgMatches, config: Config) -> anyhow::Resul
     match command {
         "healthcheck" => cli::healthcheck(config.listen_addr).await,
         "bootstrap" => cli::bootstrap(&*App::new(config, Arc::new(SystemClock)).await?).await,
-        "refresh" => {
+        "export" | "import" => {
             let app = App::new(config, Arc::new(SystemClock)).await?;
-            let refresh = cli::refresh(&app, flags.get_one::<Topic>("topic"));
+            let folder = flags.get_one::<PathBuf>("folder").context("a folder is required")?;
+            let outcome = match command {
+                "export" => cli::export(&app, folder).await,
+                _ => cli::import(&app, folder).await,
+            };
+            app.stop().await;
+            outcome
+        }
+        "refresh" | "backfill" => {
+            let app = App::new(config, Arc::new(SystemClock)).await?;
+            let topic = flags.get_one::<Topic>("topic");
+            let work = async {
+                match topic.filter(|_| command == "backfill") {
+                    Some(topic) => cli::backfill(&app, topic).await,
+                    None => cli::refresh(&app, topic).await,
+                }
+            };
             let outcome = tokio::select! {
-                outcome = refresh => outcome,
+                outcome = work => outcome,
                 () = stop_signal()? => {
-                    Err(anyhow::anyhow!("stopped; the next refresh finishes the work"))
+                    Err(anyhow::anyhow!("stopped; the next {command} finishes the work"))
                 }
             };
             app.stop().await;

@@ -1,5 +1,7 @@
 //! The types that every part of the service speaks of. Nothing here imports another part.
 
+pub mod counts;
+pub mod event;
 pub mod list;
 pub mod on_demand;
 pub mod quota;

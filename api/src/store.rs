@@ -1,8 +1,9 @@
 //! The store: everything that is kept, behind traits that both databases implement.
 //!
-//! Every method is one transaction, except that `delete_topic` goes on in small ones. Times are
+//! Every method is one transaction, except that deletions go on in small ones. Times are
 //! parameters, so that both databases behave alike and tests set them.
 
+pub mod archive;
 mod changes;
 mod error;
 mod fault;
@@ -26,7 +27,8 @@ pub use health::FailingWrites;
 pub use lease::{ALL_TOPICS, BeginOutcome, LEASE_TIME, LEDGER_TIME, Lease, NewRefresh};
 pub use revision::first_revision;
 pub use traits::{
-    ListStore, QuotaStore, RefreshStore, Share, SharedStore, Store, TopicStore, TrackOutcome,
+    ArchiveStore, BackfillStore, HistoryStore, ListStore, QuotaStore, RefreshStore, Share,
+    SharedStore, Store, TopicStore, TrackOutcome, Unfilled,
 };
 
 /// A database; the scheme of DATABASE_URL decides which.

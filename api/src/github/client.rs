@@ -1,12 +1,12 @@
 //! Requests to GitHub: bounded in time and size, retried after failures, and never sent to another
 //! origin.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
+use chrono::NaiveDate;
 use reqwest::header::{ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, LINK, USER_AGENT};
 use secrecy::{ExposeSecret, SecretString};
 use tokio_util::sync::CancellationToken;
@@ -15,8 +15,9 @@ use url::Url;
 
 use super::item::Item;
 use super::limits::Limits;
-use super::response::{NoResponse, Response, ResponseClass};
+use super::response::{NoResponse, Response, ResponseClass, failure};
 use super::search::{self, SearchPage, Sort};
+use super::stars::{self, StarPage};
 use super::text::decode;
 use super::{Deadline, GitHubConfig, GitHubError, Lookup, Observer, Usage};
 use crate::clock::Clock;
@@ -148,30 +149,6 @@ impl GitHub {
         deadline: Deadline,
         usage: &mut Usage,
     ) -> Result<Lookup, GitHubError> {
-        let refused = match self.look_up(id, Resource::Core, deadline, usage).await {
-            // mutant in refreshes: a repository refused to the token is looked up without it
-            //     self.authorization.is_some() => false
-            Err(error @ GitHubError::Refused { status: 403, .. })
-                if self.authorization.is_some() =>
-            {
-                error
-            }
-            answer => return answer,
-        };
-        match self.look_up(id, Resource::AnonymousCore, deadline, usage).await {
-            // The limit without a token says nothing about requests with one.
-            Err(GitHubError::Limited { .. }) => Err(refused),
-            answer => answer,
-        }
-    }
-
-    async fn look_up(
-        &self,
-        id: RepositoryId,
-        resource: Resource,
-        deadline: Deadline,
-        usage: &mut Usage,
-    ) -> Result<Lookup, GitHubError> {
         let url = search::endpoint(&self.base, &format!("repositories/{id}"));
         let read = |response: Response| match response.status {
             403 | 404 | 410 | 451 => Ok(Lookup::Gone),
@@ -185,7 +162,64 @@ impl GitHub {
                     "a repository that cannot be read".to_owned()
                 }),
         };
-        self.request(&url, resource, deadline, usage, None, read).await
+        self.request_core(&url, deadline, usage, read).await
+    }
+
+    /// The address of the first page of a repository's star history.
+    #[must_use]
+    pub fn first_star_page(&self, full_name: &str) -> Url {
+        stars::first_page(&self.base, full_name)
+    }
+
+    /// One page of a star history, whose weeks are over before a day; `None` if GitHub does not
+    /// offer it for the repository. It is requested like [`repository`](Self::repository).
+    ///
+    /// # Errors
+    /// When GitHub gave no usable response.
+    pub async fn star_page(
+        &self,
+        page: &Url,
+        before: NaiveDate,
+        deadline: Deadline,
+        usage: &mut Usage,
+    ) -> Result<Option<StarPage>, GitHubError> {
+        let read = |response: Response| match response.status {
+            403 | 404 | 410 | 451 => Ok(None),
+            _ => {
+                let links = response.headers.get_all(LINK).iter().map(HeaderValue::as_bytes);
+                stars::read_page(&response.body, links, &self.base, before).map(Some)
+            }
+        };
+        match self.request_core(page, deadline, usage, read).await {
+            Err(GitHubError::Refused { status: 422, .. }) => Ok(None),
+            answer => answer,
+        }
+    }
+
+    /// Makes a request that concerns one repository, and makes it once more without the token if
+    /// GitHub refuses it to the token.
+    async fn request_core<T>(
+        &self,
+        url: &Url,
+        deadline: Deadline,
+        usage: &mut Usage,
+        read: impl Fn(Response) -> Result<T, String>,
+    ) -> Result<T, GitHubError> {
+        let refused = match self.request(url, Resource::Core, deadline, usage, None, &read).await {
+            // mutant in refreshes: a repository refused to the token is looked up without it
+            //     self.authorization.is_some() => false
+            Err(error @ GitHubError::Refused { status: 403, .. })
+                if self.authorization.is_some() =>
+            {
+                error
+            }
+            answer => return answer,
+        };
+        match self.request(url, Resource::AnonymousCore, deadline, usage, None, &read).await {
+            // The limit without a token says nothing about requests with one.
+            Err(GitHubError::Limited { .. }) => Err(refused),
+            answer => answer,
+        }
     }
 
     /// Makes requests until `read` can use a response: waits for limits, and retries failures with
@@ -309,31 +343,4 @@ impl GitHub {
             body,
         })
     }
-}
-
-/// A failure with the reason that reports may show to anyone. The log has the error with its
-/// causes, which reqwest keeps apart.
-fn failure(error: reqwest::Error) -> NoResponse {
-    let error = error.without_url();
-    let causes = || std::iter::successors(error.source(), |cause| (*cause).source());
-    let texts: Vec<String> = causes().map(ToString::to_string).collect();
-    warn!(%error, causes = texts.join(": "), "the request failed");
-    let is_unreachable = error.is_connect();
-    let reason = match (is_unreachable, error.is_timeout()) {
-        (true, _) if causes().any(is_about_certificate) => "its certificate is not trusted",
-        (true, _) => "it could not be reached",
-        (false, true) => "it did not answer in time",
-        (false, false) => "its answer broke off",
-    };
-    NoResponse { reason: reason.to_owned(), is_unreachable }
-}
-
-/// Whether TLS failed because the host's certificate is not valid for us. I/O errors hold rustls's,
-/// one within the other, and do not name each other as their sources.
-fn is_about_certificate(cause: &(dyn Error + 'static)) -> bool {
-    if let Some(error) = cause.downcast_ref::<rustls::Error>() {
-        return matches!(error, rustls::Error::InvalidCertificate(_));
-    }
-    let within = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-    within.is_some_and(|within| is_about_certificate(within))
 }

@@ -9,7 +9,7 @@ use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use crate::model::repository::{Repository, RepositoryId};
+use crate::model::repository::{Repository, RepositoryId, is_http};
 use crate::model::run::Skipped;
 
 /// The most characters of a name, and of any other text that is not a description or an address.
@@ -198,13 +198,6 @@ fn without_nul(mut text: String) -> String {
     //     character != '\0' => character == character
     text.retain(|character| character != '\0');
     text
-}
-
-fn is_http(address: &str) -> bool {
-    let starts = |scheme: &str| {
-        address.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
-    };
-    starts("https://") || starts("http://")
 }
 
 #[derive(Deserialize)]

@@ -3,6 +3,8 @@
 //! Source: GitHub's "Rate limits for the REST API", and responses recorded by other clients'
 //! projects.
 
+use std::error::Error;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use serde::Deserialize;
@@ -28,6 +30,33 @@ pub(super) struct NoResponse {
     pub(super) reason: String,
     /// The host could not be reached, so other requests would fail too.
     pub(super) is_unreachable: bool,
+}
+
+/// A failure with the reason that reports may show to anyone. The log has the error with its
+/// causes, which reqwest keeps apart.
+pub(super) fn failure(error: reqwest::Error) -> NoResponse {
+    let error = error.without_url();
+    let causes = || std::iter::successors(error.source(), |cause| (*cause).source());
+    let texts: Vec<String> = causes().map(ToString::to_string).collect();
+    warn!(%error, causes = texts.join(": "), "the request failed");
+    let is_unreachable = error.is_connect();
+    let reason = match (is_unreachable, error.is_timeout()) {
+        (true, _) if causes().any(is_about_certificate) => "its certificate is not trusted",
+        (true, _) => "it could not be reached",
+        (false, true) => "it did not answer in time",
+        (false, false) => "its answer broke off",
+    };
+    NoResponse { reason: reason.to_owned(), is_unreachable }
+}
+
+/// Whether TLS failed because the host's certificate is not valid for us. I/O errors hold rustls's,
+/// one within the other, and do not name each other as their sources.
+fn is_about_certificate(cause: &(dyn Error + 'static)) -> bool {
+    if let Some(error) = cause.downcast_ref::<rustls::Error>() {
+        return matches!(error, rustls::Error::InvalidCertificate(_));
+    }
+    let within = cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    within.is_some_and(|within| is_about_certificate(within))
 }
 
 /// How the client treats a response.

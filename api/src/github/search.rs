@@ -18,7 +18,7 @@ use crate::model::run::Skipped;
 pub const PER_PAGE: usize = 100;
 
 /// GitHub has a thousandth of so many repositories.
-const MAX_COUNT: i64 = 1_000_000_000_000;
+pub(super) const MAX_COUNT: i64 = 1_000_000_000_000;
 
 /// The orders that searches ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

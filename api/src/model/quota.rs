@@ -1,8 +1,12 @@
 //! GitHub's limits as it last reported them, the pause that all replicas obey, and the next request
 //! slot.
 
+mod priority;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use strum::IntoStaticStr;
+
+pub use priority::Priority;
 
 /// One of GitHub's rate limits.
 #[derive(Clone, Copy, Debug, IntoStaticStr, PartialEq, Eq)]
@@ -64,19 +68,6 @@ const MAX_DOUBLINGS: i64 = 6;
 
 /// Secondary limits in a row after which a run ends: going on "may result in banning".
 const MAX_SECONDARY_LIMITS: i64 = 5;
-
-/// The urgency of a request, which decides how much of the quota it may use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Priority {
-    /// A scheduled refresh: spread over the window, with a tenth of the limit in reserve.
-    Scheduled,
-    /// A topic that a reader asked for: spread over the window, with half of the limit in reserve,
-    /// so that readers cannot starve the schedule.
-    OnDemand,
-    /// The first search of a topic for which a reader waits: like [`Priority::OnDemand`], but
-    /// without spacing while there is quota.
-    Waiting,
-}
 
 /// The state of a rate limit, kept in the database for every replica.
 #[derive(Clone, Debug, PartialEq)]
@@ -180,6 +171,9 @@ impl Quota {
             // mutant in quota: half of the limit is in reserve from readers' topics
             //     limit / 2 => 0
             Priority::OnDemand | Priority::Waiting => limit / 2,
+            // mutant in quota: a fifth of the limit is in reserve from backfills
+            //     (limit + 4) / 5 => -1
+            Priority::Backfill => (limit + 4) / 5,
         };
         if now < reset_at && remaining <= reserve { time.max(reset_at) } else { time }
     }
@@ -427,6 +421,8 @@ mod tests {
         assert_eq!(earliest(16, Priority::OnDemand), at(10));
         assert_eq!(earliest(15, Priority::OnDemand), at(60), "half is reserved");
         assert_eq!(earliest(15, Priority::Waiting), at(60));
+        assert_eq!(earliest(7, Priority::Backfill), at(10));
+        assert_eq!(earliest(6, Priority::Backfill), at(60), "a fifth is reserved");
     }
 
     #[test]

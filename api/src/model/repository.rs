@@ -68,3 +68,12 @@ impl Repository {
         self.topics_cut || self.topics.as_ref().is_none_or(has)
     }
 }
+
+/// Whether an address is one that pages may link: http or https.
+#[must_use]
+pub fn is_http(address: &str) -> bool {
+    let starts = |scheme: &str| {
+        address.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    };
+    starts("https://") || starts("http://")
+}

@@ -35,6 +35,9 @@ where
     let Dependencies { store, clock, topics, stopping, .. } = dependencies;
     store.configure(topics, clock.now()).await?;
     delete_expired(dependencies, deleter).await?;
+    if let Err(error) = store.delete_unkept(clock.now()).await {
+        error!(%error, "history that nothing keeps could not be deleted");
+    }
     let mut states = store.topics().await?;
     states.retain(|state| !state.is_unknown_to_github());
     states.sort_by_key(|state| state.refreshed_at);
@@ -57,7 +60,8 @@ async fn delete_expired(dependencies: &Dependencies, deleter: &Deleter) -> Resul
     let states = dependencies.store.topics().await?;
     for state in states.iter().filter(|state| state.has_expired(now)) {
         let topic = &state.topic;
-        match deleter.delete(topic).await {
+        // A topic that GitHub does not know is mostly a typing error.
+        match deleter.delete(topic, !state.is_unknown_to_github()).await {
             Ok(_) => info!(%topic, "an on-demand topic has expired and was deleted"),
             Err(error) => error!(%topic, %error, "an expired topic could not be deleted"),
         }

@@ -1,5 +1,4 @@
-//! Deletion of a topic: its rows, the repositories that no other topic has, and its lists in every
-//! cache.
+//! Deletion of a topic: its rows, and its lists in every cache.
 
 use std::sync::Arc;
 
@@ -22,10 +21,14 @@ pub(super) struct Deleter {
 
 impl Deleter {
     /// Deletes a topic; false if it was not tracked. The deletion goes on if the caller is dropped.
-    pub(super) async fn delete(&self, topic: &Topic) -> Result<bool, StoreError> {
+    pub(super) async fn delete(
+        &self,
+        topic: &Topic,
+        keep_history: bool,
+    ) -> Result<bool, StoreError> {
         let (Self { store, clock, publisher, tasks }, topic) = (self.clone(), topic.clone());
         let deletion = async move {
-            let was_tracked = store.delete_topic(&topic, clock.now()).await;
+            let was_tracked = store.delete_topic(&topic, keep_history, clock.now()).await;
             // A deletion that failed half-way has deleted the topic's lists already.
             publisher.publish_or_retry(&topic).await;
             was_tracked

@@ -187,7 +187,7 @@ impl<'a> Recorder<'a> {
             repositories.iter().rev().filter(public).cloned().collect();
         public.reverse();
         let Self { run, report, .. } = self;
-        let page = Page { repositories: &public, unreadable };
+        let page = Page { repositories: &public, unreadable, coverage: run.coverage };
         let now = run.clock.now();
         let (counts, changed) =
             run.store.store_page(run.lease, run.topic, &page, report, now).await?;

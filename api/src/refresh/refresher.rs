@@ -1,7 +1,8 @@
 //! Starts refreshes, joins running ones, and keeps their leases.
 
+mod wait;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -18,15 +19,6 @@ use crate::model::time::is_recent;
 use crate::model::topic::{Topic, TopicState};
 use crate::store::{BeginOutcome, Lease, NewRefresh, StoreError};
 use crate::task::join;
-
-/// How often a caller looks in the ledger for the end of a run, which may be another process's.
-const POLL: Duration = Duration::from_millis(250);
-
-/// How often a caller that waits for a run tries to begin it, in case the run's process has ended.
-const TAKE_OVER_EVERY: Duration = Duration::from_secs(5);
-
-/// Failures of the database in a row after which a caller no longer waits for a run.
-const MAX_FAILURES: usize = 5;
 
 /// Starts refreshes and waits for them. Cheap to clone.
 #[derive(Clone)]
@@ -115,13 +107,28 @@ impl Refresher {
         Ok(())
     }
 
-    /// Deletes a topic, the repositories that no other topic has, and its lists in every cache;
-    /// false if it was not tracked. The deletion goes on if the caller is dropped.
+    /// Deletes a topic and its lists in every cache; false if it was not tracked. The deletion goes
+    /// on if the caller is dropped.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn delete_topic(&self, topic: &Topic) -> Result<bool, StoreError> {
-        self.deleter.delete(topic).await
+    pub async fn delete_topic(
+        &self,
+        topic: &Topic,
+        keep_history: bool,
+    ) -> Result<bool, StoreError> {
+        self.deleter.delete(topic, keep_history).await
+    }
+
+    /// Hands the present lists of these topics to every cache.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn publish(&self, topics: &[Topic]) -> Result<(), StoreError> {
+        for topic in topics {
+            self.publisher.publish(topic).await?;
+        }
+        Ok(())
     }
 
     /// Adds to a running refresh the time that it still takes by GitHub's limits.
@@ -137,13 +144,6 @@ impl Refresher {
             refresh.seconds_left = Some(time.num_seconds());
         }
         Ok(())
-    }
-
-    /// Returns when this process has published a list or ended a run, or after `POLL`: another
-    /// process may have.
-    pub async fn changed(&self) {
-        let mut changed = self.publisher.subscribe();
-        let _ = tokio::time::timeout(POLL, changed.changed()).await;
     }
 
     async fn begin(
@@ -196,66 +196,6 @@ impl Refresher {
         let now = clock.now();
         let until_next = (schedule.next(now) - now).to_std().unwrap_or_default();
         self.retries.add(topic.cloned(), until_next);
-    }
-
-    async fn run_to_end(
-        &self,
-        parent: Option<i64>,
-        topic: Option<&Topic>,
-        trigger: Trigger,
-    ) -> Result<RunResult, StoreError> {
-        let ended = self.wait_for_end(parent, topic, trigger).await;
-        if ended.is_err() {
-            self.retry_later(topic);
-        }
-        ended
-    }
-
-    async fn wait_for_end(
-        &self,
-        parent: Option<i64>,
-        topic: Option<&Topic>,
-        trigger: Trigger,
-    ) -> Result<RunResult, StoreError> {
-        let first = self.begin(parent, None, topic, trigger).await?;
-        let (mut current, mut failures) = (first, 0);
-        loop {
-            let ended = match tokio::time::timeout(TAKE_OVER_EVERY, self.end_of(current.id)).await {
-                Ok(ended) => ended,
-                // The run may have ended since the last look.
-                Err(_) => {
-                    let entry = self.dependencies.store.refresh(current.id).await.ok().flatten();
-                    entry.filter(|run| run.state == RunState::Finished)
-                }
-            };
-            if let Some(refresh) = ended {
-                return Ok(RunResult { refresh, coalesced: first.coalesced });
-            }
-            // If the run's process has died and its lease has expired, the run begins anew here.
-            // The same happens if its entry is so old that it was deleted.
-            match self.begin(parent, Some(current.id), topic, trigger).await {
-                Ok(handle) => (current, failures) = (handle, 0),
-                Err(error) if failures == MAX_FAILURES => return Err(error),
-                Err(error) => {
-                    warn!(%error, "the database does not answer while a refresh is waited for");
-                    failures += 1;
-                }
-            }
-        }
-    }
-
-    /// Waits until the ledger has the end of a run; `None` if its entry was deleted. If the
-    /// database does not answer, it is asked again.
-    async fn end_of(&self, id: i64) -> Option<RefreshRun> {
-        loop {
-            let mut changed = self.publisher.subscribe();
-            match self.dependencies.store.refresh(id).await {
-                Ok(Some(run)) if run.state == RunState::Running => {}
-                Ok(ended) => return ended,
-                Err(error) => warn!(%error, "the ledger could not be read"),
-            }
-            let _ = tokio::time::timeout(POLL, changed.changed()).await;
-        }
     }
 
     /// Boxed, because a run over all topics begins runs of topics, which are of the same type.

@@ -51,7 +51,7 @@ pub(super) async fn refresh(
         let verified = verify::verify_missing(&mut recorder, searched.scope).await?;
         verdict = verdict::confirm(verdict, &answers(&verified));
         let is_complete = verdict.outcome == Outcome::Complete;
-        let gone: &[RepositoryId] = if is_complete { &verified.gone } else { &[] };
+        let gone = if is_complete { &verified.gone[..] } else { &[] };
         verify::apply(&mut recorder, &verified.present, gone).await?;
     }
     if let Some(reason) = &verdict.reason {

@@ -6,6 +6,7 @@ use tracing::{info, warn};
 
 use super::recorder::{Recorder, count};
 use crate::github::GitHubError;
+use crate::model::event::LeftReason;
 use crate::model::repository::{Repository, RepositoryId};
 use crate::store::{Scope, StoreError};
 
@@ -22,7 +23,7 @@ pub(super) struct Verified {
     /// Those that are still in the topic, with fresh numbers.
     pub(super) present: Vec<Repository>,
     /// Those that were deleted, were made private, or left the topic.
-    pub(super) gone: Vec<RepositoryId>,
+    pub(super) gone: Vec<(RepositoryId, LeftReason)>,
     /// The number of all unconfirmed repositories.
     pub(super) unconfirmed: usize,
 }
@@ -54,9 +55,13 @@ pub(super) async fn verify_missing(
             {
                 verified.present.push(repository);
             }
+            Ok(Some(repository)) if repository.private => {
+                verified.gone.push((id, LeftReason::Private));
+            }
+            Ok(Some(_)) => verified.gone.push((id, LeftReason::TopicRemoved)),
             // mutant in refreshes: a repository that is gone is removed
-            //     verified.gone.push(id) => {}
-            Ok(Some(_) | None) => verified.gone.push(id),
+            //     verified.gone.push((id, LeftReason::Deleted)) => {}
+            Ok(None) => verified.gone.push((id, LeftReason::Deleted)),
             Err(GitHubError::Store(error)) => return Err(error),
             Err(error @ (GitHubError::Failed { .. } | GitHubError::Refused { .. })) => {
                 warn!(id, %error, "an unconfirmed repository could not be looked up");
@@ -87,7 +92,7 @@ pub(super) async fn verify_missing(
 pub(super) async fn apply(
     recorder: &mut Recorder<'_>,
     present: &[Repository],
-    gone: &[RepositoryId],
+    gone: &[(RepositoryId, LeftReason)],
 ) -> Result<(), StoreError> {
     if !present.is_empty() {
         recorder.store(present, &[]).await?;

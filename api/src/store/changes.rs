@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::model::repository::{Repository, RepositoryId};
-use crate::model::topic::{SyncCursor, Topic};
+use crate::model::topic::{Coverage, SyncCursor, Topic};
 
 /// A page of a search, or repositories that were asked for by id.
 #[derive(Clone, Copy, Debug)]
@@ -12,6 +12,8 @@ pub struct Page<'a> {
     pub repositories: &'a [Repository],
     /// The ids of items that could not be read. Stored ones keep their rows and places.
     pub unreadable: &'a [RepositoryId],
+    /// The run's coverage of its topic.
+    pub coverage: Coverage,
 }
 
 /// The part of a topic that a run should have shown, by the stored numbers. A stored repository in
@@ -40,6 +42,14 @@ impl Scope {
             // mutant in coverage: every repository of a whole topic may be unconfirmed
             //     i64::MAX => 500
             Self::All | Self::Since { .. } => i64::MAX,
+        }
+    }
+
+    /// The coverage of a run with this scope.
+    pub(super) fn coverage(self) -> Coverage {
+        match self {
+            Self::First(_) => Coverage::Top,
+            Self::All | Self::Since { .. } => Coverage::Complete,
         }
     }
 

@@ -16,7 +16,7 @@ use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 
 use self::file::{Comparison, OpenFile};
-use self::statements::{Checkout, Pools};
+use self::statements::{Checkout, Pools, take_over_old_rows};
 use super::error::{Result, StoreError};
 use super::health::FailingWrites;
 use super::migrations::{MigrationText, migrator, newest};
@@ -29,6 +29,8 @@ const MIGRATIONS: &[MigrationText] = &[
     (3, "unconfirmed", include_str!("../../migrations/sqlite/0003_unconfirmed.sql")),
     (4, "database life", include_str!("../../migrations/sqlite/0004_database_life.sql")),
     (5, "clocks", include_str!("../../migrations/sqlite/0005_clocks.sql")),
+    (6, "history", include_str!("../../migrations/sqlite/0006_history.sql")),
+    (7, "backfills", include_str!("../../migrations/sqlite/0007_backfills.sql")),
 ];
 
 /// How long a writer waits for another process's transaction.
@@ -133,6 +135,9 @@ impl Store for SqliteStore {
         let new = !self.has_schema().await?;
         let mut connection = self.options.connect().await?;
         Self::migrator().run_direct(None, &mut connection, false).await?;
+        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+        take_over_old_rows(&mut transaction).await?;
+        transaction.commit().await?;
         connection.close().await?;
         Ok(new)
     }

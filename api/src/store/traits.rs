@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 
+use super::archive::{ArchiveRow, ArchiveSink, Table};
 use super::{BeginOutcome, FailingWrites, FinishRun, Lease, NewRefresh, Page, Result, Scope};
 use crate::lists::catalogue::Catalogue;
 use crate::lists::writer::ListWriter;
+use crate::model::counts::Span;
+use crate::model::event::LeftReason;
 use crate::model::list::{CurrentVersions, ListMeta};
 use crate::model::on_demand::OnDemandLimits;
 use crate::model::quota::{Quota, Resource};
@@ -22,7 +25,9 @@ pub type SharedStore = Arc<dyn Store>;
 
 /// The database behind the service.
 #[async_trait]
-pub trait Store: TopicStore + ListStore + RefreshStore + QuotaStore {
+pub trait Store:
+    TopicStore + ListStore + RefreshStore + HistoryStore + BackfillStore + ArchiveStore + QuotaStore
+{
     /// Makes the schema, or finds it there; true if it was made or brought up to date.
     async fn bootstrap(&self) -> Result<bool>;
 
@@ -97,9 +102,69 @@ pub trait TopicStore: Send + Sync {
     /// The time of the first of such looks in a row stays.
     async fn note_unread(&self, since: DateTime<Utc>, now: DateTime<Utc>) -> Result<()>;
 
-    /// Deletes a topic and the repositories that no other topic has; false if it was not tracked.
-    /// A refresh of the topic loses its lease.
-    async fn delete_topic(&self, topic: &Topic, now: DateTime<Utc>) -> Result<bool>;
+    /// Deletes a topic; false if it was not tracked. A refresh of the topic loses its lease. Its
+    /// history is kept for 90 days, or deleted with it, also if only that is left.
+    async fn delete_topic(
+        &self,
+        topic: &Topic,
+        keep_history: bool,
+        now: DateTime<Utc>,
+    ) -> Result<bool>;
+}
+
+/// History: counts, days of topics, events, former names and members. It outlives lists.
+#[async_trait]
+pub trait HistoryStore: Send + Sync {
+    /// Deletes the days and events of a topic that is not tracked.
+    async fn delete_topic_history(&self, topic: &Topic) -> Result<()>;
+
+    /// Deletes history that nothing has kept for 90 days, and old events.
+    async fn delete_unkept(&self, now: DateTime<Utc>) -> Result<()>;
+}
+
+/// A repository without backfilled counts.
+#[derive(Debug, PartialEq)]
+pub struct Unfilled {
+    pub id: RepositoryId,
+    pub full_name: String,
+    /// The stars as a refresh last saw them.
+    pub stars: i64,
+    pub created_at: Option<DateTime<Utc>>,
+}
+
+/// Backfilled counts: stars of past days by GitHub's own history, kept apart from counts that were
+/// seen.
+#[async_trait]
+pub trait BackfillStore: Send + Sync {
+    /// The repositories of a topic that have no backfilled counts and were not asked for on the
+    /// day, most stars first.
+    async fn unfilled(&self, topic: &Topic, day: NaiveDate) -> Result<Vec<Unfilled>>;
+
+    /// Notes that GitHub was asked for a repository's star history on the day, and replaces its
+    /// backfilled counts: GitHub's history of a day changes when a star is given back, so all of a
+    /// repository's counts are of one moment. There are none if GitHub does not offer a history.
+    async fn backfill(
+        &self,
+        repository: RepositoryId,
+        spans: &[Span],
+        day: NaiveDate,
+    ) -> Result<()>;
+}
+
+/// The archive: everything that is kept, in a form that both databases read and write.
+#[async_trait]
+pub trait ArchiveStore: Send + Sync {
+    /// Gives every row to the sink, table by table, as of one instant.
+    async fn export(&self, sink: &mut dyn ArchiveSink) -> Result<()>;
+
+    /// Merges rows of a table. Counts of a day that are there already stay, and of two rows of a
+    /// repository or a topic the newer one wins.
+    async fn import(
+        &self,
+        table: &'static Table,
+        rows: &[ArchiveRow],
+        now: DateTime<Utc>,
+    ) -> Result<()>;
 }
 
 /// The rows of lists. Both reads see one instant, and neither writes.
@@ -210,16 +275,16 @@ pub trait RefreshStore: Send + Sync {
         now: DateTime<Utc>,
     ) -> Result<()>;
 
-    /// Takes repositories out of a topic.
+    /// Takes repositories out of a topic that they have left.
     async fn remove(
         &self,
         lease: &Lease,
         topic: &Topic,
-        ids: &[RepositoryId],
+        gone: &[(RepositoryId, LeftReason)],
         now: DateTime<Utc>,
     ) -> Result<()>;
 
-    /// The last transaction of a topic's data: removals, best-match ranks, today's star counts.
+    /// The last transaction of a topic's data: removals, best-match ranks, the topic's day.
     /// Returns the number of displaced repositories.
     async fn finish(
         &self,

@@ -152,13 +152,13 @@ async fn next_run_reads_all_when_changes_exceed_the_search_cap() {
 #[tokio::test]
 async fn first_run_of_each_day_reads_every_repository() {
     let mirror = Mirror::start_with(World::generate(700, 7, "kubernetes"), COMPLETE).await;
-    let snapshots = "SELECT CAST(count(*) AS TEXT) FROM star_snapshots";
-    for day in 1..=2 {
+    let counted = "SELECT CAST(count(*) AS TEXT) FROM counts WHERE last_day = ";
+    for day in ["2026-09-21", "2026-09-22"] {
         refresh(&mirror, "complete").await;
         assert_eq!(
-            mirror.database.query(snapshots).await,
-            [(day * 700).to_string()],
-            "every repository has a star count for every day"
+            mirror.database.query(&format!("{counted} '{day}'")).await,
+            ["700"],
+            "every repository has its counts of {day}"
         );
         mirror.clock.advance(TimeDelta::hours(1));
         refresh(&mirror, "changed").await;

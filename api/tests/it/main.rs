@@ -6,11 +6,14 @@
     reason = "a test that cannot go on should stop where it is"
 )]
 
+mod archive;
+mod backfill;
 mod cache;
 mod client;
 mod clocks;
 mod coverage;
 mod databases;
+mod history;
 mod lists;
 mod maintenance;
 mod nginx;

@@ -139,16 +139,19 @@ async fn update_of_an_untracked_topic_needs_post_and_tracks_it() {
         .map(|topic| topic["topic"].clone())
         .collect();
     assert_eq!(topics, ["kubernetes", "mcp"]);
-    assert_eq!(
-        mirror.request(Method::DELETE, "/topics/mcp", &[]).await.status,
-        StatusCode::NO_CONTENT
-    );
-    assert_eq!(mirror.get("/topics/mcp").await.status, StatusCode::NOT_FOUND);
-    assert_eq!(
-        mirror.database.query("SELECT count(*) || '' FROM repositories").await,
-        ["10"],
-        "repositories of no other topic are deleted"
-    );
+    let stored = "SELECT count(*) || '' FROM repositories";
+    for (path, left) in [("/topics/mcp", "30"), ("/topics/mcp?history=true", "10")] {
+        let answer = mirror.request(Method::DELETE, path, &[]).await;
+        assert_eq!(answer.status, StatusCode::NO_CONTENT, "{path}");
+        assert_eq!(mirror.get("/topics/mcp").await.status, StatusCode::NOT_FOUND, "{path}");
+        assert_eq!(mirror.database.query(stored).await, [left], "{path}");
+    }
+    for path in ["/topics/mcp", "/topics/mcp?history=true"] {
+        let answer = mirror.request(Method::DELETE, path, &[]).await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{path}");
+    }
+    let answer = mirror.request(Method::DELETE, "/topics/mcp?history=maybe", &[]).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]

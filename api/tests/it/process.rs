@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+mod backfill;
 mod floods;
 mod start;
 mod stop;
@@ -24,7 +25,7 @@ pub(crate) fn api(folder: &TempDir, settings: &[(&str, &str)]) -> Command {
     command
 }
 
-async fn output(mut command: Command) -> (i32, String, String) {
+pub(crate) async fn output(mut command: Command) -> (i32, String, String) {
     let Output { status, stdout, stderr } = command.output().await.expect("the program runs");
     let text = |bytes| String::from_utf8(bytes).expect("text");
     (status.code().expect("no signal"), text(stdout), text(stderr))

@@ -84,10 +84,10 @@ struct Observed {
 }
 
 /// A runtime for one service. A drop stops all of its tasks at once, like SIGKILL.
-struct KillableRuntime(Option<Runtime>);
+pub(crate) struct KillableRuntime(pub(crate) Option<Runtime>);
 
 impl KillableRuntime {
-    fn spawn<T: Send + 'static>(
+    pub(crate) fn spawn<T: Send + 'static>(
         &self,
         work: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
@@ -133,7 +133,8 @@ impl Simulation {
             .await
             .expect("a free port");
         let database = databases::sqlite();
-        let (runtime, service) = start_service(&stub, &database, &clock, complete, token).await;
+        let settings = settings(complete, token);
+        let (runtime, service) = start_service(&stub, &database, &clock, &settings).await;
         let topic = TOPIC.parse().expect("a topic");
         Self { random, topic, complete, token, clock, stub, database, runtime, service, kills: 0 }
     }
@@ -188,7 +189,8 @@ impl Simulation {
         self.runtime = KillableRuntime(None);
         let _ = refresh.await;
         let Self { stub, database, clock, complete, token, .. } = self;
-        let (runtime, service) = start_service(stub, database, clock, *complete, *token).await;
+        let settings = settings(*complete, *token);
+        let (runtime, service) = start_service(stub, database, clock, &settings).await;
         (self.runtime, self.service) = (runtime, service);
         // The kill can come between a response with a limit and the write that stores the limit.
         let after = self.observe().await;
@@ -258,20 +260,19 @@ fn occurrences(before: &Observed, after: &Observed, name: &str) -> u64 {
     of(after) - of(before)
 }
 
+fn settings(complete: bool, token: bool) -> [(&'static str, &'static str); 2] {
+    let coverage = if complete { "complete" } else { "top" };
+    [("COVERAGE", coverage), ("GITHUB_TOKEN", if token { "some-token" } else { "" })]
+}
+
 /// Starts a service in its own runtime, which can be killed.
-async fn start_service(
+pub(crate) async fn start_service(
     stub: &Stub,
     database: &Database,
     clock: &Arc<TestClock>,
-    complete: bool,
-    token: bool,
+    settings: &[(&str, &str)],
 ) -> (KillableRuntime, Arc<App>) {
-    let coverage = if complete { "complete" } else { "top" };
-    let config = config(
-        stub,
-        database,
-        &[("COVERAGE", coverage), ("GITHUB_TOKEN", if token { "some-token" } else { "" })],
-    );
+    let config = config(stub, database, settings);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()

@@ -229,7 +229,7 @@ async fn configured_topic_without_a_list_is_fetched_when_on_demand_is_off() {
     mirror
         .service
         .store
-        .delete_topic(&"mcp".parse().expect("a topic"), mirror.service.clock.now())
+        .delete_topic(&"mcp".parse().expect("a topic"), false, mirror.service.clock.now())
         .await
         .expect("a database");
     assert_eq!(mirror.get("/api/mcp").await.ids().len(), 10);

@@ -78,19 +78,19 @@ async fn last_modified_stays_when_a_refresh_brings_nothing_or_fails() {
 async fn refresh_stores_the_last_star_count_of_each_day() {
     let mirror = Mirror::refreshed(World::generate(3, 7, "kubernetes")).await;
     let first = mirror.expected("kubernetes")[1][0];
-    let snapshots =
-        "SELECT day || ' ' || stargazers_count FROM star_snapshots WHERE repository_id =";
+    let counts = "SELECT first_day || ' ' || last_day || ' ' || stargazers_count FROM counts \
+         WHERE repository_id =";
     mirror.stub.world().star(first, 1_000_001, after_start());
     mirror.refresh("kubernetes").await;
     assert_eq!(
-        mirror.database.query(&format!("{snapshots} {first}")).await,
-        ["2026-09-21 1000001"],
+        mirror.database.query(&format!("{counts} {first}")).await,
+        ["2026-09-21 2026-09-21 1000001"],
         "the day has its last count"
     );
     mirror.clock.advance(TimeDelta::days(1));
     mirror.refresh("kubernetes").await;
-    let days = mirror.database.query(&format!("{snapshots} {first} ORDER BY day")).await;
-    assert_eq!(days, ["2026-09-21 1000001", "2026-09-22 1000001"]);
+    let days = mirror.database.query(&format!("{counts} {first}")).await;
+    assert_eq!(days, ["2026-09-21 2026-09-22 1000001"]);
 }
 
 #[tokio::test]

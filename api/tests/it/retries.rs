@@ -68,7 +68,7 @@ async fn pause_is_doubled_with_each_failure_in_a_row() {
     mirror.stub.world().faults = vec![always(FaultKind::JsonError { status: 500 })];
     refresh(&mirror).await;
     let mut expected = 1;
-    for (seconds, is_due) in [(4, false), (4, true), (9, false), (4, true), (19, false), (8, true)]
+    for (seconds, is_due) in [(3, false), (4, true), (6, false), (7, true), (14, false), (11, true)]
     {
         pass(Duration::from_secs(seconds)).await;
         expected += usize::from(is_due);
@@ -135,8 +135,8 @@ async fn other_topics_are_refreshed_when_the_database_fails_one() {
 
 #[tokio::test]
 async fn refresh_runs_again_when_the_database_failed_it() {
-    let break_it = ["ALTER TABLE star_snapshots RENAME TO lost".to_owned(), break_lease("*")];
-    let mend_it = ["ALTER TABLE lost RENAME TO star_snapshots", "DROP TRIGGER broken"];
+    let break_it = ["ALTER TABLE topic_days RENAME TO lost".to_owned(), break_lease("*")];
+    let mend_it = ["ALTER TABLE lost RENAME TO topic_days", "DROP TRIGGER broken"];
     for (broken, mended) in break_it.iter().zip(mend_it) {
         let mirror = Mirror::start(World::generate(30, 7, "kubernetes")).await;
         mirror.database.query(broken).await;
@@ -201,7 +201,7 @@ async fn every_run_that_ends_is_counted_by_its_outcome() {
     assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE, "{}", refused.text());
     assert_eq!(all(), [2, 1, 2], "it could not begin");
 
-    mirror.database.query("ALTER TABLE star_snapshots RENAME TO lost").await;
+    mirror.database.query("ALTER TABLE topic_days RENAME TO lost").await;
     assert_eq!(refresh(&mirror).await["outcome"], "failed");
     assert_eq!(all(), [2, 1, 3], "the database failed it");
 }

@@ -8,7 +8,7 @@ use api::model::ranking::Ranking;
 use api::model::repository::Repository;
 use api::model::run::{Outcome, Report, Trigger};
 use api::model::topic::Topic;
-use api::model::topic::{Origin, SyncCursor, TopicState};
+use api::model::topic::{Coverage, Origin, SyncCursor, TopicState};
 use api::store::{
     BeginOutcome, CompleteRun, FinishRun, Lease, NewRefresh, Page, Scope, SharedStore, Store,
 };
@@ -43,13 +43,16 @@ macro_rules! contract {
     };
 }
 
+mod backfills;
 mod failures;
+pub(crate) mod history;
 mod lists;
 mod pages;
 mod removal;
 mod runs;
 mod schema;
 mod topics;
+mod upgrade;
 
 /// Checks a rule on a new database.
 async fn check<F: Future<Output = ()>>(database: Database, rule: impl FnOnce(SharedStore) -> F) {
@@ -106,7 +109,7 @@ async fn store_page(
     repositories: &[Repository],
     now: DateTime<Utc>,
 ) -> (i64, i64, i64) {
-    let page = Page { repositories, unreadable: &[] };
+    let page = Page { repositories, unreadable: &[], coverage: Coverage::Top };
     let topic = topic(&lease.name);
     let (stored, _) =
         store.store_page(lease, &topic, &page, &Report::default(), now).await.expect("stored");

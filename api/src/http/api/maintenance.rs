@@ -176,14 +176,22 @@ fn prefers_async(headers: &HeaderMap) -> bool {
     })
 }
 
+#[derive(Deserialize)]
+pub(super) struct DeletionQuery {
+    /// Whether the topic's history is deleted with it.
+    #[serde(default)]
+    history: bool,
+}
+
 pub(super) async fn delete_topic(
     _: Maintainer,
     State(app): State<Arc<App>>,
     topic: Topic,
+    Query(query): Query<DeletionQuery>,
 ) -> Result<StatusCode, Error> {
-    if !app.refresher.delete_topic(&topic).await? {
+    if !app.refresher.delete_topic(&topic, !query.history).await? {
         return Err(Error::NotTracked(topic));
     }
-    info!(%topic, "deleted on request");
+    info!(%topic, with_history = query.history, "deleted on request");
     Ok(StatusCode::NO_CONTENT)
 }

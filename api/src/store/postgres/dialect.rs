@@ -40,6 +40,22 @@ pub(super) fn as_time(text: &str) -> String {
     format!("({text})::timestamptz")
 }
 
+/// Compares text byte by byte.
+pub(super) const BINARY: &str = " COLLATE \"C\"";
+
+/// Reads a text of a batch's row, such as `2026-01-31`, as a day.
+pub(super) fn as_date(text: &str) -> String {
+    format!("({text})::date")
+}
+
+/// The UTC day of a time.
+pub(super) fn day_of(time: &str) -> String {
+    format!("({time} AT TIME ZONE 'UTC')::date")
+}
+
+/// The days between a row's day and its number in a window: equal in days that follow each other.
+pub(super) const DAY_LESS_NUMBER: &str = "(day - date '1970-01-01') -";
+
 /// A condition that takes the writers' lock, for a transaction that begins with
 /// [`begin`](super::PostgresStore::begin).
 pub(super) const WITH_LOCK: &str = " AND pg_advisory_xact_lock(7106914) IS NOT NULL";

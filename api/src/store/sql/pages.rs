@@ -1,13 +1,19 @@
-//! The rows that a refresh changes: a page of repositories, members, ranks, star counts.
+//! The rows that a refresh changes: a page of repositories, members, ranks.
 
-use chrono::{DateTime, Utc};
-use sqlx::AssertSqlSafe;
+use std::collections::HashMap;
+
+use chrono::{DateTime, NaiveDate, Utc};
 use sqlx::types::Json;
+use sqlx::{AssertSqlSafe, Row as _};
 
+use super::counts::{self, LEFT_JOIN_SPAN, SPAN};
 use super::dialect::{Connection, EACH_ID, PLACES};
+use super::events::{self, Change};
 use super::repositories::UpsertedRow;
-use super::text;
-use crate::model::repository::RepositoryId;
+use super::{history, text};
+use crate::model::counts::{Counts, Span, record};
+use crate::model::event::{EventKind, LeftReason};
+use crate::model::repository::{Repository, RepositoryId};
 use crate::model::topic::Topic;
 use crate::store::{Lease, Page, Scope};
 
@@ -17,6 +23,65 @@ const PLACED: &str = "
          row_number() OVER (ORDER BY stargazers_count DESC, id) AS by_stars,
          row_number() OVER (ORDER BY updated_at DESC, id) AS by_update
      FROM topic_repositories JOIN repositories ON id = repository_id WHERE topic = $1) AS placed";
+
+/// A repository of a page as the store knew it before.
+pub(super) struct Known {
+    /// Its name, and whether it was archived; `None` if it was not stored.
+    row: Option<(String, bool)>,
+    is_member: bool,
+    /// The counts of the day, or the last ones before it.
+    span: Option<Span>,
+}
+
+/// The page's repositories as the store knows them, by their ids.
+pub(super) async fn known(
+    connection: &mut Connection,
+    topic: &Topic,
+    ids: &[RepositoryId],
+    day: NaiveDate,
+) -> sqlx::Result<HashMap<RepositoryId, Known>> {
+    let rows = sqlx::query(AssertSqlSafe(format!(
+        "SELECT value, full_name, archived, {SPAN},
+             EXISTS (SELECT 1 FROM topic_repositories
+                     WHERE topic = $3 AND topic_repositories.repository_id = value) AS is_member
+         FROM {EACH_ID} LEFT JOIN repositories ON repositories.id = value {LEFT_JOIN_SPAN}"
+    )))
+    .bind(Json(ids))
+    .bind(day)
+    .bind(topic.as_str())
+    .fetch_all(connection)
+    .await?;
+    let known = rows.iter().map(|row| {
+        let name: Option<String> = row.try_get("full_name")?;
+        let stored = name.zip(row.try_get::<Option<bool>, _>("archived")?);
+        let is_member = row.try_get("is_member")?;
+        Ok((row.try_get("value")?, Known { row: stored, is_member, span: counts::span(row)? }))
+    });
+    known.collect()
+}
+
+/// The changes of the page's repositories that are events.
+pub(super) fn changes(
+    repositories: &[Repository],
+    known: &HashMap<RepositoryId, Known>,
+) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for new in repositories {
+        let Some((name, was_archived)) = known.get(&new.id).and_then(|known| known.row.as_ref())
+        else {
+            continue;
+        };
+        if *name != new.full_name {
+            let former_name = Some(name.clone());
+            changes.push(Change { former_name, ..Change::new(new.id, EventKind::Renamed) });
+        }
+        if *was_archived != new.archived {
+            let kind = if new.archived { EventKind::Archived } else { EventKind::Unarchived };
+            changes.push(Change::new(new.id, kind));
+        }
+    }
+    changes
+}
 
 /// Makes the page's repositories members of the topic, confirmed by this run; unreadable ones only
 /// if they are members already. Returns the number that were no members before the run.
@@ -84,21 +149,42 @@ pub(super) async fn new_revisions(
     rows.iter().map(|row| text(row, "name")).collect()
 }
 
-/// Takes repositories out of a topic.
+/// Those of the ids that the topic did not have.
+pub(super) fn new_members(
+    ids: &[RepositoryId],
+    known: &HashMap<RepositoryId, Known>,
+) -> Vec<RepositoryId> {
+    let is_new = |id: &RepositoryId| known.get(id).is_none_or(|known| !known.is_member);
+    ids.iter().copied().filter(is_new).collect()
+}
+
+/// The spans to write, since these repositories were seen now.
+pub(super) fn spans(
+    repositories: &[Repository],
+    known: &HashMap<RepositoryId, Known>,
+    now: DateTime<Utc>,
+) -> Vec<Span> {
+    let before = |id| known.get(&id).and_then(|known| known.span);
+    let spans =
+        |seen: &Repository| record(seen.id, before(seen.id), now.date_naive(), Counts::from(seen));
+    repositories.iter().flat_map(spans).collect()
+}
+
+/// Takes repositories out of a topic that they have left.
 pub(super) async fn remove(
     connection: &mut Connection,
     topic: &Topic,
-    ids: &[RepositoryId],
+    gone: &[(RepositoryId, LeftReason)],
+    now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    sqlx::query(AssertSqlSafe(format!(
-        "DELETE FROM topic_repositories
-         WHERE topic = $2 AND repository_id IN (SELECT value FROM {EACH_ID})"
-    )))
-    .bind(Json(ids))
-    .bind(topic.as_str())
-    .execute(connection)
-    .await?;
-    Ok(())
+    let left = |&(repository, reason): &(RepositoryId, LeftReason)| Change {
+        reason: Some(reason),
+        ..Change::new(repository, EventKind::Left)
+    };
+    let changes: Vec<_> = gone.iter().map(left).collect();
+    events::write(connection, Some(topic), &changes, now).await?;
+    let ids: Vec<RepositoryId> = gone.iter().map(|(id, _)| *id).collect();
+    history::end_memberships(connection, topic, Some(&ids), now).await
 }
 
 /// Notes that GitHub gave no answer about these repositories, so that the others come first.
@@ -154,24 +240,25 @@ pub(super) async fn remove_displaced(
     lease: &Lease,
     topic: &Topic,
     scope: Scope,
-) -> sqlx::Result<u64> {
+    now: DateTime<Utc>,
+) -> sqlx::Result<usize> {
     // mutant in coverage: no repository of a whole topic is displaced
     //     Scope::First(depth) = scope else { return Ok(0) } => depth = scope.depth().min(500)
     let Scope::First(depth) = scope else { return Ok(0) };
     // mutant in store: only a repository without a place in both rankings is displaced
     //     by_stars > $3 AND by_update > $3 => by_stars > $3
-    let removed = sqlx::query(AssertSqlSafe(format!(
-        "DELETE FROM topic_repositories WHERE topic = $1 AND repository_id IN
-             (SELECT id FROM {PLACED}
-              WHERE confirmed_in <> $2
-                AND by_stars > $3 AND by_update > $3)"
+    let displaced: Vec<RepositoryId> = sqlx::query_scalar(AssertSqlSafe(format!(
+        "SELECT id FROM {PLACED} WHERE confirmed_in <> $2 AND by_stars > $3 AND by_update > $3"
     )))
     .bind(topic.as_str())
     .bind(lease.refresh)
     .bind(depth)
-    .execute(connection)
+    .fetch_all(&mut *connection)
     .await?;
-    Ok(removed.rows_affected())
+    if !displaced.is_empty() {
+        history::end_memberships(connection, topic, Some(&displaced), now).await?;
+    }
+    Ok(displaced.len())
 }
 
 /// Gives the topic's repositories their places in best match; returns the number of changed places.
@@ -195,27 +282,4 @@ pub(super) async fn rank(
         changed += update.execute(&mut *connection).await?.rows_affected();
     }
     Ok(changed)
-}
-
-/// Notes the star counts of the repositories that the run has shown as today's.
-pub(super) async fn snapshot_stars(
-    connection: &mut Connection,
-    lease: &Lease,
-    topic: &Topic,
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    sqlx::query(
-        "INSERT INTO star_snapshots (repository_id, day, stargazers_count)
-         SELECT id, $3, stargazers_count
-         FROM topic_repositories JOIN repositories ON id = repository_id
-         WHERE topic = $1 AND confirmed_in = $2
-         ON CONFLICT (repository_id, day) DO UPDATE SET stargazers_count = excluded.stargazers_count
-         WHERE star_snapshots.stargazers_count <> excluded.stargazers_count",
-    )
-    .bind(topic.as_str())
-    .bind(lease.refresh)
-    .bind(now.date_naive())
-    .execute(connection)
-    .await?;
-    Ok(())
 }

@@ -28,12 +28,9 @@ const OTHER_WRITERS: usize = 1;
 const READERS: usize = REFRESH_READERS + LIST_READERS + PUBLIC_READERS;
 const WRITERS: usize = REFRESH_WRITERS + OTHER_WRITERS;
 
-/// How long a refresh or a list waits for a connection before it fails.
+/// How long a reader waits for a connection before it fails. It is short, because a client that is
+/// told to ask again is better off than one in a long queue.
 const READ_WAIT: Duration = Duration::from_secs(1);
-
-/// How long another request waits. It is short, because a client that is told to ask again is
-/// better off than one in a long queue.
-const PUBLIC_WAIT: Duration = Duration::from_millis(500);
 
 /// How long a writer waits for the writers before it, each of which may wait for another process.
 const WRITE_WAIT: Duration = Duration::from_secs(15);
@@ -62,14 +59,10 @@ impl Pools {
             (Arc::clone(&all), all)
         };
         let health = Arc::<WriteHealth>::default();
-        let reading = |share, wait| Pool::new(&readers, share, wait, None);
+        let reading = |share| Pool::new(&readers, share, READ_WAIT, None);
         let writing = |share| Pool::new(&writers, share, WRITE_WAIT, Some(&health));
         Self {
-            readers: [
-                reading(REFRESH_READERS, READ_WAIT),
-                reading(LIST_READERS, READ_WAIT),
-                reading(PUBLIC_READERS, PUBLIC_WAIT),
-            ],
+            readers: [REFRESH_READERS, LIST_READERS, PUBLIC_READERS].map(reading),
             writers: [writing(REFRESH_WRITERS), writing(OTHER_WRITERS)],
             connections: [readers, writers],
             health,

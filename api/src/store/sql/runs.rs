@@ -6,7 +6,8 @@ use sqlx::AssertSqlSafe;
 
 use super::dialect::{Connection, SqlStore};
 use super::topics::{NEW_HEADERS, allot, new_revision};
-use super::{leases, ledger, pages, repositories, slices};
+use super::{counts, events, history, leases, ledger, pages, repositories, slices};
+use crate::model::event::LeftReason;
 use crate::model::on_demand::UNKNOWN_TIME;
 use crate::model::repository::RepositoryId;
 use crate::model::run::{Outcome, RefreshRun, Report, Trigger, UpsertCounts};
@@ -75,9 +76,19 @@ impl RefreshStore for SqlStore {
         report: &Report,
         now: DateTime<Utc>,
     ) -> Result<(UpsertCounts, Vec<Topic>)> {
+        let ids: Vec<RepositoryId> = page.repositories.iter().map(|seen| seen.id).collect();
         let mut transaction = self.write_as(lease, now).await?;
+        let known = pages::known(&mut transaction, topic, &ids, now.date_naive()).await?;
         let written = repositories::upsert(&mut transaction, page.repositories, now).await?;
+        let changes = pages::changes(page.repositories, &known);
+        events::write(&mut transaction, None, &changes, now).await?;
+        events::write_former_names(&mut transaction, &changes, now).await?;
         let added = pages::add_members(&mut transaction, lease, topic, page, now).await?;
+        let new = pages::new_members(&ids, &known);
+        history::begin_memberships(&mut transaction, topic, &new, now).await?;
+        events::join(&mut transaction, topic, page.coverage, &new, now).await?;
+        let spans = pages::spans(page.repositories, &known, now);
+        counts::write(&mut transaction, "counts", &spans).await?;
         let changed = pages::new_revisions(&mut transaction, topic, &written, added).await?;
         let inserted = count(written.iter().filter(|written| written.is_new).count());
         let counts = UpsertCounts {
@@ -172,11 +183,11 @@ impl RefreshStore for SqlStore {
         &self,
         lease: &Lease,
         topic: &Topic,
-        ids: &[RepositoryId],
+        gone: &[(RepositoryId, LeftReason)],
         now: DateTime<Utc>,
     ) -> Result<()> {
         let mut transaction = self.write_as(lease, now).await?;
-        pages::remove(&mut transaction, topic, ids).await?;
+        pages::remove(&mut transaction, topic, gone, now).await?;
         new_revision(&mut transaction, topic).await?;
         Ok(transaction.commit().await?)
     }
@@ -192,18 +203,19 @@ impl RefreshStore for SqlStore {
         let mut displaced = 0;
         if let Some(complete) = &finish.complete {
             displaced =
-                pages::remove_displaced(&mut transaction, lease, topic, complete.scope).await?;
+                pages::remove_displaced(&mut transaction, lease, topic, complete.scope, now)
+                    .await?;
             slices::delete_all(&mut transaction, topic).await?;
             let ranked = pages::rank(&mut transaction, topic, complete.best_match).await?;
-            if displaced + ranked > 0 {
+            if displaced > 0 || ranked > 0 {
                 new_revision(&mut transaction, topic).await?;
             }
         }
-        pages::snapshot_stars(&mut transaction, lease, topic, now).await?;
+        history::write_topic_day(&mut transaction, finish, now).await?;
         save_result(&mut transaction, finish, now).await?;
         allot(&mut transaction, topic, finish.complete.is_some(), now).await?;
         transaction.commit().await?;
-        Ok(i64::try_from(displaced).unwrap_or(i64::MAX))
+        Ok(count(displaced))
     }
 
     async fn end(
@@ -277,12 +289,14 @@ async fn save_result(
     let update = if let Some(complete) = &finish.complete {
         let update = format!(
             "UPDATE topics SET {NEW_HEADERS}, complete = TRUE, covered_at = $2, changes_until = $3,
-                 shrunk_to = NULL, shrunk_at = NULL, refreshed_at = $4, found = $5, total_count = $6
+                 shrunk_to = NULL, shrunk_at = NULL, refreshed_at = $4, found = $5,
+                 total_count = $6, filled = $7
              WHERE name = $1"
         );
         let update = sqlx::query(AssertSqlSafe(update)).bind(finish.topic.as_str());
         let update = update.bind(cursor.covered_at).bind(cursor.changes_until);
-        update.bind(now).bind(complete.found).bind(complete.total_count)
+        let update = update.bind(now).bind(complete.found).bind(complete.total_count);
+        update.bind(<&str>::from(complete.scope.coverage()))
     } else {
         let (shrunk_to, shrunk_at) = finish.shrunk.unzip();
         let update = format!(

@@ -1,8 +1,13 @@
 //! The statements, written once. `postgres.rs` and `sqlite.rs` each compile this folder with their
 //! own `dialect`, since sqlx's drivers share no type that would be simpler.
 
+mod archive;
+mod backfills;
 mod checkout;
 mod connections;
+mod counts;
+mod events;
+mod history;
 mod leases;
 mod ledger;
 mod lists;
@@ -15,6 +20,7 @@ mod slices;
 mod topics;
 
 pub(in crate::store) use checkout::Checkout;
+pub(in crate::store) use history::take_over_old_rows;
 pub(in crate::store) use pool::Pools;
 
 use super::dialect;

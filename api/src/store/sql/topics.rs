@@ -5,22 +5,19 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::dialect::{Connection, EACH_ID, EACH_NAME, Row, SqlStore};
-use super::text;
+use super::dialect::{Connection, EACH_NAME, Row, SqlStore};
+use super::{history, text};
 use crate::model::on_demand::OnDemandLimits;
 use crate::model::time::CLOCK_SKEW;
 use crate::model::topic::{Origin, SyncCursor, Topic, TopicState};
 use crate::store::revision::{first_revision, next_modified};
-use crate::store::{Result, TopicStore, TrackOutcome};
+use crate::store::{HistoryStore as _, Result, TopicStore, TrackOutcome};
 
 const STATE: &str = "
     SELECT name, origin, last_read_at, unread_at, revision, modified_at, refreshed_at, complete,
         total_count, found, shrunk_to, shrunk_at, covered_at, changes_until,
         (SELECT count(*) FROM topic_repositories WHERE topic = name) AS stored
     FROM topics";
-
-/// Repositories deleted in one transaction, each with its star counts. Other writers wait for it.
-const DELETED_AT_ONCE: usize = 500;
 
 #[async_trait]
 impl TopicStore for SqlStore {
@@ -112,33 +109,28 @@ impl TopicStore for SqlStore {
         Ok(())
     }
 
-    async fn delete_topic(&self, topic: &Topic, now: DateTime<Utc>) -> Result<bool> {
+    async fn delete_topic(
+        &self,
+        topic: &Topic,
+        keep_history: bool,
+        now: DateTime<Utc>,
+    ) -> Result<bool> {
         let mut transaction = self.write().await?;
         end_its_refresh(&mut transaction, topic, now).await?;
-        let own: Vec<i64> = sqlx::query_scalar(
-            "SELECT repository_id FROM topic_repositories AS own
-             WHERE topic = $1 AND NOT EXISTS
-                 (SELECT 1 FROM topic_repositories AS other
-                  WHERE other.repository_id = own.repository_id AND topic <> $1)",
-        )
-        .bind(topic.as_str())
-        .fetch_all(&mut transaction)
-        .await?;
+        let known = "SELECT EXISTS (SELECT 1 FROM topics WHERE name = $1)
+            OR $2 AND EXISTS (SELECT 1 FROM forgotten_topics WHERE topic = $1)";
+        let known = sqlx::query_scalar(known).bind(topic.as_str()).bind(!keep_history);
+        let is_known: bool = known.fetch_one(&mut transaction).await?;
+        let own = history::own_repositories(&mut transaction, topic).await?;
+        history::forget(&mut transaction, topic, now).await?;
         let delete = sqlx::query("DELETE FROM topics WHERE name = $1").bind(topic.as_str());
-        let deleted = delete.execute(&mut transaction).await?.rows_affected();
+        delete.execute(&mut transaction).await?;
         transaction.commit().await?;
-        for some in own.chunks(DELETED_AT_ONCE) {
-            let mut transaction = self.write().await?;
-            sqlx::query(AssertSqlSafe(format!(
-                "DELETE FROM repositories WHERE id IN (SELECT value FROM {EACH_ID})
-                 AND NOT EXISTS (SELECT 1 FROM topic_repositories WHERE repository_id = id)"
-            )))
-            .bind(Json(some))
-            .execute(&mut transaction)
-            .await?;
-            transaction.commit().await?;
+        if !keep_history {
+            self.delete_repositories(&own).await?;
+            self.delete_topic_history(topic).await?;
         }
-        Ok(deleted == 1)
+        Ok(is_known)
     }
 }
 
@@ -233,7 +225,7 @@ pub(super) async fn new_revision(connection: &mut Connection, topic: &Topic) -> 
 }
 
 /// Allots a Last-Modified to the topic's revision unless it has one. A topic without a list gets
-/// its first one only if `first` says so.
+/// its first one only if `first` says so, or if it was imported.
 pub(super) async fn allot(
     connection: &mut Connection,
     topic: &Topic,
@@ -242,10 +234,15 @@ pub(super) async fn allot(
 ) -> sqlx::Result<()> {
     // mutant in store: a revision has one Last-Modified however many callers allot it
     //     revision > listed_revision => TRUE
-    let unlisted = "SELECT modified_at FROM topics WHERE name = $1 AND revision > listed_revision";
-    let unlisted = sqlx::query_scalar(unlisted).bind(topic.as_str());
-    let unlisted: Option<Option<DateTime<Utc>>> = unlisted.fetch_optional(&mut *connection).await?;
-    let Some(last) = unlisted.filter(|last| first || last.is_some()) else { return Ok(()) };
+    let unlisted = "SELECT modified_at, refreshed_at IS NOT NULL
+        FROM topics WHERE name = $1 AND revision > listed_revision";
+    let unlisted = sqlx::query_as(unlisted).bind(topic.as_str());
+    let unlisted: Option<(Option<DateTime<Utc>>, bool)> =
+        unlisted.fetch_optional(&mut *connection).await?;
+    let Some((last, has_rows)) = unlisted else { return Ok(()) };
+    if !(first || has_rows || last.is_some()) {
+        return Ok(());
+    }
     sqlx::query("UPDATE topics SET listed_revision = revision, modified_at = $2 WHERE name = $1")
         .bind(topic.as_str())
         .bind(next_modified(last, now))

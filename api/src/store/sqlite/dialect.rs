@@ -39,6 +39,22 @@ pub(super) fn as_time(text: &str) -> String {
     format!("replace({text}, 'Z', '+00:00')")
 }
 
+/// Compares text byte by byte.
+pub(super) const BINARY: &str = "";
+
+/// Reads a text of a batch's row, such as `2026-01-31`, as a day.
+pub(super) fn as_date(text: &str) -> String {
+    text.to_owned()
+}
+
+/// The UTC day of a time.
+pub(super) fn day_of(time: &str) -> String {
+    format!("substr({time}, 1, 10)")
+}
+
+/// The days between a row's day and its number in a window: equal in days that follow each other.
+pub(super) const DAY_LESS_NUMBER: &str = "julianday(day) -";
+
 /// A transaction that writes has the only write lock from its beginning.
 pub(super) const WITH_LOCK: &str = "";
 

@@ -1,6 +1,9 @@
 //! Writes that fail, at each of their steps: the next one succeeds once the database can.
 
-use api::model::topic::Origin;
+use std::future::poll_fn;
+use std::task::Poll;
+
+use api::model::topic::{Coverage, Origin};
 use api::store::{Share, SharedStore, StoreError};
 
 use super::{at, begin, repository, store_page, topic};
@@ -71,7 +74,7 @@ async fn check_writes_after(database: Database, fault: Fault) {
 
     run(&database, fault.break_it).await;
     let page = [repository(1, 10)];
-    let page = api::store::Page { repositories: &page, unreadable: &[] };
+    let page = api::store::Page { repositories: &page, unreadable: &[], coverage: Coverage::Top };
     for failures in 1..=5 {
         let (report, topic) = (api::model::run::Report::default(), topic("kubernetes"));
         let stored = store.store_page(&lease, &topic, &page, &report, at(1)).await;
@@ -119,16 +122,22 @@ async fn postgres_write_succeeds_after_commits_failed() {
 async fn write_succeeds_after_writes_were_dropped(store: SharedStore) {
     store.track(&topic("kubernetes"), Origin::Configured, None, at(0)).await.expect("tracked");
     let lease = begin(&*store, "kubernetes", at(0)).await;
-    for polls in 0..40 {
-        let mut renewal = std::pin::pin!(store.renew(&lease, at(1)));
-        for _ in 0..polls {
-            if futures_util::poll!(renewal.as_mut()).is_ready() {
-                break;
+    for steps in 0..40 {
+        let mut renewal = Box::pin(store.renew(&lease, at(1)));
+        let mut left = steps;
+        // Each step ends with an answer of the database.
+        poll_fn(|context| {
+            if left == 0 {
+                return Poll::Ready(());
             }
-            tokio::task::yield_now().await;
-        }
+            left -= 1;
+            renewal.as_mut().poll(context).map(drop)
+        })
+        .await;
+        drop(renewal);
+        let renewed = store.renew(&lease, at(2)).await;
+        renewed.unwrap_or_else(|error| panic!("the write after {steps} steps: {error}"));
     }
-    store.renew(&lease, at(2)).await.expect("the last write succeeds");
     assert_eq!(store.failing_writes(), None);
 }
 

@@ -4,7 +4,7 @@ use api::github::Item;
 use api::model::ranking::Ranking;
 use api::model::repository::Repository;
 use api::model::run::Report;
-use api::model::topic::Origin;
+use api::model::topic::{Coverage, Origin};
 use api::store::{Page, Scope, SharedStore};
 use github_stub::World;
 use serde_json::Value;
@@ -48,7 +48,7 @@ async fn store_page_writes_only_new_and_changed_rows(store: SharedStore) {
 async fn unreadable_item_keeps_its_stored_row_and_place(store: SharedStore) {
     store_complete_run(&*store, "kubernetes", &[repository(1, 10), repository(2, 20)], at(0)).await;
     let lease = begin(&*store, "kubernetes", at(1)).await;
-    let page = Page { repositories: &[], unreadable: &[1, 99] };
+    let page = Page { repositories: &[], unreadable: &[1, 99], coverage: Coverage::Top };
     store
         .store_page(&lease, &topic("kubernetes"), &page, &Report::default(), at(1))
         .await
@@ -66,7 +66,7 @@ async fn changed_repository_touches_every_topic_that_has_it(store: SharedStore) 
     store_complete_run(&*store, "mcp", &[repository(1, 1), repository(2, 2)], at(0)).await;
     let lease = begin(&*store, "mcp", at(1)).await;
     let touched = async |repositories: &[Repository]| {
-        let page = Page { repositories, unreadable: &[] };
+        let page = Page { repositories, unreadable: &[], coverage: Coverage::Top };
         let (_, mut touched) = store
             .store_page(&lease, &topic("mcp"), &page, &Report::default(), at(1))
             .await
@@ -95,7 +95,7 @@ const STATEMENTS_OF_THE_STORE: &str = "AND query <> '' AND query !~* \
      '^(begin|commit|rollback|select pg_stat|select coalesce|create extension)'";
 
 #[tokio::test]
-async fn postgres_page_costs_five_statements_and_one_commit() {
+async fn postgres_page_costs_few_statements_and_one_commit() {
     let Some(database) = databases::postgres() else { return };
     let mirror = Mirror::start_on(database, World::generate(1_000, 7, "kubernetes"), &[]).await;
     mirror.refresh("kubernetes").await;
@@ -108,11 +108,11 @@ async fn postgres_page_costs_five_statements_and_one_commit() {
         all.map(|one| Item::read(&one.text).expect("a repository").repository).collect()
     };
     let lease = begin(&**store, "kubernetes", mirror.service.clock.now()).await;
-    for (changed, written) in [(true, 1_000), (false, 0)] {
+    for (changed, written, statements) in [(true, 1_000, "10"), (false, 0, "6")] {
         let mut page = repositories.clone();
         page.iter_mut().for_each(|one| one.stargazers_count += 1);
         database.query("SELECT pg_stat_statements_reset()::text").await;
-        let page = Page { repositories: &page, unreadable: &[] };
+        let page = Page { repositories: &page, unreadable: &[], coverage: Coverage::Top };
         store
             .store_page(&lease, &topic, &page, &Report::default(), mirror.service.clock.now())
             .await
@@ -123,7 +123,7 @@ async fn postgres_page_costs_five_statements_and_one_commit() {
         };
         let commits = calls("AND query IN ('COMMIT', 'commit')").await;
         assert_eq!(commits, ["1"], "changed: {changed}");
-        assert_eq!(calls(STATEMENTS_OF_THE_STORE).await, ["5"], "changed: {changed}");
+        assert_eq!(calls(STATEMENTS_OF_THE_STORE).await, [statements], "changed: {changed}");
         let rows = format!(
             "SELECT coalesce(sum(rows), 0)::text {STATISTICS} \
              AND query LIKE 'INSERT INTO repositories%'"

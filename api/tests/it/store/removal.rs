@@ -1,5 +1,6 @@
 //! Repositories that a run did not show: which are removed, and which are unconfirmed.
 
+use api::model::event::LeftReason;
 use api::model::ranking::Ranking;
 use api::model::repository::Repository;
 use api::store::{Scope, SharedStore};
@@ -44,7 +45,10 @@ async fn finish_removes_only_displaced_repositories(store: SharedStore) {
     };
     assert_eq!((since(40, 0).await, since(60, 0).await), (vec![5, 6], vec![6]));
     assert_eq!(since(60, 100).await, [5, 6], "the last complete run did not confirm 5");
-    store.remove(&lease, &topic("kubernetes"), &[5], at(300)).await.expect("removed");
+    store
+        .remove(&lease, &topic("kubernetes"), &[(5, LeftReason::Deleted)], at(300))
+        .await
+        .expect("removed");
     finish(&*store, &lease, None, Scope::All, at(300)).await;
     assert_eq!(listed_ids(&*store, "kubernetes", Ranking::Popularity).await, [6, 4]);
 }

@@ -2,7 +2,7 @@
 
 use api::model::quota::{Quota, Resource};
 use api::model::run::{Outcome, Report, RunState, Trigger};
-use api::model::topic::{Origin, SyncCursor};
+use api::model::topic::{Coverage, Origin, SyncCursor};
 use api::store::{
     BeginOutcome, FinishRun, LEASE_TIME, LEDGER_TIME, Lease, NewRefresh, Page, Scope, SharedStore,
     Store, StoreError,
@@ -77,7 +77,7 @@ async fn live_lease_is_not_stolen_when_clocks_differ(store: SharedStore) {
 
 async fn check_lost_lease_writes_nothing(store: &dyn Store, lost: &Lease, now: DateTime<Utc>) {
     let name = topic(&lost.name);
-    let page = Page { repositories: &[repository(1, 1)], unreadable: &[] };
+    let page = Page { repositories: &[repository(1, 1)], unreadable: &[], coverage: Coverage::Top };
     let late = store.store_page(lost, &name, &page, &Report::default(), now).await;
     assert!(matches!(late, Err(StoreError::LeaseLost)), "{late:?}");
     assert!(matches!(store.renew(lost, now).await, Err(StoreError::LeaseLost)));
@@ -150,7 +150,7 @@ async fn ledger_keeps_runs_and_their_topics_for_30_days(store: SharedStore) {
     let all = begin_scheduled(&*store, None, None, at(0)).await;
     let child = begin_scheduled(&*store, Some("kubernetes"), Some(all.refresh), at(0)).await;
     let report = Report { requests: 3, ..Report::default() };
-    let page = Page { repositories: &[repository(1, 1)], unreadable: &[] };
+    let page = Page { repositories: &[repository(1, 1)], unreadable: &[], coverage: Coverage::Top };
     let name = topic("kubernetes");
     store.store_page(&child, &name, &page, &report, at(0)).await.expect("stored");
     let running = store.latest(&name).await.expect("the ledger").expect("an entry");

@@ -3,7 +3,7 @@
 use api::model::on_demand::{OnDemandLimits, UNREAD_TIME};
 use api::model::ranking::Ranking;
 use api::model::run::Report;
-use api::model::topic::{Origin, Topic};
+use api::model::topic::{Coverage, Origin, Topic};
 use api::store::{Page, SharedStore, Store, StoreError, TrackOutcome};
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -67,12 +67,12 @@ async fn deleted_topic_takes_only_repositories_that_no_other_topic_has(store: Sh
     store_complete_run(&*store, "kubernetes", &[repository(1, 1), repository(2, 2)], at(0)).await;
     store_complete_run(&*store, "mcp", &[repository(2, 2), repository(3, 3)], at(0)).await;
     let lease = begin(&*store, "mcp", at(1)).await;
-    assert!(store.delete_topic(&topic("mcp"), at(1)).await.expect("a database"));
+    assert!(store.delete_topic(&topic("mcp"), false, at(1)).await.expect("a database"));
     assert!(
-        !store.delete_topic(&topic("mcp"), at(1)).await.expect("a database"),
+        !store.delete_topic(&topic("mcp"), false, at(1)).await.expect("a database"),
         "the topic is deleted already"
     );
-    let page = Page { repositories: &[repository(3, 3)], unreadable: &[] };
+    let page = Page { repositories: &[repository(3, 3)], unreadable: &[], coverage: Coverage::Top };
     let late = store.store_page(&lease, &topic("mcp"), &page, &Report::default(), at(2)).await;
     assert!(
         matches!(late, Err(StoreError::LeaseLost)),
@@ -84,7 +84,7 @@ async fn deleted_topic_takes_only_repositories_that_no_other_topic_has(store: Sh
     // If a deleted topic began with revision 1 again, caches would take its new lists for older
     // ones.
     let before = topic_state(&*store, "kubernetes").await.revision;
-    store.delete_topic(&topic("kubernetes"), at(2)).await.expect("a database");
+    store.delete_topic(&topic("kubernetes"), false, at(2)).await.expect("a database");
     store_complete_run(&*store, "kubernetes", &[repository(1, 1)], at(3)).await;
     assert!(topic_state(&*store, "kubernetes").await.revision > before);
 }

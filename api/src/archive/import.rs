@@ -1,0 +1,236 @@
+//! `api import`.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use chrono::{DateTime, SubsecRound, Utc};
+use flate2::read::MultiGzDecoder;
+use serde_json::Value;
+
+use super::{FORMAT, MANIFEST, Manifest, file_name, sha256_of};
+use crate::model::time::rfc3339;
+use crate::model::topic::Topic;
+use crate::store::Store;
+use crate::store::archive::{
+    ArchiveRow, FORMER_MEMBERS, MEMBERS, REPOSITORIES, TABLES, TOPICS, Table,
+};
+
+/// Rows of one transaction.
+const BATCH: usize = 1_000;
+
+/// The longest line in bytes.
+const MAX_LINE: u64 = 1_000_000;
+
+/// The result of an import.
+#[derive(Debug)]
+pub struct Imported {
+    pub rows: u64,
+    /// The topics of the archive, whose lists may differ now.
+    pub topics: Vec<Topic>,
+}
+
+/// Merges the archive in a folder into the store, after the whole of it was checked. An import that
+/// breaks off can be repeated. `progress` is called with the number of rows read so far and of all
+/// that will be; each row is read twice.
+///
+/// # Errors
+/// The file that is wrong and how, with its line if a row is wrong; or that the database does not
+/// answer.
+pub async fn import(
+    store: &dyn Store,
+    folder: &Path,
+    now: DateTime<Utc>,
+    progress: impl Fn(u64, u64) + Send,
+) -> anyhow::Result<Imported> {
+    let manifest = read_manifest(folder)?;
+    let tables = TABLES.into_iter().filter(|table| manifest.entry(table).is_some());
+    let rows: u64 = manifest.files.iter().map(|file| file.rows).sum();
+    let mut done = 0;
+    let mut count = |batch: &[ArchiveRow]| {
+        done += length(batch);
+        progress(done, rows * 2);
+    };
+    let mut known = Known::default();
+    for table in tables.clone() {
+        check(folder, &manifest, table, &mut known, &mut count)?;
+    }
+    let mut taken_over = HashSet::new();
+    for table in tables {
+        let mut lines = Lines::open(folder, table)?;
+        while let Some(mut batch) = lines.batch()? {
+            count(&batch);
+            // A topic that was refreshed since the archive was written keeps its members.
+            let is_merged =
+                |row: &ArchiveRow| row[0].as_str().is_some_and(|topic| taken_over.contains(topic));
+            if table.name == MEMBERS.name {
+                batch.retain(is_merged);
+            }
+            store.import(table, &batch, now).await.context("the database cannot be written")?;
+        }
+        if table.name == TOPICS.name {
+            taken_over = topics_taken_over(store, &known.topics).await?;
+        }
+    }
+    let topics = known.topics.keys().filter_map(|topic| topic.parse().ok());
+    let mut topics: Vec<Topic> = topics.collect();
+    topics.sort_unstable();
+    for topic in &topics {
+        store.allot_modified(topic, now).await.context("the database cannot be written")?;
+    }
+    Ok(Imported { rows, topics })
+}
+
+fn length(rows: &[ArchiveRow]) -> u64 {
+    u64::try_from(rows.len()).unwrap_or(u64::MAX)
+}
+
+/// The topics that the store has as the archive has them.
+async fn topics_taken_over(
+    store: &dyn Store,
+    archived: &HashMap<String, Value>,
+) -> anyhow::Result<HashSet<String>> {
+    let states = store.topics().await.context("the database cannot be read")?;
+    let is_equal = |topic: &Topic, refreshed_at: Option<DateTime<Utc>>| {
+        let refreshed_at = refreshed_at.map(|at| rfc3339(at.trunc_subsecs(0)));
+        archived
+            .get(topic.as_str())
+            .is_some_and(|archived| archived.as_str() == refreshed_at.as_deref())
+    };
+    let taken = states.iter().filter(|state| is_equal(&state.topic, state.refreshed_at));
+    Ok(taken.map(|state| state.topic.to_string()).collect())
+}
+
+fn read_manifest(folder: &Path) -> anyhow::Result<Manifest> {
+    let path = folder.join(MANIFEST);
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("{} cannot be read; is this an archive?", path.display()))?;
+    let fields: Value =
+        serde_json::from_str(&text).with_context(|| format!("{} is no JSON", path.display()))?;
+    if fields["format"] != FORMAT {
+        bail!("{} has the format {}, but must have {FORMAT}", path.display(), fields["format"]);
+    }
+    let manifest: Manifest =
+        serde_json::from_value(fields).with_context(|| format!("{}", path.display()))?;
+    // Archives of other programs may lack the former members.
+    let needed = TABLES.into_iter().filter(|table| table.name != FORMER_MEMBERS.name);
+    for table in needed {
+        if manifest.entry(table).is_none() {
+            bail!("{} does not name {}", path.display(), file_name(table.name));
+        }
+    }
+    Ok(manifest)
+}
+
+/// Topics and repositories, to which rows of later files refer.
+#[derive(Default)]
+struct Known {
+    /// The topics, and when each was refreshed.
+    topics: HashMap<String, Value>,
+    repositories: HashSet<i64>,
+}
+
+/// Checks a file's checksum, its number of rows, and each row.
+fn check(
+    folder: &Path,
+    manifest: &Manifest,
+    table: &'static Table,
+    known: &mut Known,
+    count: &mut impl FnMut(&[ArchiveRow]),
+) -> anyhow::Result<()> {
+    let Some(entry) = manifest.entry(table) else { return Ok(()) };
+    let name = &entry.name;
+    if sha256_of(&folder.join(name))? != entry.sha256 {
+        bail!("{name} has another checksum than manifest.json says; copy the archive again");
+    }
+    let mut lines = Lines::open(folder, table)?;
+    let mut rows = 0;
+    while let Some(batch) = lines.batch()? {
+        for row in &batch {
+            rows += 1;
+            if let Err(problem) = known.note(table, row) {
+                bail!("{name} line {rows}: {problem}");
+            }
+        }
+        count(&batch);
+    }
+    if rows != entry.rows {
+        bail!("{name} has {rows} rows, but manifest.json says {}", entry.rows);
+    }
+    Ok(())
+}
+
+impl Known {
+    /// Notes the topics and repositories of the archive, and checks those of members.
+    fn note(&mut self, table: &Table, row: &ArchiveRow) -> Result<(), String> {
+        let text = |place: usize| row[place].as_str().unwrap_or_default();
+        if table.name == TOPICS.name {
+            self.topics.insert(text(0).to_owned(), row[REFRESHED_AT].clone());
+        } else if table.name == REPOSITORIES.name {
+            self.repositories.extend(row[0].as_i64());
+        } else if table.name == MEMBERS.name {
+            if !self.topics.contains_key(text(0)) {
+                return Err(format!("the archive has no topic {}", text(0)));
+            }
+            if row[1].as_i64().is_none_or(|id| !self.repositories.contains(&id)) {
+                return Err(format!("the archive has no repository {}", row[1]));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The place of `refreshed_at` among the fields of a topic.
+const REFRESHED_AT: usize = 4;
+
+/// The rows of a file.
+struct Lines {
+    table: &'static Table,
+    reader: BufReader<MultiGzDecoder<BufReader<File>>>,
+    line: Vec<u8>,
+    number: u64,
+}
+
+impl Lines {
+    fn open(folder: &Path, table: &'static Table) -> anyhow::Result<Self> {
+        let path = folder.join(file_name(table.name));
+        let file = File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let reader = BufReader::new(MultiGzDecoder::new(BufReader::new(file)));
+        Ok(Self { table, reader, line: Vec::new(), number: 0 })
+    }
+
+    /// The next rows; `None` at the end.
+    fn batch(&mut self) -> anyhow::Result<Option<Vec<ArchiveRow>>> {
+        let mut batch = Vec::with_capacity(BATCH);
+        while batch.len() < BATCH
+            && let Some(row) = self.next()?
+        {
+            batch.push(row);
+        }
+        Ok(Some(batch).filter(|batch| !batch.is_empty()))
+    }
+
+    /// The next row; `None` at the end.
+    fn next(&mut self) -> anyhow::Result<Option<ArchiveRow>> {
+        self.number += 1;
+        let name = file_name(self.table.name);
+        let place = || format!("{name} line {}", self.number);
+        self.line.clear();
+        let mut bounded = self.reader.by_ref().take(MAX_LINE);
+        if bounded.read_until(b'\n', &mut self.line).with_context(place)? == 0 {
+            return Ok(None);
+        }
+        if !self.line.ends_with(b"\n") && self.line.len() as u64 == MAX_LINE {
+            bail!("{}: the line is longer than {MAX_LINE} bytes", place());
+        }
+        let fields = serde_json::from_slice(&self.line)
+            .map_err(io::Error::from)
+            .with_context(|| format!("{}: no JSON object", place()))?;
+        match self.table.read(fields) {
+            Ok(row) => Ok(Some(row)),
+            Err(problem) => bail!("{}: {problem}", place()),
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! History: days of topics, former members, and the deletion of history that nothing keeps.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Days, Utc};
+use sqlx::AssertSqlSafe;
+use sqlx::types::Json;
+
+use super::counts;
+use super::dialect::{Connection, DAY_LESS_NUMBER, EACH_ID, RawConnection, SqlStore, day_of};
+use crate::model::event::{EVENT_TIME, UNKEPT_TIME};
+use crate::model::list::LIST_LENGTH;
+use crate::model::repository::RepositoryId;
+use crate::model::topic::{Coverage, Topic};
+use crate::store::{FinishRun, HistoryStore, Result};
+
+/// Repositories handled in one transaction. Other writers wait for it.
+const BATCH: usize = 500;
+
+/// Writes what is known of the topic's day at the end of a run. A complete run of a topic that is
+/// kept whole has seen every repository: those that it did not show have not changed.
+pub(super) async fn write_topic_day(
+    connection: &mut Connection,
+    finish: &FinishRun<'_>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let (topic, day) = (finish.topic, now.date_naive());
+    let complete = finish.complete.as_ref();
+    // mutant in store::history: a complete run of a whole topic has seen every repository
+    //     scope.coverage() == Coverage::Complete => scope.coverage() != scope.coverage()
+    if complete.is_some_and(|complete| complete.scope.coverage() == Coverage::Complete) {
+        let known = "SELECT EXISTS
+            (SELECT 1 FROM topic_days WHERE topic = $1 AND day = $2 AND complete)";
+        let known = sqlx::query_scalar(known).bind(topic.as_str()).bind(day);
+        let has_every_count: bool = known.fetch_one(&mut *connection).await?;
+        if !has_every_count {
+            counts::write_unchanged(connection, topic, now).await?;
+        }
+    }
+    // Of those that GitHub showed, the topic has the public ones.
+    let ranked = format!(
+        "SELECT repository_id FROM topic_repositories WHERE topic = $1 AND rank IS NOT NULL
+         ORDER BY rank LIMIT {LIST_LENGTH}"
+    );
+    let ranked = sqlx::query_scalar(AssertSqlSafe(ranked)).bind(topic.as_str());
+    let best_match: Vec<RepositoryId> = ranked.fetch_all(&mut *connection).await?;
+    sqlx::query(
+        "INSERT INTO topic_days (topic, day, total_count, stored, complete, best_match)
+         VALUES ($1, $2, $3, (SELECT count(*) FROM topic_repositories WHERE topic = $1), $4, $5)
+         ON CONFLICT (topic, day) DO UPDATE
+         SET total_count = coalesce(excluded.total_count, topic_days.total_count),
+             stored = excluded.stored,
+             complete = topic_days.complete OR excluded.complete,
+             best_match = coalesce(excluded.best_match, topic_days.best_match)",
+    )
+    .bind(topic.as_str())
+    .bind(day)
+    .bind(complete.map(|complete| complete.total_count))
+    .bind(complete.is_some())
+    .bind(complete.map(|_| Json(best_match)))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Begins the memberships of new members. One that ended yesterday or today goes on.
+pub(super) async fn begin_memberships(
+    connection: &mut Connection,
+    topic: &Topic,
+    new: &[RepositoryId],
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    if new.is_empty() {
+        return Ok(());
+    }
+    let today = now.date_naive();
+    let recent = "former.topic = $2 AND former.last_day >= $3";
+    let begin = format!(
+        "UPDATE topic_repositories AS member SET since = coalesce(
+             (SELECT max(first_day) FROM former_members AS former
+              WHERE {recent} AND former.repository_id = member.repository_id), $4)
+         WHERE topic = $2 AND repository_id IN (SELECT value FROM {EACH_ID})"
+    );
+    let begin = sqlx::query(AssertSqlSafe(begin)).bind(Json(new)).bind(topic.as_str());
+    begin.bind(today - Days::new(1)).bind(today).execute(&mut *connection).await?;
+    let goes_on = format!(
+        "DELETE FROM former_members AS former
+         WHERE {recent} AND former.repository_id IN (SELECT value FROM {EACH_ID})"
+    );
+    let goes_on = sqlx::query(AssertSqlSafe(goes_on)).bind(Json(new)).bind(topic.as_str());
+    goes_on.bind(today - Days::new(1)).execute(connection).await?;
+    Ok(())
+}
+
+/// Ends memberships: of these repositories, or of all.
+pub(super) async fn end_memberships(
+    connection: &mut Connection,
+    topic: &Topic,
+    gone: Option<&[RepositoryId]>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    let chosen = format!("topic = $2 AND ($3 OR repository_id IN (SELECT value FROM {EACH_ID}))");
+    let keep = format!(
+        "INSERT INTO former_members (topic, repository_id, first_day, last_day)
+         SELECT topic, repository_id, since, $4 FROM topic_repositories
+         WHERE {chosen} AND since <= $4 ON CONFLICT DO NOTHING"
+    );
+    let ids = Json(gone.unwrap_or_default());
+    let keep = sqlx::query(AssertSqlSafe(keep)).bind(ids).bind(topic.as_str());
+    let keep = keep.bind(gone.is_none()).bind(now.date_naive());
+    keep.execute(&mut *connection).await?;
+    let delete = format!("DELETE FROM topic_repositories WHERE {chosen}");
+    let delete = sqlx::query(AssertSqlSafe(delete)).bind(ids).bind(topic.as_str());
+    delete.bind(gone.is_none()).execute(connection).await?;
+    Ok(())
+}
+
+/// The repositories that no other topic has or had.
+pub(super) async fn own_repositories(
+    connection: &mut Connection,
+    topic: &Topic,
+) -> sqlx::Result<Vec<RepositoryId>> {
+    let all = "SELECT topic, repository_id FROM topic_repositories
+        UNION SELECT topic, repository_id FROM former_members";
+    let own = format!(
+        "SELECT DISTINCT repository_id FROM ({all}) AS own
+         WHERE topic = $1 AND NOT EXISTS
+             (SELECT 1 FROM topic_repositories AS other
+              WHERE other.repository_id = own.repository_id AND other.topic <> $1)
+           AND NOT EXISTS
+             (SELECT 1 FROM former_members AS other
+              WHERE other.repository_id = own.repository_id AND other.topic <> $1)"
+    );
+    sqlx::query_scalar(AssertSqlSafe(own)).bind(topic.as_str()).fetch_all(connection).await
+}
+
+/// Ends the memberships of a topic that is deleted, and notes when that was.
+pub(super) async fn forget(
+    connection: &mut Connection,
+    topic: &Topic,
+    now: DateTime<Utc>,
+) -> sqlx::Result<()> {
+    end_memberships(connection, topic, None, now).await?;
+    sqlx::query(
+        "INSERT INTO forgotten_topics (topic, forgotten_at)
+         SELECT name, $2 FROM topics WHERE name = $1
+         ON CONFLICT (topic) DO UPDATE SET forgotten_at = excluded.forgotten_at",
+    )
+    .bind(topic.as_str())
+    .bind(now)
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Completes the rows that the release before has written, which knows neither the table of counts
+/// nor the first days of members.
+pub(in crate::store) async fn take_over_old_rows(
+    connection: &mut RawConnection,
+) -> sqlx::Result<()> {
+    let added = day_of("coalesce(started_at, confirmed_at)");
+    sqlx::query(AssertSqlSafe(format!(
+        "UPDATE topic_repositories AS member SET since =
+             (SELECT {added} FROM topic_repositories AS own
+                  LEFT JOIN refreshes ON refreshes.id = own.added_in
+              WHERE own.topic = member.topic AND own.repository_id = member.repository_id)
+         WHERE since IS NULL"
+    )))
+    .execute(&mut *connection)
+    .await?;
+    let there = "SELECT EXISTS (SELECT 1 FROM star_snapshots)";
+    if !sqlx::query_scalar::<_, bool>(there).fetch_one(&mut *connection).await? {
+        return Ok(());
+    }
+    sqlx::query(AssertSqlSafe(format!(
+        "INSERT INTO counts (repository_id, first_day, last_day, stargazers_count)
+         SELECT repository_id, min(day), max(day), stargazers_count
+         FROM (SELECT repository_id, day, stargazers_count,
+                   {DAY_LESS_NUMBER} row_number() OVER
+                       (PARTITION BY repository_id, stargazers_count ORDER BY day) AS span
+               FROM star_snapshots AS old
+               WHERE NOT EXISTS (SELECT 1 FROM counts
+                                 WHERE counts.repository_id = old.repository_id
+                                   AND first_day <= day AND last_day >= day)) AS numbered
+         GROUP BY repository_id, stargazers_count, span"
+    )))
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query("DELETE FROM star_snapshots").execute(connection).await?;
+    Ok(())
+}
+
+/// Repositories that no topic has.
+const UNKEPT: &str =
+    "NOT EXISTS (SELECT 1 FROM topic_repositories WHERE repository_id = repositories.id)";
+
+impl SqlStore {
+    /// Deletes those of the repositories that no topic has, with their history, in small
+    /// transactions.
+    pub(super) async fn delete_repositories(&self, ids: &[RepositoryId]) -> Result<()> {
+        for some in ids.chunks(BATCH) {
+            let mut transaction = self.write().await?;
+            let unkept: Vec<RepositoryId> = sqlx::query_scalar(AssertSqlSafe(format!(
+                "DELETE FROM repositories WHERE id IN (SELECT value FROM {EACH_ID}) AND {UNKEPT}
+                 RETURNING id"
+            )))
+            .bind(Json(some))
+            .fetch_all(&mut transaction)
+            .await?;
+            for table in ["counts", "backfilled", "backfills", "names"] {
+                let delete = format!(
+                    "DELETE FROM {table} WHERE repository_id IN (SELECT value FROM {EACH_ID})"
+                );
+                let delete = sqlx::query(AssertSqlSafe(delete)).bind(Json(&unkept));
+                delete.execute(&mut transaction).await?;
+            }
+            transaction.commit().await?;
+        }
+        Ok(())
+    }
+
+    /// Sets since when no topic has had the repositories that the condition chooses, in small
+    /// transactions.
+    async fn set_unkept(&self, condition: &str, since: Option<DateTime<Utc>>) -> Result<()> {
+        let chosen = format!("SELECT id FROM repositories WHERE {condition}");
+        let chosen = sqlx::query_scalar(AssertSqlSafe(chosen));
+        let chosen: Vec<RepositoryId> = chosen.fetch_all(&mut self.reader().await?).await?;
+        for some in chosen.chunks(BATCH) {
+            let update = format!(
+                "UPDATE repositories SET unkept_since = $2
+                 WHERE id IN (SELECT value FROM {EACH_ID}) AND {condition}"
+            );
+            let update = sqlx::query(AssertSqlSafe(update)).bind(Json(some)).bind(since);
+            let mut transaction = self.write().await?;
+            update.execute(&mut transaction).await?;
+            transaction.commit().await?;
+        }
+        Ok(())
+    }
+
+    /// Notes that unkept history is looked for now, and returns the last time before.
+    async fn note_sweep(&self, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>> {
+        let mut transaction = self.write().await?;
+        let last = "SELECT swept_at FROM database_life";
+        let last: Option<Option<DateTime<Utc>>> =
+            sqlx::query_scalar(last).fetch_optional(&mut transaction).await?;
+        let note = sqlx::query("UPDATE database_life SET swept_at = $1").bind(now);
+        note.execute(&mut transaction).await?;
+        transaction.commit().await?;
+        Ok(last.flatten())
+    }
+}
+
+#[async_trait]
+impl HistoryStore for SqlStore {
+    async fn delete_topic_history(&self, topic: &Topic) -> Result<()> {
+        let mut transaction = self.write().await?;
+        for table in ["topic_days", "events", "former_members", "forgotten_topics"] {
+            let delete = format!(
+                "DELETE FROM {table} WHERE topic = $1
+                 AND NOT EXISTS (SELECT 1 FROM topics WHERE name = $1)"
+            );
+            let delete = sqlx::query(AssertSqlSafe(delete)).bind(topic.as_str());
+            delete.execute(&mut transaction).await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+
+    async fn delete_unkept(&self, now: DateTime<Utc>) -> Result<()> {
+        self.set_unkept(&format!("unkept_since IS NULL AND {UNKEPT}"), Some(now)).await?;
+        self.set_unkept(&format!("unkept_since IS NOT NULL AND NOT ({UNKEPT})"), None).await?;
+        // Only history that was old enough at the last look too is deleted: the clock may be wrong
+        // now.
+        // mutant in store::history: history is deleted only if it was old enough at two looks
+        //     last.min(now) => now
+        let Some(last) = self.note_sweep(now).await? else { return Ok(()) };
+        let seen = last.min(now);
+        let old = "SELECT id FROM repositories WHERE unkept_since < $1";
+        let old = sqlx::query_scalar(old).bind(seen - UNKEPT_TIME);
+        let old: Vec<RepositoryId> = old.fetch_all(&mut self.reader().await?).await?;
+        self.delete_repositories(&old).await?;
+        let forgotten = "SELECT topic FROM forgotten_topics WHERE forgotten_at < $1";
+        let forgotten = sqlx::query_scalar(forgotten).bind(seen - UNKEPT_TIME);
+        let forgotten: Vec<String> = forgotten.fetch_all(&mut self.reader().await?).await?;
+        for topic in forgotten.iter().filter_map(|name| name.parse().ok()) {
+            self.delete_topic_history(&topic).await?;
+        }
+        let mut transaction = self.write().await?;
+        sqlx::query("DELETE FROM forgotten_topics WHERE topic IN (SELECT name FROM topics)")
+            .execute(&mut transaction)
+            .await?;
+        let events = sqlx::query("DELETE FROM events WHERE at < $1").bind(seen - EVENT_TIME);
+        events.execute(&mut transaction).await?;
+        Ok(transaction.commit().await?)
+    }
+}
