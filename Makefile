@@ -21,17 +21,23 @@ run: | prerequisites
 	@echo
 	exec target/release/api
 
-## demo: the same over a stand-in for GitHub: no network, no token
+# The stand-in's world, which docker-compose.yml serves too.
+DEMO_WORLD := --generate 2000 --seed 7 --history 90 --topic kubernetes --topic mcp
+
+## demo: the same over a stand-in for GitHub with 90 days of a past: no network, no token
 .PHONY: demo
 demo: | prerequisites
 	cargo build --release --locked -p api -p github-stub
-	@data=$$(mktemp -d); \
-	target/release/github-stub --generate 2000 --seed 7 --topic kubernetes --topic mcp & stub=$$!; \
+	@data=$$(mktemp -d); stub=; \
 	trap 'kill $$stub 2>/dev/null; rm -rf "$$data"' EXIT; \
+	export DATABASE_URL= DATABASE_URL_FILE= REDIS_URL= REDIS_URL_FILE= \
+	    GITHUB_API_URL=$(STUB) DATA_DIR=$$data; \
+	target/release/github-stub $(DEMO_WORLD) --archive "$$data/past"; \
+	target/release/api import "$$data/past"; \
+	target/release/github-stub $(DEMO_WORLD) & stub=$$!; \
 	while kill -0 $$stub && ! (exec 3<>/dev/tcp/127.0.0.1/8090) 2>/dev/null; do sleep 0.1; done; \
 	echo; echo "Serving on $(SERVED):  curl $(SERVED)/api/popularity/kubernetes"; echo; \
-	DATABASE_URL= DATABASE_URL_FILE= REDIS_URL= REDIS_URL_FILE= \
-	    GITHUB_API_URL=$(STUB) DATA_DIR=$$data target/release/api
+	target/release/api
 
 ## test: every test; installs what is missing through apt
 .PHONY: test
@@ -47,11 +53,16 @@ stack: | engine
 ## stack-demo: the same over a stand-in for GitHub: no token, and nothing leaves this machine
 .PHONY: stack-demo
 stack-demo: | engine
+	$(DEMO) run --rm --build --no-deps --user root -v $(PAST):/past github-stub \
+	    $(DEMO_WORLD) --archive /past
+	$(DEMO) run --rm --build -v $(PAST):/past:ro api-a import /past
+	docker volume rm $(PAST)
 	NO_PROXY=github-stub GITHUB_API_URL=http://github-stub:8090 $(DEMO) up -d --wait --build
 	@$(call stack-told,$(DEMO))
 
 # The demo is a project of its own, so that a real stack's database gets no invented repositories.
 DEMO := docker compose -p github-topic-mirror-demo --profile demo
+PAST := github-topic-mirror-demo-past
 
 # The sed puts an IPv6 address into brackets, as URLs want it.
 define stack-told
@@ -75,7 +86,7 @@ mutants: | test-prerequisites
 .PHONY: bench
 bench: | bench-prerequisites
 	cargo build --locked --profile dist -p api -p github-stub
-	cargo bench --locked --quiet --profile dist -p api --bench refresh --bench catalogue --no-run
+	cargo bench --locked --quiet --profile dist -p api --bench refresh --bench catalogue --bench history --no-run
 	python3 loadtest/bench/bench.py $(if $(QUICK),--quick)
 
 ## e2e: starts the stack, checks it through the proxy, kills replicas under load (ROUNDS=3)
