@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 sys.dont_write_bytecode = True
+import history  # noqa: E402
 import refresh  # noqa: E402
 import report  # noqa: E402
 from measure import Case, measure  # noqa: E402
@@ -25,7 +26,7 @@ from stack import BUILT, ROOT, Stack  # noqa: E402
 
 TOPIC = "kubernetes"
 ENCODINGS = ["identity", "gzip", "br"]
-PARTS = ["reads", "refresh", "catalogue", "growth"]
+PARTS = ["reads", "refresh", "catalogue", "history", "growth"]
 
 
 class Cases:
@@ -205,6 +206,7 @@ def main():
             "reads": lambda: reads(*folders["reads"], arguments.quick, varnish),
             "refresh": lambda: refresh.steps(*folders["refresh"], arguments.quick),
             "catalogue": lambda: refresh.catalogues(*folders["catalogue"]),
+            "history": lambda: history.years(*folders["history"], arguments.quick),
             "growth": lambda: refresh.growth(*folders["growth"], arguments.quick),
         }
         results = {name: part() for name, part in parts.items() if arguments.only in (None, name)}

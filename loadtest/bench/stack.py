@@ -87,6 +87,12 @@ class Stack:
         command = [program("psql"), "-q", "-c", "VACUUM ANALYZE", self.database_url]
         subprocess.run(command, check=True)
 
+    def tables_bytes(self):
+        """The bytes of all tables with their indexes."""
+        query = "SELECT sum(pg_total_relation_size(relid)) FROM pg_stat_user_tables"
+        command = [program("psql"), "-A", "-t", "-c", query, self.database_url]
+        return int(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+
     def refresh(self):
         """Refreshes the topics. Returns the seconds that it took."""
         began = time.monotonic()
