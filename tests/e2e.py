@@ -325,9 +325,9 @@ def what_is_kept(stack):
     repositories = int(stack.sql("SELECT count(*) FROM repositories"))
     assert repositories >= 500, f"{repositories} repositories in PostgreSQL"
     equal(
-        stack.sql("SELECT count(*) FROM star_snapshots WHERE day = current_date"),
+        stack.sql("SELECT count(*) FROM counts WHERE current_date BETWEEN first_day AND last_day"),
         str(repositories),
-        "today's star counts",
+        "today's counts",
     )
     equal(stack.sql("SHOW shared_preload_libraries"), "pg_stat_statements", "preloaded")
     equal(stack.sql("SHOW pg_stat_statements.max"), "10000", "its size")
