@@ -43,6 +43,7 @@ CREATE TABLE events (
 );
 
 CREATE INDEX events_repository ON events (repository_id);
+CREATE INDEX events_at ON events (at);
 
 CREATE TABLE names (
     repository_id BIGINT NOT NULL,
@@ -72,6 +73,8 @@ CREATE TABLE former_members (
     last_day DATE NOT NULL,
     PRIMARY KEY (topic, repository_id, first_day)
 );
+
+CREATE INDEX former_members_repository ON former_members (repository_id);
 
 ALTER TABLE database_life ADD COLUMN swept_at TIMESTAMPTZ;
 

@@ -48,6 +48,7 @@ CREATE TABLE events (
 ) WITHOUT ROWID;
 
 CREATE INDEX events_repository ON events (repository_id);
+CREATE INDEX events_at ON events (at);
 
 -- Former names of repositories, and until when each one held.
 CREATE TABLE names (
@@ -83,6 +84,8 @@ CREATE TABLE former_members (
     last_day TEXT NOT NULL,
     PRIMARY KEY (topic, repository_id, first_day)
 ) WITHOUT ROWID;
+
+CREATE INDEX former_members_repository ON former_members (repository_id);
 
 -- When unkept history was last looked for.
 ALTER TABLE database_life ADD COLUMN swept_at TEXT;

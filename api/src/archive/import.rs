@@ -1,17 +1,16 @@
 //! `api import`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use anyhow::{Context, bail};
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, Utc};
 use flate2::read::MultiGzDecoder;
 use serde_json::Value;
 
 use super::{FORMAT, MANIFEST, Manifest, file_name, sha256_of};
-use crate::model::time::rfc3339;
 use crate::model::topic::Topic;
 use crate::store::Store;
 use crate::store::archive::{
@@ -21,6 +20,8 @@ use crate::store::archive::{
 /// Rows of one transaction.
 const BATCH: usize = 1_000;
 
+const UNWRITTEN: &str = "the database cannot be written";
+
 /// The longest line in bytes.
 const MAX_LINE: u64 = 1_000_000;
 
@@ -28,7 +29,7 @@ const MAX_LINE: u64 = 1_000_000;
 #[derive(Debug)]
 pub struct Imported {
     pub rows: u64,
-    /// The topics of the archive, whose lists may differ now.
+    /// The tracked topics, whose lists may differ now.
     pub topics: Vec<Topic>,
 }
 
@@ -43,7 +44,7 @@ pub async fn import(
     store: &dyn Store,
     folder: &Path,
     now: DateTime<Utc>,
-    progress: impl Fn(u64, u64) + Send,
+    progress: impl Fn(u64, u64) + Send + Sync,
 ) -> anyhow::Result<Imported> {
     let manifest = read_manifest(folder)?;
     let tables = TABLES.into_iter().filter(|table| manifest.entry(table).is_some());
@@ -57,50 +58,66 @@ pub async fn import(
     for table in tables.clone() {
         check(folder, &manifest, table, &mut known, &mut count)?;
     }
-    let mut taken_over = HashSet::new();
     for table in tables {
-        let mut lines = Lines::open(folder, table)?;
-        while let Some(mut batch) = lines.batch()? {
-            count(&batch);
-            // A topic that was refreshed since the archive was written keeps its members.
-            let is_merged =
-                |row: &ArchiveRow| row[0].as_str().is_some_and(|topic| taken_over.contains(topic));
-            if table.name == MEMBERS.name {
-                batch.retain(is_merged);
-            }
-            store.import(table, &batch, now).await.context("the database cannot be written")?;
-        }
         if table.name == TOPICS.name {
-            taken_over = topics_taken_over(store, &known.topics).await?;
+            continue;
+        }
+        let mut lines = Lines::open(folder, table)?;
+        if table.name == MEMBERS.name {
+            import_topics(store, &mut lines, &known.topics, now, &mut count).await?;
+            continue;
+        }
+        while let Some(batch) = lines.batch()? {
+            count(&batch);
+            store.import(table, &batch, now).await.context(UNWRITTEN)?;
         }
     }
-    let topics = known.topics.keys().filter_map(|topic| topic.parse().ok());
-    let mut topics: Vec<Topic> = topics.collect();
-    topics.sort_unstable();
+    // Repositories may be of topics that the archive does not have.
+    let topics = store.topics().await.context(UNWRITTEN)?;
+    let topics: Vec<Topic> = topics.into_iter().map(|state| state.topic).collect();
     for topic in &topics {
-        store.allot_modified(topic, now).await.context("the database cannot be written")?;
+        store.allot_modified(topic, now).await.context(UNWRITTEN)?;
     }
     Ok(Imported { rows, topics })
 }
 
-fn length(rows: &[ArchiveRow]) -> u64 {
-    u64::try_from(rows.len()).unwrap_or(u64::MAX)
+/// Imports each topic together with its members, so that a refresh never sees the one without the
+/// others.
+async fn import_topics(
+    store: &dyn Store,
+    lines: &mut Lines,
+    topics: &BTreeMap<String, ArchiveRow>,
+    now: DateTime<Utc>,
+    count: &mut (impl FnMut(&[ArchiveRow]) + Send),
+) -> anyhow::Result<()> {
+    let mut left: BTreeSet<&String> = topics.keys().collect();
+    let mut members: Vec<ArchiveRow> = Vec::new();
+    let topic_of = |row: &ArchiveRow| row[0].as_str().unwrap_or_default().to_owned();
+    loop {
+        let row = lines.next()?;
+        let ends = |first: &ArchiveRow| row.as_ref().is_none_or(|row| row[0] != first[0]);
+        if members.first().is_some_and(ends) {
+            let name = topic_of(&members[0]);
+            left.remove(&name);
+            count(&members);
+            if let Some(topic) = topics.get(&name) {
+                count(std::slice::from_ref(topic));
+                store.import_topic(topic, &members, now).await.context(UNWRITTEN)?;
+            }
+            members.clear();
+        }
+        let Some(row) = row else { break };
+        members.push(row);
+    }
+    for name in left {
+        count(std::slice::from_ref(&topics[name]));
+        store.import_topic(&topics[name], &[], now).await.context(UNWRITTEN)?;
+    }
+    Ok(())
 }
 
-/// The topics that the store has as the archive has them.
-async fn topics_taken_over(
-    store: &dyn Store,
-    archived: &HashMap<String, Value>,
-) -> anyhow::Result<HashSet<String>> {
-    let states = store.topics().await.context("the database cannot be read")?;
-    let is_equal = |topic: &Topic, refreshed_at: Option<DateTime<Utc>>| {
-        let refreshed_at = refreshed_at.map(|at| rfc3339(at.trunc_subsecs(0)));
-        archived
-            .get(topic.as_str())
-            .is_some_and(|archived| archived.as_str() == refreshed_at.as_deref())
-    };
-    let taken = states.iter().filter(|state| is_equal(&state.topic, state.refreshed_at));
-    Ok(taken.map(|state| state.topic.to_string()).collect())
+fn length(rows: &[ArchiveRow]) -> u64 {
+    u64::try_from(rows.len()).unwrap_or(u64::MAX)
 }
 
 fn read_manifest(folder: &Path) -> anyhow::Result<Manifest> {
@@ -127,8 +144,7 @@ fn read_manifest(folder: &Path) -> anyhow::Result<Manifest> {
 /// Topics and repositories, to which rows of later files refer.
 #[derive(Default)]
 struct Known {
-    /// The topics, and when each was refreshed.
-    topics: HashMap<String, Value>,
+    topics: BTreeMap<String, ArchiveRow>,
     repositories: HashSet<i64>,
 }
 
@@ -167,7 +183,7 @@ impl Known {
     fn note(&mut self, table: &Table, row: &ArchiveRow) -> Result<(), String> {
         let text = |place: usize| row[place].as_str().unwrap_or_default();
         if table.name == TOPICS.name {
-            self.topics.insert(text(0).to_owned(), row[REFRESHED_AT].clone());
+            self.topics.insert(text(0).to_owned(), row.clone());
         } else if table.name == REPOSITORIES.name {
             self.repositories.extend(row[0].as_i64());
         } else if table.name == MEMBERS.name {
@@ -181,9 +197,6 @@ impl Known {
         Ok(())
     }
 }
-
-/// The place of `refreshed_at` among the fields of a topic.
-const REFRESHED_AT: usize = 4;
 
 /// The rows of a file.
 struct Lines {

@@ -60,8 +60,7 @@ async fn delete_expired(dependencies: &Dependencies, deleter: &Deleter) -> Resul
     let states = dependencies.store.topics().await?;
     for state in states.iter().filter(|state| state.has_expired(now)) {
         let topic = &state.topic;
-        // A topic that GitHub does not know is mostly a typing error.
-        match deleter.delete(topic, !state.is_unknown_to_github()).await {
+        match deleter.delete(topic, true).await {
             Ok(_) => info!(%topic, "an on-demand topic has expired and was deleted"),
             Err(error) => error!(%topic, %error, "an expired topic could not be deleted"),
         }

@@ -96,6 +96,15 @@ impl PostgresStore {
         Ok(transaction)
     }
 
+    /// The same for a caller that works between the statements, such as an export.
+    async fn read_slowly(&self) -> Result<Checkout> {
+        let mut transaction = self.read().await?;
+        sqlx::query("SET LOCAL idle_in_transaction_session_timeout = 0")
+            .execute(&mut transaction)
+            .await?;
+        Ok(transaction)
+    }
+
     /// A transaction that may write.
     async fn write(&self) -> Result<Checkout> {
         let mut transaction = self.begin().await?;

@@ -98,6 +98,11 @@ impl SqliteStore {
         Ok(transaction)
     }
 
+    /// The same for a caller that works between the statements, such as an export.
+    async fn read_slowly(&self) -> Result<Checkout> {
+        self.read().await
+    }
+
     /// A transaction that may write. It takes the write lock at once: the upgrade of a read lock
     /// can fail half-way.
     async fn write(&self) -> Result<Checkout> {

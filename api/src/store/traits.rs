@@ -157,12 +157,21 @@ pub trait ArchiveStore: Send + Sync {
     /// Gives every row to the sink, table by table, as of one instant.
     async fn export(&self, sink: &mut dyn ArchiveSink) -> Result<()>;
 
-    /// Merges rows of a table. Counts of a day that are there already stay, and of two rows of a
-    /// repository or a topic the newer one wins.
+    /// Merges rows of a table other than topics and members. Counts of a day that are there already
+    /// stay, and of two rows of a repository the newer one wins.
     async fn import(
         &self,
         table: &'static Table,
         rows: &[ArchiveRow],
+        now: DateTime<Utc>,
+    ) -> Result<()>;
+
+    /// Merges a topic with its members. A topic that was refreshed since the archive was written
+    /// stays as it is.
+    async fn import_topic(
+        &self,
+        row: &ArchiveRow,
+        members: &[ArchiveRow],
         now: DateTime<Utc>,
     ) -> Result<()>;
 }

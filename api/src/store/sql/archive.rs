@@ -10,25 +10,31 @@ use sqlx::{AssertSqlSafe, Row as _};
 
 use super::counts::{self, SPAN};
 use super::dialect::{
-    AS_BOOLEAN, AS_INTEGER, BINARY, Connection, EACH_ID, EACH_NAME, EACH_ROW, Row, SqlStore,
-    as_date, as_time, day_of,
+    AS_BOOLEAN, AS_INTEGER, BINARY, Connection, EACH_ID, EACH_ROW, Row, SqlStore, as_date, as_time,
+    day_of,
 };
 use crate::model::counts::{Counts, Span, without};
 use crate::model::repository::RepositoryId;
 use crate::model::time::rfc3339;
 use crate::store::archive::{
-    ArchiveRow, ArchiveSink, Field, Kind, REPOSITORIES, SPAN_FIELDS, TABLES, Table,
+    ArchiveRow, ArchiveSink, Field, Kind, MEMBERS, REPOSITORIES, SPAN_FIELDS, TABLES, TOPICS, Table,
 };
 use crate::store::revision::first_revision;
 use crate::store::{ArchiveStore, Result};
 
 /// Rows that one statement reads.
-const PAGE: usize = 10_000;
+const PAGE: usize = 2_000;
+
+/// Members that one statement writes.
+const MEMBERS_AT_ONCE: usize = 1_000;
+
+/// The place of `refreshed_at` among the fields of a topic.
+const REFRESHED_AT: usize = 4;
 
 #[async_trait]
 impl ArchiveStore for SqlStore {
     async fn export(&self, sink: &mut dyn ArchiveSink) -> Result<()> {
-        let mut transaction = self.read().await?;
+        let mut transaction = self.read_slowly().await?;
         for table in TABLES {
             if sink.begin(table).is_break() {
                 break;
@@ -61,8 +67,42 @@ impl ArchiveStore for SqlStore {
         let mut transaction = self.write().await?;
         if table.is_daily() {
             import_days(&mut transaction, table, rows).await?;
-        } else if merge(&mut transaction, table, rows, now).await? > 0 {
-            new_revisions(&mut transaction, table, rows).await?;
+        } else if merge(&mut transaction, table, rows, now).await? > 0
+            && table.name == REPOSITORIES.name
+        {
+            let ids: Vec<RepositoryId> = rows.iter().filter_map(|row| row[0].as_i64()).collect();
+            new_revisions(&mut transaction, &ids).await?;
+        }
+        Ok(transaction.commit().await?)
+    }
+
+    async fn import_topic(
+        &self,
+        row: &ArchiveRow,
+        members: &[ArchiveRow],
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        let mut transaction = self.write().await?;
+        let name = row[0].as_str().unwrap_or_default();
+        let rows = std::slice::from_ref(row);
+        let mut changed = merge(&mut transaction, &TOPICS, rows, now).await?;
+        if changed > 0 {
+            // Places of the archive and of the topic would be twice.
+            let places = sqlx::query("UPDATE topic_repositories SET rank = NULL WHERE topic = $1");
+            places.bind(name).execute(&mut transaction).await?;
+        }
+        // A topic that was refreshed since the archive was written keeps its members.
+        let refreshed = "SELECT refreshed_at FROM topics WHERE name = $1";
+        let refreshed = sqlx::query_scalar(refreshed).bind(name);
+        let refreshed: Option<DateTime<Utc>> = refreshed.fetch_one(&mut transaction).await?;
+        if refreshed.map(rfc3339).as_deref() == row[REFRESHED_AT].as_str() {
+            for some in members.chunks(MEMBERS_AT_ONCE) {
+                changed += merge(&mut transaction, &MEMBERS, some, now).await?;
+            }
+        }
+        if changed > 0 {
+            let update = "UPDATE topics SET revision = revision + 1 WHERE name = $1";
+            sqlx::query(update).bind(name).execute(&mut transaction).await?;
         }
         Ok(transaction.commit().await?)
     }
@@ -107,11 +147,15 @@ async fn page(
         .unzip();
     let (columns, key, after_key) = (columns.join(", "), key.join(", "), after_key.join(", "));
     let source = table.source;
-    let select = format!(
-        "SELECT {columns} FROM {source} WHERE $1 IS NULL OR ({key}) > ({after_key})
-         ORDER BY {key} LIMIT {PAGE}"
-    );
-    let select = sqlx::query(AssertSqlSafe(select)).bind(after.map(Json));
+    let condition = match after {
+        Some(_) => format!("WHERE ({key}) > ({after_key})"),
+        None => String::new(),
+    };
+    let select = format!("SELECT {columns} FROM {source} {condition} ORDER BY {key} LIMIT {PAGE}");
+    let mut select = sqlx::query(AssertSqlSafe(select));
+    if let Some(after) = after {
+        select = select.bind(Json(after));
+    }
     let rows = select.fetch_all(connection).await?;
     let values = |row: &Row| {
         let value = |(place, field): (usize, &Field)| value(row, place, field.kind);
@@ -189,23 +233,14 @@ async fn merge(
     Ok(insert.execute(connection).await?.rows_affected())
 }
 
-/// Makes a new revision of each topic whose lists may differ after the rows were merged.
-async fn new_revisions(
-    connection: &mut Connection,
-    table: &Table,
-    rows: &[ArchiveRow],
-) -> sqlx::Result<()> {
-    let changed = match table.name {
-        "topics" | "members" => format!("SELECT value FROM {EACH_NAME}"),
-        "repositories" => format!(
-            "SELECT topic FROM topic_repositories
-             WHERE repository_id IN (SELECT value FROM {EACH_ID})"
-        ),
-        _ => return Ok(()),
-    };
-    let keys: Vec<&Value> = rows.iter().map(|row| &row[0]).collect();
-    let update = format!("UPDATE topics SET revision = revision + 1 WHERE name IN ({changed})");
-    sqlx::query(AssertSqlSafe(update)).bind(Json(keys)).execute(connection).await?;
+/// Makes a new revision of each topic that has one of the repositories.
+async fn new_revisions(connection: &mut Connection, ids: &[RepositoryId]) -> sqlx::Result<()> {
+    let update = format!(
+        "UPDATE topics SET revision = revision + 1 WHERE name IN
+             (SELECT topic FROM topic_repositories
+              WHERE repository_id IN (SELECT value FROM {EACH_ID}))"
+    );
+    sqlx::query(AssertSqlSafe(update)).bind(Json(ids)).execute(connection).await?;
     Ok(())
 }
 

@@ -87,8 +87,8 @@ pub(super) async fn write_former_names(
     Ok(())
 }
 
-/// Notes which of a topic's new members joined it now, and writes the events. The others had the
-/// topic before: it was not filled yet, or they had no place in it.
+/// Notes when a topic's new members joined it, and writes the events of those that joined it now.
+/// The others had the topic before: it was not filled yet, or they had no place in it.
 pub(super) async fn join(
     connection: &mut Connection,
     topic: &Topic,
@@ -103,6 +103,8 @@ pub(super) async fn join(
     //     repositories.created_at >= topics.tracked_at => TRUE
     // mutant in store::history: a repository that left and returns has joined again
     //     OR {LAST_KIND} = 'left' => OR FALSE
+    // mutant in store::history: one that had lost its place does not join again
+    //     coalesce({LAST_KIND}, '') <> 'joined' => TRUE
     // mutant in store::history: what a change of coverage brings has not joined
     //     filled = 'top' AND $4 = 'top' => filled = 'top' AND $4 = $4
     let joined: Vec<RepositoryId> = sqlx::query_scalar(AssertSqlSafe(format!(
@@ -110,6 +112,7 @@ pub(super) async fn join(
          WHERE topic = $2 AND repository_id IN (SELECT value FROM {EACH_ID}) AND EXISTS
              (SELECT 1 FROM topics, repositories
               WHERE topics.name = $2 AND repositories.id = member.repository_id
+                AND coalesce({LAST_KIND}, '') <> 'joined'
                 AND (filled = 'complete' OR filled = 'top' AND $4 = 'top'
                      AND (repositories.created_at >= topics.tracked_at OR {LAST_KIND} = 'left')))
          RETURNING repository_id"
@@ -119,6 +122,17 @@ pub(super) async fn join(
     .bind(now.trunc_subsecs(0))
     .bind(<&str>::from(coverage))
     .fetch_all(&mut *connection)
+    .await?;
+    sqlx::query(AssertSqlSafe(format!(
+        "UPDATE topic_repositories AS member SET joined_at =
+             (SELECT max(at) FROM events WHERE events.topic = $2 AND kind = 'joined'
+                  AND events.repository_id = member.repository_id)
+         WHERE topic = $2 AND repository_id IN (SELECT value FROM {EACH_ID})
+           AND joined_at IS NULL AND {LAST_KIND} = 'joined'"
+    )))
+    .bind(Json(new))
+    .bind(topic.as_str())
+    .execute(&mut *connection)
     .await?;
     let joined = joined.into_iter().map(|id| Change::new(id, EventKind::Joined));
     write(connection, Some(topic), &joined.collect::<Vec<_>>(), now).await

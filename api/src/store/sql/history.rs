@@ -87,7 +87,12 @@ pub(super) async fn begin_memberships(
          WHERE {recent} AND former.repository_id IN (SELECT value FROM {EACH_ID})"
     );
     let goes_on = sqlx::query(AssertSqlSafe(goes_on)).bind(Json(new)).bind(topic.as_str());
-    goes_on.bind(today - Days::new(1)).execute(connection).await?;
+    goes_on.bind(today - Days::new(1)).execute(&mut *connection).await?;
+    let kept = format!(
+        "UPDATE repositories SET unkept_since = NULL
+         WHERE id IN (SELECT value FROM {EACH_ID}) AND unkept_since IS NOT NULL"
+    );
+    sqlx::query(AssertSqlSafe(kept)).bind(Json(new)).execute(connection).await?;
     Ok(())
 }
 
@@ -101,8 +106,10 @@ pub(super) async fn end_memberships(
     let chosen = format!("topic = $2 AND ($3 OR repository_id IN (SELECT value FROM {EACH_ID}))");
     let keep = format!(
         "INSERT INTO former_members (topic, repository_id, first_day, last_day)
-         SELECT topic, repository_id, since, $4 FROM topic_repositories
-         WHERE {chosen} AND since <= $4 ON CONFLICT DO NOTHING"
+         SELECT topic, repository_id, coalesce(since, $4), $4 FROM topic_repositories
+         WHERE {chosen} AND coalesce(since, $4) <= $4
+         ON CONFLICT (topic, repository_id, first_day) DO UPDATE SET last_day = excluded.last_day
+         WHERE former_members.last_day < excluded.last_day"
     );
     let ids = Json(gone.unwrap_or_default());
     let keep = sqlx::query(AssertSqlSafe(keep)).bind(ids).bind(topic.as_str());
@@ -140,15 +147,17 @@ pub(super) async fn forget(
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     end_memberships(connection, topic, None, now).await?;
-    sqlx::query(
+    let has_history = "EXISTS (SELECT 1 FROM former_members WHERE topic = $1)";
+    let note = format!(
         "INSERT INTO forgotten_topics (topic, forgotten_at)
-         SELECT name, $2 FROM topics WHERE name = $1
-         ON CONFLICT (topic) DO UPDATE SET forgotten_at = excluded.forgotten_at",
-    )
-    .bind(topic.as_str())
-    .bind(now)
-    .execute(connection)
-    .await?;
+         SELECT name, $2 FROM topics WHERE name = $1 AND {has_history}
+         ON CONFLICT (topic) DO UPDATE SET forgotten_at = excluded.forgotten_at"
+    );
+    let note = sqlx::query(AssertSqlSafe(note)).bind(topic.as_str()).bind(now);
+    note.execute(&mut *connection).await?;
+    // A topic that never had a repository is mostly a typing error.
+    let delete = format!("DELETE FROM topic_days WHERE topic = $1 AND NOT {has_history}");
+    sqlx::query(AssertSqlSafe(delete)).bind(topic.as_str()).execute(connection).await?;
     Ok(())
 }
 
@@ -206,7 +215,7 @@ impl SqlStore {
             .bind(Json(some))
             .fetch_all(&mut transaction)
             .await?;
-            for table in ["counts", "backfilled", "backfills", "names"] {
+            for table in ["former_members", "counts", "backfilled", "backfills", "names"] {
                 let delete = format!(
                     "DELETE FROM {table} WHERE repository_id IN (SELECT value FROM {EACH_ID})"
                 );

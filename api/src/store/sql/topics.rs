@@ -121,7 +121,10 @@ impl TopicStore for SqlStore {
             OR $2 AND EXISTS (SELECT 1 FROM forgotten_topics WHERE topic = $1)";
         let known = sqlx::query_scalar(known).bind(topic.as_str()).bind(!keep_history);
         let is_known: bool = known.fetch_one(&mut transaction).await?;
-        let own = history::own_repositories(&mut transaction, topic).await?;
+        let own = match keep_history {
+            true => Vec::new(),
+            false => history::own_repositories(&mut transaction, topic).await?,
+        };
         history::forget(&mut transaction, topic, now).await?;
         let delete = sqlx::query("DELETE FROM topics WHERE name = $1").bind(topic.as_str());
         delete.execute(&mut transaction).await?;

@@ -46,6 +46,8 @@ struct TopicModel {
     former: BTreeMap<u64, BTreeSet<NaiveDate>>,
     /// The repositories whose last event of coming or going was going.
     left: BTreeSet<u64>,
+    /// When those joined whose last such event was coming.
+    joined: BTreeMap<u64, DateTime<Utc>>,
     days: BTreeMap<NaiveDate, TopicDay>,
 }
 
@@ -165,18 +167,21 @@ impl Model {
         if topic.members.contains_key(&own.id) {
             return;
         }
-        let has_joined = match topic.filled {
-            None => false,
-            Some(Coverage::Complete) => true,
-            Some(Coverage::Top) => {
-                let is_new = own.created >= topic.tracked_at || topic.left.contains(&own.id);
-                run.coverage == Coverage::Top && is_new
-            }
-        };
-        let joined_at = has_joined.then_some(at);
+        let earlier = topic.joined.get(&own.id).copied();
+        let has_joined = earlier.is_none()
+            && match topic.filled {
+                None => false,
+                Some(Coverage::Complete) => true,
+                Some(Coverage::Top) => {
+                    let is_new = own.created >= topic.tracked_at || topic.left.contains(&own.id);
+                    run.coverage == Coverage::Top && is_new
+                }
+            };
+        let joined_at = earlier.or(has_joined.then_some(at));
         topic.members.insert(own.id, Member { joined_at, began: at.date_naive() });
         if has_joined {
             let has_left = topic.left.remove(&own.id);
+            topic.joined.insert(own.id, at);
             let (id, name) = (own.id, own.full_name());
             self.events.push(format!("{} {} {id} joined {name} - - -", run.topic, time(at)));
             self.count(if has_left { "returned" } else { "joined" });
@@ -207,6 +212,7 @@ impl Model {
         topic.end_membership(id, run.last);
         if topic.filled.is_some() {
             topic.left.insert(id);
+            topic.joined.remove(&id);
             let (at, name) = (time(run.last), self.last[&id].full_name());
             self.events.push(format!("{} {at} {id} left {name} {reason} - -", run.topic));
         }

@@ -108,7 +108,7 @@ async fn postgres_page_costs_few_statements_and_one_commit() {
         all.map(|one| Item::read(&one.text).expect("a repository").repository).collect()
     };
     let lease = begin(&**store, "kubernetes", mirror.service.clock.now()).await;
-    for (changed, written, statements) in [(true, 1_000, "10"), (false, 0, "6")] {
+    for (changed, written, statements) in [(true, 1_000, "12"), (false, 0, "6")] {
         let mut page = repositories.clone();
         page.iter_mut().for_each(|one| one.stargazers_count += 1);
         database.query("SELECT pg_stat_statements_reset()::text").await;
