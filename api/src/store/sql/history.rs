@@ -26,7 +26,7 @@ pub(super) async fn write_topic_day(
     let (topic, day) = (finish.topic, now.date_naive());
     let complete = finish.complete.as_ref();
     // mutant in store::history: a complete run of a whole topic has seen every repository
-    //     scope.coverage() == Coverage::Complete => scope.coverage() != scope.coverage()
+    //     scope.coverage() == Coverage::Complete => scope.coverage() == Coverage::Top
     if complete.is_some_and(|complete| complete.scope.coverage() == Coverage::Complete) {
         let known = "SELECT EXISTS
             (SELECT 1 FROM topic_days WHERE topic = $1 AND day = $2 AND complete)";

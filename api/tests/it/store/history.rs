@@ -236,6 +236,24 @@ async fn displaced_repository_that_returns_the_next_day_was_never_away(store: Sh
     assert_eq!(rows(&*store, "events").await, Vec::<String>::new());
 }
 
+async fn new_repository_that_loses_its_place_and_returns_joins_once(store: SharedStore) {
+    store.track(&topic("kubernetes"), Origin::Configured, None, day(0)).await.expect("tracked");
+    let (old, new) = (created(2, day(-100)), created(1, day(1)));
+    run_with(&*store, Coverage::Top, std::slice::from_ref(&old), day(0)).await;
+    run_with(&*store, Coverage::Top, &[old.clone(), new.clone()], day(1)).await;
+    let lease = begin(&*store, "kubernetes", day(2)).await;
+    store_with(&*store, &lease, Coverage::Top, std::slice::from_ref(&old), day(2)).await;
+    finish(&*store, &lease, Some(&[2]), Scope::First(1), day(2)).await;
+    assert_eq!(rows(&*store, "members").await.len(), 1);
+    run_with(&*store, Coverage::Top, &[old, new], day(5)).await;
+    assert_eq!(
+        rows(&*store, "events").await,
+        ["kubernetes 2026-09-22T00:00:00Z 1 joined owner/name-1 - - -"]
+    );
+    let members = rows(&*store, "members").await;
+    assert_eq!(members[0], "kubernetes 1 2 2026-09-22T00:00:00Z 2026-09-26");
+}
+
 async fn history_of_a_deleted_topic_is_kept_for_90_days(store: SharedStore) {
     complete_run(&*store, &[repository(1, 1), repository(2, 2)], day(0)).await;
     store_complete_run(&*store, "mcp", &[repository(2, 2)], day(0)).await;
@@ -316,6 +334,7 @@ contract![
     new_members_joined_unless_they_are_of_a_first_filling,
     repository_that_leaves_and_returns_has_both_events,
     displaced_repository_that_returns_the_next_day_was_never_away,
+    new_repository_that_loses_its_place_and_returns_joins_once,
     history_of_a_deleted_topic_is_kept_for_90_days,
     history_is_whole_when_a_topic_is_tracked_again_in_time,
     jump_of_the_clock_deletes_nothing_at_the_first_look,
