@@ -112,9 +112,16 @@ async fn list_by_growth_has_every_operand_and_names_its_window() {
         (same.body, same.headers["etag"].clone()),
         (trending.body, trending.headers["etag"].clone())
     );
-    let falling = mirror.get("/api/falling/kubernetes?window=90d").await.json();
-    let gained = falling[0]["gained"].as_i64();
-    assert!(gained.is_some_and(|gained| gained < 0), "{falling}");
+    let mut fallen = 0;
+    for window in ["1d", "7d", "30d", "90d"] {
+        let falling = mirror.get(&format!("/api/falling/kubernetes?window={window}")).await.json();
+        let rows = falling.as_array().expect("rows");
+        let gained: Vec<_> =
+            rows.iter().map(|row| row["gained"].as_i64().expect("stars")).collect();
+        assert!(gained.is_sorted() && gained.iter().all(|gained| *gained < 0), "{gained:?}");
+        fallen += gained.len();
+    }
+    assert!(fallen > 0, "a repository lost stars");
     let newest = mirror.get("/api/newest/kubernetes").await.json();
     let created: Vec<_> =
         newest.as_array().expect("rows").iter().map(|row| row["created_at"].as_str()).collect();
