@@ -11,6 +11,7 @@ mod history;
 mod leases;
 mod ledger;
 mod lists;
+mod lookup;
 mod pages;
 mod pool;
 mod quotas;
