@@ -11,30 +11,27 @@ use crate::model::event::{EVENT_TIME, UNKEPT_TIME};
 use crate::model::list::LIST_LENGTH;
 use crate::model::repository::RepositoryId;
 use crate::model::topic::{Coverage, Topic};
-use crate::store::{FinishRun, HistoryStore, Result};
+use crate::store::{FinishRun, HistoryStore, Lease, Result};
 
 /// Repositories handled in one transaction. Other writers wait for it.
 const BATCH: usize = 500;
 
 /// Writes what is known of the topic's day at the end of a run. A complete run of a topic that is
-/// kept whole has seen every repository: those that it did not show have not changed.
+/// kept whole has seen its repositories: those that it did not show have not changed.
 pub(super) async fn write_topic_day(
     connection: &mut Connection,
+    lease: &Lease,
     finish: &FinishRun<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
     let (topic, day) = (finish.topic, now.date_naive());
     let complete = finish.complete.as_ref();
-    // mutant in store::history: a complete run of a whole topic has seen every repository
+    // mutant in store::history: a complete run of a whole topic has seen its repositories
     //     scope.coverage() == Coverage::Complete => scope.coverage() == Coverage::Top
-    if complete.is_some_and(|complete| complete.scope.coverage() == Coverage::Complete) {
-        let known = "SELECT EXISTS
-            (SELECT 1 FROM topic_days WHERE topic = $1 AND day = $2 AND complete)";
-        let known = sqlx::query_scalar(known).bind(topic.as_str()).bind(day);
-        let has_every_count: bool = known.fetch_one(&mut *connection).await?;
-        if !has_every_count {
-            counts::write_unchanged(connection, topic, now).await?;
-        }
+    if let Some(scope) = complete.map(|complete| complete.scope)
+        && scope.coverage() == Coverage::Complete
+    {
+        counts::write_unchanged(connection, lease, topic, scope).await?;
     }
     // Of those that GitHub showed, the topic has the public ones.
     let ranked = format!(
@@ -47,14 +44,16 @@ pub(super) async fn write_topic_day(
         "INSERT INTO topic_days (topic, day, total_count, stored, complete, best_match)
          VALUES ($1, $2, $3, (SELECT count(*) FROM topic_repositories WHERE topic = $1), $4, $5)
          ON CONFLICT (topic, day) DO UPDATE
-         SET total_count = coalesce(excluded.total_count, topic_days.total_count),
+         SET total_count = CASE WHEN excluded.complete OR NOT topic_days.complete
+                 THEN coalesce(excluded.total_count, topic_days.total_count)
+                 ELSE topic_days.total_count END,
              stored = excluded.stored,
              complete = topic_days.complete OR excluded.complete,
              best_match = coalesce(excluded.best_match, topic_days.best_match)",
     )
     .bind(topic.as_str())
     .bind(day)
-    .bind(complete.map(|complete| complete.total_count))
+    .bind(finish.total_count)
     .bind(complete.is_some())
     .bind(complete.map(|_| Json(best_match)))
     .execute(connection)
