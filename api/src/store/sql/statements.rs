@@ -4,6 +4,7 @@
 mod archive;
 mod backfills;
 mod checkout;
+mod columns;
 mod connections;
 mod counts;
 mod events;
@@ -20,7 +21,6 @@ mod slices;
 mod topics;
 
 pub(in crate::store) use checkout::Checkout;
-pub(in crate::store) use history::take_over_old_rows;
 pub(in crate::store) use pool::Pools;
 
 use super::dialect;

@@ -395,15 +395,18 @@ async fn history_is_deleted_at_once_on_request(store: SharedStore) {
     );
 }
 
+/// More events than one transaction deletes.
 async fn events_are_kept_for_400_days(store: SharedStore) {
-    complete_run(&*store, &[repository(1, 1)], day(0)).await;
-    complete_run(&*store, &[renamed(repository(1, 1), "a/b")], day(1)).await;
-    for (number, expected) in [(400, 1), (401, 1), (402, 0)] {
+    let all: Vec<_> = (1..=1_100).map(|id| repository(id, 1)).collect();
+    complete_run(&*store, &all, day(0)).await;
+    let all: Vec<_> = all.into_iter().map(|own| renamed(own, "a/b")).collect();
+    complete_run(&*store, &all, day(1)).await;
+    for (number, expected) in [(400, 1_100), (401, 1_100), (402, 0)] {
         store.delete_unkept(day(number)).await.expect("a database");
         store.delete_unkept(day(number)).await.expect("a database");
         assert_eq!(rows(&*store, "events").await.len(), expected, "day {number}");
     }
-    assert_eq!(rows(&*store, "names").await.len(), 1);
+    assert_eq!(rows(&*store, "names").await.len(), 1_100);
 }
 
 contract![
