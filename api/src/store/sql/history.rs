@@ -171,7 +171,8 @@ const OF_REPOSITORY: [&str; 5] = ["former_members", "counts", "backfilled", "bac
 
 impl SqlStore {
     /// Completes the rows that the release before has written, which knows neither the table of
-    /// counts nor the first days of members. Each transaction moves the counts of some repositories.
+    /// counts nor the first days of members. Each transaction moves the counts of a few
+    /// repositories.
     pub(in crate::store) async fn take_over_old_rows(&self) -> Result<()> {
         let added = day_of("coalesce(started_at, confirmed_at)");
         let mut transaction = self.write().await?;

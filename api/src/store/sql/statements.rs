@@ -7,6 +7,7 @@ mod checkout;
 mod columns;
 mod connections;
 mod counts;
+mod days;
 mod events;
 mod history;
 mod leases;
