@@ -35,8 +35,8 @@ const TOPICS: [&str; 2] = ["kubernetes", "mcp"];
 const DAYS: u32 = 60;
 
 /// The number of seeds that run by default: a topic of one page, of two pages, and one with more
-/// repositories than a list.
-const SEEDS: u64 = 3;
+/// repositories than a list, of which the first ones are kept, or all.
+const SEEDS: u64 = 4;
 
 /// The fault during which the service is killed: every answer before it has been stored.
 const KILL: &str = "slow";
@@ -119,9 +119,9 @@ impl Simulation {
     async fn start(seed: u64, database: Database) -> Self {
         install_tls_provider();
         let mut random = fastrand::Rng::with_seed(seed);
-        let is_large = seed % 3 == 2;
+        let is_large = seed % SEEDS > 1;
         // One page, two, and more than the coverage `top` keeps.
-        let size = [random.usize(8..40), random.usize(99..110), 540][(seed % 3) as usize];
+        let size = [random.usize(8..40), random.usize(99..110), 540, 540][(seed % SEEDS) as usize];
         let mut world = World::generate(size, seed, TOPICS[0]);
         world.add_generated(random.usize(5..30), seed + 1, TOPICS[1]);
         world.shown = Some(Vec::new());
@@ -131,10 +131,10 @@ impl Simulation {
         let stub_clock = Arc::clone(&clock);
         let stub = Stub::start_with_clock(world, Arc::new(move || stub_clock.now()));
         let stub = stub.await.expect("a free port");
-        let coverages = match seed % 3 {
+        let coverages = match seed % SEEDS {
             0 => coverages(&mut random),
-            1 => [Coverage::Complete, Coverage::Top],
-            _ => [Coverage::Top, Coverage::Complete],
+            2 => [Coverage::Top, Coverage::Complete],
+            _ => [Coverage::Complete, Coverage::Top],
         };
         let model = Model::new(TOPICS, clock.now());
         let (runtime, service) = start(&stub, &database, &clock, coverages).await;
@@ -169,7 +169,7 @@ impl Simulation {
                     match self.random.u8(..60) {
                         0 => self.forget(topic).await,
                         1..10 => {}
-                        _ => self.refresh(topic).await,
+                        _ => self.refresh_late(topic).await,
                     }
                 }
             }
@@ -191,8 +191,9 @@ impl Simulation {
         let first = DateTime::from_timestamp(crate::support::START, 0).expect("a date");
         let midnight = (first.date_naive() + Days::new(u64::from(day) + 1)).and_hms_opt(0, 0, 0);
         let midnight = midnight.expect("a time").and_utc();
-        let second = match self.random.u8(..3) {
+        let second = match self.random.u8(..if self.is_large { 3 } else { 4 }) {
             0 => 86_400 - self.random.i64(1..if self.is_large { 20 } else { 4 }),
+            1 => 86_400 - self.random.i64(20..59),
             _ => self.random.i64(0..86_000),
         };
         let time = midnight + TimeDelta::seconds(second) + TimeDelta::milliseconds(300);
@@ -214,12 +215,28 @@ impl Simulation {
         forget.await.expect("no panic");
     }
 
+    /// Refreshes a topic, and again after midnight, if that is near: a run takes over the slices
+    /// that an incomplete one has read within an hour.
+    async fn refresh_late(&mut self, topic: usize) {
+        self.refresh(topic).await;
+        if self.clock.now().hour() == 23 {
+            self.clock.advance(TimeDelta::minutes(1));
+            self.refresh(topic).await;
+        }
+    }
+
     /// Refreshes a topic, perhaps with a fault or a kill, and tells the model of it.
     async fn refresh(&mut self, topic: usize) {
-        let is_late = self.clock.now().hour() == 23;
-        let kind = self.random.u8(..10);
+        let now = self.clock.now();
+        let is_late = now.hour() == 23;
+        // Best match does not show all then, and there is time to read the slices.
+        let cuts_best_match = is_late && now.second() <= 40;
+        // The run after midnight has to be complete to have seen what the one before has read.
+        let is_early = now.hour() == 0 && now.minute() < 2;
+        let kind = if is_early { 9 } else { self.random.u8(..10) };
         let times = self.random.u32(2..8);
         let fault = match kind {
+            _ if cuts_best_match => Some(Fault::from(FaultKind::Incomplete { keep: 9 }).times(3)),
             0..2 => Some(Fault::from(FaultKind::Slow { millis: 3_600_000 })),
             // Pauses between attempts are random, so the day of one before midnight is unknown.
             2 if !is_late => Some(Fault::from(FaultKind::JsonError { status: 503 }).times(8)),
@@ -228,8 +245,9 @@ impl Simulation {
             5 => Some(Fault::from(FaultKind::Incomplete { keep: 9 }).times(times)),
             _ => None,
         };
-        let may_hang = kind < 2;
-        let skipped = self.random.u32(..if self.is_large { 12 } else { 3 });
+        let may_hang = kind < 2 && !cuts_best_match;
+        let first = if self.is_large { 12 } else { 3 };
+        let skipped = if cuts_best_match || kind == 2 { 0 } else { self.random.u32(..first) };
         let dropped = (0..self.random.usize(..6)).filter_map(|_| self.pick()).collect();
         let has_drops = self.random.u8(..8) == 0;
         {
@@ -238,6 +256,7 @@ impl Simulation {
             world.settings.drop = if has_drops { dropped } else { Default::default() };
             world.shown = Some(Vec::new());
         }
+        let began = self.clock.now();
         let ended = self.run_until_it_ends_or_hangs(topic, may_hang).await;
         let (shown, last) = {
             let mut world = self.stub.world();
@@ -246,7 +265,8 @@ impl Simulation {
             let last = world.counters.requests.last().expect("a request").0;
             (world.shown.replace(Vec::new()).expect("recorded answers"), last)
         };
-        let run = Run { topic: TOPICS[topic], coverage: self.coverages[topic], shown, last, ended };
+        let (topic, coverage) = (TOPICS[topic], self.coverages[topic]);
+        let run = Run { topic, coverage, shown, began, last, ended };
         self.model.note(&run);
         if ended.is_none() {
             self.restart().await;
