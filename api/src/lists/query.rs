@@ -54,11 +54,7 @@ pub fn first_by_growth(
     }
 }
 
-fn first<'a>(
-    mut rows: Vec<&'a Row>,
-    length: usize,
-    order: impl Fn(&Row, &Row) -> Ordering,
-) -> Vec<&'a Row> {
+fn first(mut rows: Vec<&Row>, length: usize, order: impl Fn(&Row, &Row) -> Ordering) -> Vec<&Row> {
     let order = |one: &&Row, other: &&Row| order(one, other).then(one.id.cmp(&other.id));
     if let Some(last) = length.checked_sub(1).filter(|last| *last < rows.len()) {
         rows.select_nth_unstable_by(last, order);
