@@ -1,11 +1,9 @@
 //! A chart: a line or bars for each series over days.
 
-use std::collections::HashSet;
-
 use super::colors::style;
 use super::dates::DayAxis;
-use super::heading::{Heading, number};
-use super::labels::place;
+use super::heading::Heading;
+use super::labels::{EndLabel, end_labels, place};
 use super::lines::{Paths, bars, lines};
 use super::options::{Kind, Options};
 use super::series::Series;
@@ -66,7 +64,7 @@ struct Axes {
     values: ValueAxis,
     left: f64,
     right: f64,
-    labels: Vec<String>,
+    labels: Vec<EndLabel>,
     has_bars: bool,
 }
 
@@ -78,10 +76,10 @@ impl Plot {
         let kind = (options.scale, options.kind);
         let values = ValueAxis::new(range, kind, (self.top, self.bottom));
         let ticks = text::short(&values.ticks);
-        let left = EDGE + widest(&ticks) + 8.0;
+        let left = EDGE + widest(ticks.iter().map(|tick| text::width(tick, SIZE))) + 8.0;
         let labels = end_labels(series, options.kind, 0.4 * self.width);
-        let right = self.width - EDGE - widest(&labels) - BESIDE;
-        // Several lines have a column of labels, each with a dot.
+        let right = self.width - EDGE - widest(labels.iter().map(EndLabel::width)) - BESIDE;
+        // Several lines lead on to a column of labels.
         let right = if series.len() > 1 { right - 2.0 * BESIDE } else { right };
         let axis = |has_bars| DayAxis::new(series, options.align, has_bars, (left, right));
         let with_bars = axis(true)?;
@@ -92,36 +90,8 @@ impl Plot {
     }
 }
 
-fn widest(texts: &[String]) -> f64 {
-    texts.iter().map(|label| text::width(label, SIZE)).fold(0.0, f64::max)
-}
-
-/// The last value of each series, behind its name if there are several. If the names do not fit,
-/// those of repositories are drawn without their owners as long as they stay different.
-fn end_labels(series: &[Series], kind: Kind, room: f64) -> Vec<String> {
-    let value = |series: &Series| {
-        series.last().map_or_else(|| "no counts yet".to_owned(), |day| number(kind, day.value))
-    };
-    if let [only] = series {
-        return vec![value(only)];
-    }
-    let mut names: Vec<&str> = series.iter().map(|series| series.label.as_str()).collect();
-    let is_wide = |(name, series): (&&str, &Series)| {
-        text::width(name, SIZE) + text::width(&value(series), SIZE) + 4.0 > room
-    };
-    if names.iter().zip(series).any(is_wide) {
-        let short = names.iter().map(|name| name.rsplit('/').next().unwrap_or(name));
-        let short: Vec<&str> = short.collect();
-        if short.iter().collect::<HashSet<_>>().len() == short.len() {
-            names = short;
-        }
-    }
-    let label = |(name, series): (&&str, &Series)| {
-        let value = value(series);
-        let room = room - text::width(&value, SIZE) - 4.0;
-        format!("{} {value}", text::shorten(name, SIZE, room))
-    };
-    names.iter().zip(series).map(label).collect()
+fn widest(widths: impl Iterator<Item = f64>) -> f64 {
+    widths.fold(0.0, f64::max)
 }
 
 impl Axes {
@@ -141,37 +111,37 @@ impl Axes {
     /// A horizontal line and a number for each tick of values, and the dates below.
     fn draw_grid(&self, svg: &mut Svg, plot: &Plot) {
         let (left, right) = (Px(self.left), Px(self.right));
-        let ticks = self.values.ticks.iter().zip(text::short(&self.values.ticks));
-        for (index, (value, label)) in ticks.enumerate() {
+        let (mut grid, mut marks) = (String::new(), String::new());
+        for (value, label) in self.values.ticks.iter().zip(text::short(&self.values.ticks)) {
             let y = self.values.y(*value);
-            // The line on which the others stand is darker.
-            let is_base =
-                *value == 0 || (index == 0 && self.values.ticks.iter().all(|tick| *tick > 0));
-            let class = if is_base { "a z" } else { "a g" };
-            svg.add(format_args!(r#"<path class="{class}" d="M{left} {}H{right}"/>"#, Px(y)));
+            grid.push_str(&format!("M{left} {}H{right}", Px(y)));
             svg.text("e", (self.left - 8.0, y + 4.0), &label);
         }
         for (x, label) in self.days.ticks() {
             let half = text::width(&label, SIZE) / 2.0;
             if x - half >= 2.0 && x + half <= plot.width - 2.0 {
-                let bottom = Px(plot.bottom);
-                svg.add(format_args!(r#"<path class="a z" d="M{} {bottom}v4"/>"#, Px(x)));
+                marks.push_str(&format!("M{} {}v4", Px(x), Px(plot.bottom)));
                 svg.text("m", (x, plot.bottom + 17.0), &label);
             }
         }
+        let base = if self.values.ticks.contains(&0) { self.values.y(0) } else { plot.bottom };
+        svg.add(format_args!(r#"<path class="a g" d="{grid}"/>"#));
+        svg.add(format_args!(r#"<path class="a z" d="{marks}M{left} {}H{right}"/>"#, Px(base)));
     }
 
     fn draw_paths(&self, svg: &mut Svg, index: usize, paths: &Paths, kind: Kind) {
-        svg.add(format_args!(r#"<g class="c{index}">"#));
-        // A day's gain says nothing of the days between.
-        let gaps = if kind == Kind::Total { paths.gaps.as_str() } else { "" };
+        let (fine, gaps) = match kind {
+            Kind::Total => ("", paths.gaps.as_str()),
+            // A day's gain says nothing of the days between.
+            Kind::Daily => (" f", ""),
+        };
+        svg.add(format_args!(r#"<g class="c{index}{fine}">"#));
         let parts = [("u", gaps), ("b", &paths.backfilled), ("s", &paths.seen)];
         for (class, path) in parts.into_iter().filter(|(_, path)| !path.is_empty()) {
             if self.has_bars {
                 let width = Px((self.days.day_width() * 0.7).min(24.0));
-                svg.add(format_args!(
-                    r#"<path class="{class}" style="stroke-width:{width};stroke-linecap:butt" d="{path}"/>"#
-                ));
+                svg.add(format_args!(r#"<path class="{class}" style="stroke-width:{width};"#));
+                svg.add(format_args!(r#"stroke-linecap:butt" d="{path}"/>"#));
             } else {
                 svg.add(format_args!(r#"<path class="{class}" d="{path}"/>"#));
             }
@@ -179,50 +149,44 @@ impl Axes {
         svg.add(format_args!("</g>"));
     }
 
+    /// The place of a series' last day.
+    fn end(&self, series: &Series) -> Option<(f64, f64)> {
+        let last = series.last()?;
+        Some((self.days.x(series, last.day), self.values.y(last.value)))
+    }
+
     /// A dot at the end of each line, and its label beside it or in the column of labels.
     fn draw_ends(&self, svg: &mut Svg, plot: &Plot, series: &[Series]) {
-        let end = |series: &Series| {
-            let last = series.last()?;
-            Some((self.days.x(series, last.day), self.values.y(last.value)))
-        };
-        let ends: Vec<Option<(f64, f64)>> = series.iter().map(end).collect();
+        let ends: Vec<_> = series.iter().map(|series| self.end(series)).collect();
         if let ([Some((x, y))], [label]) = (ends.as_slice(), self.labels.as_slice()) {
+            let half = if self.has_bars { self.days.day_width() / 2.0 } else { 0.0 };
             if !self.has_bars {
-                svg.add(format_args!(
-                    r#"<circle class="c0" cx="{}" cy="{}" r="3"/>"#,
-                    Px(*x),
-                    Px(*y)
-                ));
+                svg.dot("c0", (*x, *y));
             }
-            let bar = if self.has_bars { self.days.day_width() / 2.0 } else { 0.0 };
-            svg.text("v", (x + bar + BESIDE, y + 4.0), label);
+            label.draw(svg, (x + half + BESIDE, y + 4.0));
             return;
         }
         let wished: Vec<f64> = ends.iter().map(|end| end.map_or(plot.bottom, |(_, y)| y)).collect();
-        let (top, bottom) = (plot.top - 6.0, plot.height - 12.0);
-        let places = place(&wished, LINE, top, bottom);
-        let column = self.right + 2.0 * BESIDE;
-        for (index, ((end, place), label)) in ends.iter().zip(places).zip(&self.labels).enumerate()
-        {
-            svg.add(format_args!(r#"<g class="c{index}">"#));
-            let dot = |svg: &mut Svg, x, y| {
-                svg.add(format_args!(r#"<circle cx="{}" cy="{}" r="3"/>"#, Px(x), Px(y)));
-            };
-            if let Some((x, y)) = end {
-                dot(svg, *x, *y);
-                // The line leads on to its label if it ends beside the column.
-                if *x + 1.0 >= self.right {
-                    let (from, to) = (Px(x + 3.0), Px(column - 3.0));
-                    svg.add(format_args!(
-                        r#"<path class="t" d="M{from} {}L{to} {}"/>"#,
-                        Px(*y),
-                        Px(place)
-                    ));
-                }
+        let places = place(&wished, LINE, plot.top - 6.0, plot.height - 12.0);
+        let column = self.right + 3.0 * BESIDE;
+        for (index, (end, place)) in ends.iter().zip(places).enumerate() {
+            let class = format!("c{index}");
+            if let Some(end) = end {
+                svg.dot(&class, *end);
             }
-            dot(svg, column, place);
-            svg.text("v", (column + BESIDE, place + 4.0), label);
-            svg.add(format_args!("</g>"));
+            match end {
+                Some((x, y)) if *x + 1.0 >= self.right => {
+                    let (x, y, place) = (Px(*x), Px(*y), Px(place));
+                    let (bend, to) = (Px(column - 7.0), Px(column - 4.0));
+                    svg.add(format_args!(r#"<path class="{class} t" d="M{x} {y}"#));
+                    svg.add(format_args!(r#"L{bend} {place}H{to}"/>"#));
+                }
+                // A line that ends before the others does not reach its label.
+                _ => svg.dot(&class, (column - 7.0, place)),
+            }
+            if let Some(label) = self.labels.get(index) {
+                label.draw(svg, (column, place + 4.0));
+            }
         }
     }
 }

@@ -46,8 +46,8 @@ const SHAPES: &str = "text{font-family:system-ui,-apple-system,'Segoe UI',Helvet
     sans-serif;font-size:11px}.h{font-size:14px;font-weight:600}.e{text-anchor:end}\
     .m{text-anchor:middle}path{fill:none;stroke:currentColor;stroke-width:2;\
     stroke-linejoin:round;stroke-linecap:round}.b{stroke-width:1.3;stroke-dasharray:3.5 3.5;\
-    stroke-linecap:butt}.u{stroke-width:1.2;stroke-dasharray:.1 4}.t{stroke-width:1}\
-    .a{stroke-width:1}circle{fill:currentColor}";
+    stroke-linecap:butt}.u{stroke-width:1.2;stroke-dasharray:.1 4}.a,.t{stroke-width:1}\
+    .f .s,.f .b{stroke-width:1.2}circle{fill:currentColor}";
 
 /// The style sheet of a chart with so many lines.
 pub(super) fn style(theme: Theme, lines: usize) -> String {

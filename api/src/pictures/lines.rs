@@ -6,7 +6,7 @@ use super::svg::{Px, write_tenths};
 use super::values::ValueAxis;
 
 /// The bytes that all paths of a chart may take, so that the chart stays under 20 KB.
-const PATH_BYTES: usize = 12_000;
+const PATH_BYTES: usize = 11_500;
 
 /// How a part of a line is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -83,6 +83,12 @@ impl Svg {
         self.add(format_args!(r#"<text class="{class}" x="{x}" y="{y}">{text}</text>"#));
     }
 
+    /// Adds a dot in the colour of a class.
+    pub(super) fn dot(&mut self, class: &str, (x, y): (f64, f64)) {
+        let (x, y) = (Px(x), Px(y));
+        self.add(format_args!(r#"<circle class="{class}" cx="{x}" cy="{y}" r="3"/>"#));
+    }
+
     pub(super) fn finish(mut self) -> String {
         self.0.push_str("</svg>\n");
         self.0

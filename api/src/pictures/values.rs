@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(total((120_343, 120_401)), [120_340, 120_360, 120_380, 120_400, 120_420]);
         let daily = |range| ticks(range, Scale::Linear, Kind::Daily, 100.0);
         assert_eq!(daily((3, 5)), [0, 2, 4, 6]);
-        assert_eq!(daily((-30, 90)), [-100, 0, 100]);
+        assert_eq!(daily((-30, 90)), [-50, 0, 50, 100]);
         assert_eq!(daily((-9, -3)), [-10, -5, 0]);
     }
 
