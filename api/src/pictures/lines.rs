@@ -55,11 +55,19 @@ pub(super) fn lines(series: &[Series], days: &DayAxis, values: &ValueAxis) -> Ve
     let mut column = 10;
     loop {
         let paths: Vec<_> = points.iter().map(|points| path(&thin(points, column))).collect();
-        if paths.iter().map(Paths::bytes).sum::<usize>() <= PATH_BYTES || column > 10_000 {
+        let bytes: usize = paths.iter().map(Paths::bytes).sum();
+        if bytes <= PATH_BYTES {
             return paths;
         }
-        column += column / 2;
+        // Wider columns have fewer points, but never more than four each.
+        let more = (column / 5).max(column.saturating_mul(excess(bytes)) / 100);
+        column = column.saturating_add(more);
     }
+}
+
+/// The bytes beyond [`PATH_BYTES`], in hundredths of it.
+fn excess(bytes: usize) -> i32 {
+    i32::try_from((bytes - PATH_BYTES) * 100 / PATH_BYTES).unwrap_or(i32::MAX)
 }
 
 /// A bar for each day of a series.

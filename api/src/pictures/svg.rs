@@ -20,15 +20,28 @@ impl fmt::Display for Px {
     }
 }
 
-/// Writes a number that is given in tenths: `-1.5`, `.5`, `3`.
+/// Writes a number that is given in tenths: `-1.5`, `.5`, `3`. The digits are written here because
+/// the formatting of numbers took most of the time of a chart.
 pub(super) fn write_tenths(out: &mut impl Write, tenths: i32) -> fmt::Result {
     let (whole, tenth) = (tenths.unsigned_abs() / 10, tenths.unsigned_abs() % 10);
-    let sign = if tenths < 0 { "-" } else { "" };
-    match (whole, tenth) {
-        (_, 0) => write!(out, "{sign}{whole}"),
-        (0, _) => write!(out, "{sign}.{tenth}"),
-        _ => write!(out, "{sign}{whole}.{tenth}"),
+    if tenths < 0 {
+        out.write_char('-')?;
     }
+    if whole > 0 || tenth == 0 {
+        write_digits(out, whole)?;
+    }
+    if tenth > 0 {
+        out.write_char('.')?;
+        write_digits(out, tenth)?;
+    }
+    Ok(())
+}
+
+fn write_digits(out: &mut impl Write, number: u32) -> fmt::Result {
+    if number >= 10 {
+        write_digits(out, number / 10)?;
+    }
+    out.write_char(char::from_digit(number % 10, 10).unwrap_or('0'))
 }
 
 /// A text as XML's character data or attribute value. Characters that XML 1.0 does not have and

@@ -205,17 +205,6 @@ fn charts_of_all_kinds_and_sizes_are_well_formed_small_and_without_overlaps() {
 }
 
 #[test]
-fn chart_of_eight_lines_over_three_years_is_drawn_in_time() {
-    let series = eight(1_094);
-    let options = Options { width: 1_200, height: 800, ..Options::default() };
-    let start = std::time::Instant::now();
-    for _ in 0..20 {
-        std::hint::black_box(draw("Stars", &series, &options));
-    }
-    eprintln!("{:?} a chart", start.elapsed() / 20);
-}
-
-#[test]
 fn badges_say_topic_place_and_window() {
     for (name, badge, message) in [
         ("stars", Badge::new("kubernetes", 3, PlaceBy::Stars), "#3 by stars"),
