@@ -5,6 +5,7 @@ mod lists;
 mod maintenance;
 mod ready;
 mod refreshes;
+mod repositories;
 mod topics;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use axum::routing::{MethodRouter, get};
 use crate::app::App;
 use crate::error::Error;
 use crate::model::ranking::{Listing, Ranking};
+use crate::model::repository::FullName;
 use crate::model::topic::{InvalidTopic, Topic};
 
 const BOOTSTRAP_DB: &str = "/bootstrap_db";
@@ -40,6 +42,10 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/ready", get(ready::ready))
         .route("/topics", get(topics::topics))
         .route("/topics/{topic}", get(topics::topic).delete(maintenance::delete_topic))
+        .route("/api/repos/{owner}/{repo}", get(repositories::repository))
+        .route("/api/repos/{owner}/{repo}/history", get(repositories::history))
+        .route("/api/repositories/{id}", get(repositories::repository))
+        .route("/api/repositories/{id}/history", get(repositories::history))
         .route("/refreshes", get(refreshes::refreshes))
         .route("/refreshes/{id}", get(refreshes::refresh));
     for listing in Listing::ALL {
@@ -72,5 +78,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Topic {
         let Path(name) =
             Path::<String>::from_request_parts(parts, state).await.map_err(|_| InvalidTopic)?;
         Ok(name.parse()?)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for FullName {
+    type Rejection = Error;
+
+    /// The path's only parameters: owner and name.
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let path = Path::<(String, String)>::from_request_parts(parts, state).await;
+        let name = path.map(|Path((owner, name))| format!("{owner}/{name}")).unwrap_or_default();
+        name.parse().map_err(|_| Error::NoRepository(name))
     }
 }

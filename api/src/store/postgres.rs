@@ -29,6 +29,7 @@ const MIGRATIONS: &[MigrationText] = &[
     (5, "clocks", include_str!("../../migrations/postgres/0005_clocks.sql")),
     (6, "history", include_str!("../../migrations/postgres/0006_history.sql")),
     (7, "backfills", include_str!("../../migrations/postgres/0007_backfills.sql")),
+    (8, "names", include_str!("../../migrations/postgres/0008_names.sql")),
 ];
 
 /// Takes the writers' lock: one writer at a time, as on SQLite. Writers are few and short, and with

@@ -31,6 +31,7 @@ const MIGRATIONS: &[MigrationText] = &[
     (5, "clocks", include_str!("../../migrations/sqlite/0005_clocks.sql")),
     (6, "history", include_str!("../../migrations/sqlite/0006_history.sql")),
     (7, "backfills", include_str!("../../migrations/sqlite/0007_backfills.sql")),
+    (8, "names", include_str!("../../migrations/sqlite/0008_names.sql")),
 ];
 
 /// How long a writer waits for another process's transaction.

@@ -1,5 +1,7 @@
 //! The traits that both databases implement.
 
+mod repository;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -21,13 +23,22 @@ use crate::model::run::{Outcome, RefreshRun, Report, UpsertCounts};
 use crate::model::slice::Slice;
 use crate::model::topic::{Origin, Topic, TopicState};
 
+pub use repository::RepositoryStore;
+
 /// A store shared by all parts of the service.
 pub type SharedStore = Arc<dyn Store>;
 
 /// The database behind the service.
 #[async_trait]
 pub trait Store:
-    TopicStore + ListStore + RefreshStore + HistoryStore + BackfillStore + ArchiveStore + QuotaStore
+    TopicStore
+    + ListStore
+    + RepositoryStore
+    + RefreshStore
+    + HistoryStore
+    + BackfillStore
+    + ArchiveStore
+    + QuotaStore
 {
     /// Makes the schema, or finds it there; true if it was made or brought up to date.
     async fn bootstrap(&self) -> Result<bool>;

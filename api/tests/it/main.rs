@@ -27,6 +27,7 @@ mod real_data;
 mod recordings;
 mod redis;
 mod refreshes;
+mod repositories;
 mod restored;
 mod retries;
 mod routes;

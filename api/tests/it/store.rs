@@ -47,6 +47,7 @@ mod backfills;
 mod failures;
 pub(crate) mod history;
 mod lists;
+mod lookup;
 mod pages;
 mod removal;
 mod runs;

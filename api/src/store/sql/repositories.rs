@@ -86,6 +86,43 @@ fn row_values(repository: &Repository) -> sqlx::Result<Vec<Value>> {
     Ok(COLUMNS.iter().map(|(name, _)| fields[*name].take()).collect())
 }
 
+/// The columns of [`repository`].
+pub(super) static REPOSITORY: LazyLock<String> =
+    LazyLock::new(|| COLUMNS.map(|(name, _)| format!("repositories.{name}")).join(", "));
+
+/// The repository of a row with [`REPOSITORY`].
+pub(super) fn repository(row: &Row) -> sqlx::Result<Repository> {
+    let Json(topics) = row.try_get("topics")?;
+    Ok(Repository {
+        id: row.try_get("id")?,
+        node_id: row.try_get("node_id")?,
+        name: row.try_get("name")?,
+        full_name: row.try_get("full_name")?,
+        owner: row.try_get("owner")?,
+        private: false,
+        internal: false,
+        html_url: row.try_get("html_url")?,
+        description: row.try_get("description")?,
+        homepage: row.try_get("homepage")?,
+        language: row.try_get("language")?,
+        license: row.try_get("license")?,
+        topics,
+        topics_cut: false,
+        default_branch: row.try_get("default_branch")?,
+        fork: row.try_get("fork")?,
+        archived: row.try_get("archived")?,
+        disabled: row.try_get("disabled")?,
+        is_template: row.try_get("is_template")?,
+        size: row.try_get("size")?,
+        stargazers_count: row.try_get("stargazers_count")?,
+        forks_count: row.try_get("forks_count")?,
+        open_issues_count: row.try_get("open_issues_count")?,
+        created_at: row.try_get("created_at")?,
+        updated_at: row.try_get("updated_at")?,
+        pushed_at: row.try_get("pushed_at")?,
+    })
+}
+
 /// A row of `repositories` that was written.
 pub(super) struct UpsertedRow {
     pub(super) id: RepositoryId,

@@ -12,6 +12,7 @@ mod history;
 mod leases;
 mod ledger;
 mod lists;
+mod lookup;
 mod pages;
 mod pool;
 mod quotas;
