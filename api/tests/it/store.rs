@@ -51,6 +51,7 @@ mod pages;
 mod removal;
 mod runs;
 mod schema;
+mod topic_history;
 mod topics;
 mod upgrade;
 
