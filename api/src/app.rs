@@ -12,7 +12,7 @@ use crate::cache::{Cache, MemoryCache, RedisCache, Tiers};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::github::GitHub;
-use crate::read::{Loader, OnDemand, Reader};
+use crate::read::{Documents, Loader, OnDemand, Reader};
 use crate::refresh::{Dependencies, Refresher};
 use crate::store::{self, DatabaseUrl, Share, SharedStore, StoreError};
 
@@ -28,6 +28,7 @@ pub struct App {
     pub public: SharedStore,
     pub tiers: Tiers,
     pub reader: Reader,
+    pub documents: Documents,
     pub refresher: Refresher,
     pub github: GitHub,
     pub clock: Arc<dyn Clock>,
@@ -85,12 +86,14 @@ impl App {
             tasks.clone(),
         );
         let reader = Reader::new(tiers.clone(), loader, on_demand);
+        let documents = Documents::new(Arc::clone(&clock), tasks.clone());
         Ok(Arc::new(Self {
             config,
             store,
             public,
             tiers,
             reader,
+            documents,
             refresher,
             github,
             clock,

@@ -1,9 +1,11 @@
 //! Errors as clients see them: one line each, and no internal text.
 
+use std::fmt;
 use std::time::Duration;
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 
 use crate::model::topic::{InvalidTopic, Topic};
 use crate::store::{Fault, StoreError};
@@ -14,6 +16,8 @@ use crate::telemetry::left_out;
 pub enum Error {
     #[error("{0}")]
     InvalidTopic(#[from] InvalidTopic),
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Parameters(Vec<ParameterFault>),
     /// The topic is not tracked, and ON_DEMAND_TOPICS is off or the route starts no fetch.
     #[error("the topic {0} is not tracked; POST /update_cache?topic={0} tracks it")]
     NotTracked(Topic),
@@ -39,6 +43,21 @@ pub enum Error {
     Internal,
 }
 
+/// A parameter of a query that is refused.
+#[derive(Clone, Debug, Serialize)]
+pub struct ParameterFault {
+    pub parameter: String,
+    /// Completes the sentence that begins with the parameter's name.
+    #[serde(rename = "detail")]
+    pub rule: String,
+}
+
+impl fmt::Display for ParameterFault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} {}", self.parameter, self.rule)
+    }
+}
+
 /// How soon a client should ask again while the database is down.
 const DATABASE_RETRY: Duration = Duration::from_secs(5);
 
@@ -46,6 +65,8 @@ const DATABASE_RETRY: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub(crate) struct Detail {
     pub(crate) text: String,
+    /// One entry a parameter that is refused.
+    pub(crate) faults: Vec<ParameterFault>,
     /// The service works, and refuses the request for now.
     pub(crate) is_refusal: bool,
     /// Another replica may have in its memory what this one lacks.
@@ -55,7 +76,7 @@ pub(crate) struct Detail {
 impl Error {
     fn status(&self) -> StatusCode {
         match self {
-            Self::InvalidTopic(_) => StatusCode::BAD_REQUEST,
+            Self::InvalidTopic(_) | Self::Parameters(_) => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::CrossSite | Self::ForeignHost => StatusCode::FORBIDDEN,
             Self::NotTracked(_) | Self::NoRefresh(_) => StatusCode::NOT_FOUND,
@@ -100,6 +121,10 @@ impl IntoResponse for Error {
         }
         response.extensions_mut().insert(Detail {
             text: self.to_string(),
+            faults: match &self {
+                Self::Parameters(faults) => faults.clone(),
+                _ => Vec::new(),
+            },
             is_refusal: matches!(self, Self::NotYet { .. }),
             is_elsewhere: matches!(self, Self::Database(_)),
         });

@@ -3,8 +3,10 @@
 mod api;
 mod conditional;
 mod cors;
+mod document;
 mod metrics;
 mod middleware;
+mod parameters;
 mod problem;
 
 use std::sync::Arc;

@@ -2,6 +2,7 @@
 
 pub mod bundle;
 pub mod catalogue;
+pub mod document;
 pub mod json;
 pub mod query;
 pub mod writer;

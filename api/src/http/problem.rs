@@ -20,19 +20,22 @@ pub(super) fn is_json(response: &Response) -> bool {
 pub(super) fn describe(response: Response, path: &str, request_id: &str) -> Response {
     let (mut parts, _) = response.into_parts();
     let title = parts.status.canonical_reason().unwrap_or("Error");
-    let detail = match parts.extensions.remove::<Detail>() {
-        Some(detail) => detail.text,
-        None => default_detail(parts.status).unwrap_or(title).to_owned(),
+    let (detail, faults) = match parts.extensions.remove::<Detail>() {
+        Some(detail) => (detail.text, detail.faults),
+        None => (default_detail(parts.status).unwrap_or(title).to_owned(), Vec::new()),
     };
-    let body = Json(json!({
+    let mut body = json!({
         "type": "about:blank",
         "title": title,
         "status": parts.status.as_u16(),
         "detail": detail,
         "instance": path,
         "request_id": request_id,
-    }));
-    let mut response = (parts.status, body).into_response();
+    });
+    if !faults.is_empty() {
+        body["errors"] = json!(faults);
+    }
+    let mut response = (parts.status, Json(body)).into_response();
     for (name, value) in &parts.headers {
         if *name != header::CONTENT_TYPE && *name != header::CONTENT_LENGTH {
             response.headers_mut().insert(name.clone(), value.clone());

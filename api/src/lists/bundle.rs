@@ -100,12 +100,14 @@ pub struct List {
 }
 
 impl List {
-    fn new(json: Vec<u8>) -> Self {
-        let (gzip, brotli) = (gzip(&json), brotli(&json));
+    /// Compresses the bytes.
+    #[must_use]
+    pub fn new(bytes: Vec<u8>) -> Self {
+        let (gzip, brotli) = (gzip(&bytes), brotli(&bytes));
         let body = |bytes: Vec<u8>, encoding| Body::new(bytes.into_boxed_slice().into(), encoding);
         Self {
             bodies: [
-                body(json, Encoding::Identity),
+                body(bytes, Encoding::Identity),
                 body(gzip, Encoding::Gzip),
                 body(brotli, Encoding::Brotli),
             ],

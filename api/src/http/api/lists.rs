@@ -7,28 +7,22 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::response::Response;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::routing::{MethodRouter, get};
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
 use crate::app::App;
 use crate::error::Error;
 use crate::http::conditional::{encoding, http_date, is_current};
 use crate::http::cors;
+use crate::http::document::{FOR_A_MINUTE, send};
 use crate::lists::bundle::{self, Encoding};
 use crate::model::list::ListMeta;
 use crate::model::ranking::Ranking;
 use crate::model::time::rfc3339;
 use crate::model::topic::Topic;
 use crate::read::FROM_DATABASE;
-
-const CACHE_CONTROL: HeaderValue = HeaderValue::from_static(
-    "public, max-age=60, stale-while-revalidate=600, stale-if-error=86400",
-);
 
 const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 const X_ACCEL_EXPIRES: HeaderName = HeaderName::from_static("x-accel-expires");
@@ -45,13 +39,13 @@ pub(super) fn cached(ranking: Ranking) -> MethodRouter<Arc<App>> {
         let body = list.body(encoding);
         let head = body.head.get_or_init(|| {
             let mut head = head(meta, &body.etag, encoding);
-            head.insert(header::CACHE_CONTROL, CACHE_CONTROL);
+            head.insert(header::CACHE_CONTROL, FOR_A_MINUTE);
             head.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
             head
         });
         let etags = list.bodies().iter().map(|body| &body.etag);
         let current = is_current(request.headers(), etags, meta.modified_at);
-        let mut response = answer(head.clone(), body.bytes.clone(), current);
+        let mut response = send(head.clone(), body.bytes.clone(), current);
         let headers = response.headers_mut();
         headers.insert(CACHE_STATUS, HeaderValue::from_static(hit.cache_status));
         headers.insert(X_ACCEL_EXPIRES, end_of_this_second(app.clock.now()));
@@ -68,25 +62,13 @@ pub(super) fn stored(ranking: Ranking) -> MethodRouter<Arc<App>> {
         let etags = std::iter::once(&body.etag);
         let current = is_current(request.headers(), etags, meta.modified_at);
         let head = head(&meta, &body.etag, Encoding::Identity);
-        let mut response = answer(head, body.bytes, current);
+        let mut response = send(head, body.bytes, current);
         let headers = response.headers_mut();
         headers.insert(CACHE_STATUS, HeaderValue::from_static(FROM_DATABASE));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         Ok::<_, Error>(response)
     };
     get(answer)
-}
-
-/// A list, or 304 if the client's copy is current.
-fn answer(head: HeaderMap, bytes: Bytes, current: bool) -> Response {
-    let mut response = Response::new(if current { Body::empty() } else { Body::from(bytes) });
-    *response.headers_mut() = head;
-    if current {
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-        response.headers_mut().remove(header::CONTENT_TYPE);
-        response.headers_mut().remove(header::CONTENT_ENCODING);
-    }
-    response
 }
 
 /// The headers of a list that are the same for every client.

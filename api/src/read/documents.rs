@@ -1,0 +1,92 @@
+//! Documents that are made when they are asked for, and kept in memory for those who ask next.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use moka::future::Cache as Moka;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::error::Error;
+use crate::lists::document::Document;
+use crate::model::list::Version;
+use crate::single_flight::SingleFlight;
+
+/// How long a document of no version is served before it is made again.
+const FRESH: TimeDelta = TimeDelta::seconds(60);
+
+/// How long a document is kept for the time when the database does not answer.
+const KEPT: Duration = Duration::from_hours(24);
+
+/// The least used documents are evicted first.
+const CAPACITY_BYTES: u64 = 64 << 20;
+
+/// Makes and keeps documents. Cheap to clone.
+#[derive(Clone)]
+pub struct Documents {
+    entries: Moka<String, Entry>,
+    makings: Arc<SingleFlight<String, Result<Arc<Document>, Error>>>,
+    clock: Arc<dyn Clock>,
+}
+
+#[derive(Clone)]
+struct Entry {
+    document: Arc<Document>,
+    version: Option<Version>,
+    made_at: DateTime<Utc>,
+}
+
+impl Documents {
+    /// Documents are made by tasks of `tasks`.
+    #[must_use]
+    pub fn new(clock: Arc<dyn Clock>, tasks: TaskTracker) -> Self {
+        let size = |key: &String, entry: &Entry| {
+            u32::try_from(key.len() + entry.document.size()).unwrap_or(u32::MAX)
+        };
+        let entries =
+            Moka::builder().max_capacity(CAPACITY_BYTES).weigher(size).time_to_live(KEPT).build();
+        Self { entries, makings: Arc::new(SingleFlight::new(tasks)), clock }
+    }
+
+    /// The document of this key, made once however many readers ask. A document of a version of a
+    /// topic's lists is served as long as that is the version asked for; any other one for a
+    /// minute. If the database does not answer, the last one is served however old it is.
+    ///
+    /// # Errors
+    /// Those of `make`.
+    pub async fn get<F>(
+        &self,
+        key: String,
+        version: Option<Version>,
+        make: impl FnOnce() -> F,
+    ) -> Result<Arc<Document>, Error>
+    where
+        F: Future<Output = Result<Document, Error>> + Send + 'static,
+    {
+        let kept = self.entries.get(&key).await;
+        if let Some(entry) = kept.as_ref().filter(|entry| self.is_fresh(entry, version)) {
+            return Ok(Arc::clone(&entry.document));
+        }
+        let (entries, now) = (self.entries.clone(), self.clock.now());
+        let start = || {
+            let (making, key) = (make(), key.clone());
+            async move {
+                let document = Arc::new(making.await?);
+                let entry = Entry { document: Arc::clone(&document), version, made_at: now };
+                entries.insert(key, entry).await;
+                Ok(document)
+            }
+        };
+        let made = self.makings.join(&key, start).await.unwrap_or(Err(Error::Internal));
+        match (made, kept) {
+            (Err(Error::Database(_)), Some(entry)) => Ok(entry.document),
+            (made, _) => made,
+        }
+    }
+
+    fn is_fresh(&self, entry: &Entry, version: Option<Version>) -> bool {
+        let age = self.clock.now() - entry.made_at;
+        entry.version == version && (version.is_some() || (TimeDelta::zero()..FRESH).contains(&age))
+    }
+}
