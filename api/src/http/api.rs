@@ -1,5 +1,6 @@
 //! The API's routes, one file a resource.
 
+mod events;
 mod index;
 mod lists;
 mod maintenance;
@@ -40,6 +41,8 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/ready", get(ready::ready))
         .route("/topics", get(topics::topics))
         .route("/topics/{topic}", get(topics::topic).delete(maintenance::delete_topic))
+        .route("/topics/{topic}/events", get(events::events))
+        .route("/topics/{topic}/history", get(topics::history))
         .route("/refreshes", get(refreshes::refreshes))
         .route("/refreshes/{id}", get(refreshes::refresh));
     for ranking in Ranking::ALL {

@@ -77,9 +77,9 @@ impl Event {
 #[derive(Clone, Debug)]
 pub struct EventQuery {
     pub kinds: Vec<EventKind>,
-    pub since: DateTime<Utc>,
+    pub since: Option<DateTime<Utc>>,
     /// Exclusive.
-    pub until: DateTime<Utc>,
+    pub until: Option<DateTime<Utc>>,
     pub offset: i64,
     pub limit: i64,
 }

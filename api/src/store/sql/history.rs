@@ -5,8 +5,8 @@ use chrono::{DateTime, Days, Utc};
 use sqlx::AssertSqlSafe;
 use sqlx::types::Json;
 
-use super::{counts, topic_history};
 use super::dialect::{Connection, DAY_LESS_NUMBER, EACH_ID, RawConnection, SqlStore, day_of};
+use super::{counts, topic_history};
 use crate::model::event::{EVENT_TIME, EventPage, EventQuery, UNKEPT_TIME};
 use crate::model::list::LIST_LENGTH;
 use crate::model::repository::RepositoryId;

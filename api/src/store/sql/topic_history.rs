@@ -81,7 +81,8 @@ pub(super) async fn events(
     }
     let kinds: Vec<&str> = query.kinds.iter().map(Into::into).collect();
     let chosen = format!(
-        "topic = $2 AND kind IN (SELECT value FROM {EACH_NAME}) AND at >= $3 AND at < $4"
+        "topic = $2 AND kind IN (SELECT value FROM {EACH_NAME})
+         AND ($3 IS NULL OR at >= $3) AND ($4 IS NULL OR at < $4)"
     );
     let count = format!("SELECT count(*) FROM events WHERE {chosen}");
     let count = sqlx::query_scalar(AssertSqlSafe(count)).bind(Json(&kinds)).bind(topic.as_str());

@@ -97,8 +97,8 @@ async fn days_have_what_the_last_complete_run_counted(store: SharedStore) {
 fn all_events() -> EventQuery {
     EventQuery {
         kinds: EventKind::VARIANTS.to_vec(),
-        since: DateTime::UNIX_EPOCH,
-        until: day(1_000),
+        since: None,
+        until: None,
         offset: 0,
         limit: 500,
     }
@@ -114,11 +114,8 @@ async fn ids(store: &dyn Store, query: &EventQuery) -> (i64, Vec<String>) {
 /// A renaming and an archiving on day 1, two that join on day 2, one that leaves on day 3.
 async fn store_some_events(store: &dyn Store) {
     complete_run(store, &[(1, 10), (2, 20)], 0).await;
-    let archived = Repository {
-        full_name: "new/name".to_owned(),
-        archived: true,
-        ..repository(1, 11)
-    };
+    let archived =
+        Repository { full_name: "new/name".to_owned(), archived: true, ..repository(1, 11) };
     let all = [archived, repository(2, 20), repository(7, 70), repository(10, 100)];
     store_complete_run(store, "kubernetes", &all[..2], day(1)).await;
     store_complete_run(store, "kubernetes", &all, day(2)).await;
@@ -149,6 +146,7 @@ async fn events_come_newest_first_and_then_by_id(store: SharedStore) {
 async fn events_are_chosen_by_kind_and_time(store: SharedStore) {
     store_some_events(&*store).await;
     let of = async |kinds: &[EventKind], since: DateTime<Utc>, until: DateTime<Utc>| {
+        let (since, until) = (Some(since), Some(until));
         let query = EventQuery { kinds: kinds.to_vec(), since, until, ..all_events() };
         ids(&*store, &query).await.0
     };
