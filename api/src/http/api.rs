@@ -1,5 +1,6 @@
 //! The API's routes, one file a resource.
 
+mod events;
 mod index;
 mod lists;
 mod maintenance;
@@ -46,6 +47,8 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/api/repos/{owner}/{repo}/history", get(repositories::history))
         .route("/api/repositories/{id}", get(repositories::repository))
         .route("/api/repositories/{id}/history", get(repositories::history))
+        .route("/topics/{topic}/events", get(events::events))
+        .route("/topics/{topic}/history", get(topics::history))
         .route("/refreshes", get(refreshes::refreshes))
         .route("/refreshes/{id}", get(refreshes::refresh));
     for listing in Listing::ALL {

@@ -4,18 +4,21 @@
 //! clock that jumps. The model knows only the answers that the stub recorded, and how the runs
 //! ended. `HISTORY_SEEDS=100` runs more seeds, and `HISTORY_SEED=7` runs one of them again.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 
 use api::app::App;
 use api::clock::Clock;
+use api::model::event::{EventKind, EventQuery};
 use api::model::run::{Outcome, Trigger};
 use api::model::topic::{Coverage, Topic};
 use api::store::SharedStore;
 use chrono::{DateTime, Days, TimeDelta, Timelike};
 use github_stub::limits::Limit;
 use github_stub::{Fault, FaultKind, Stub, World};
+use strum::VariantArray as _;
 
 use self::model::{Model, Run};
 use crate::databases::{self, Database};
@@ -277,6 +280,24 @@ impl Simulation {
         (self.runtime, self.service) = start(stub, database, clock, *coverages).await;
     }
 
+    /// Pages of a topic's events, joined, have each event once, the newest first.
+    async fn compare_event_pages(&self, topic: &Topic) {
+        let (kinds, limit) = (EventKind::VARIANTS.to_vec(), 7);
+        let mut query = EventQuery { kinds, since: None, until: None, offset: 0, limit };
+        let mut all = Vec::new();
+        loop {
+            let page = self.store.events(topic, &query).await.expect("a database");
+            let page = page.expect("tracked").events;
+            if page.is_empty() {
+                break;
+            }
+            all.extend(page.iter().map(|event| (Reverse(event.at), event.id())));
+            query.offset += limit;
+        }
+        assert!(all.is_sorted_by(|one, next| one < next), "{topic}: each once, in order");
+        assert_eq!(all.len(), self.model.event_count(topic.as_str()), "{topic}");
+    }
+
     /// Compares everything that is kept with the model.
     async fn compare(&self, day: u32) {
         let mut rows = Rows::default();
@@ -293,6 +314,15 @@ impl Simulation {
             let expected = expected.iter().map(Some).chain([None]);
             let difference = rows.zip(expected).find(|(actual, expected)| actual != expected);
             assert_eq!(difference, None, "{table} on day {day}: the first row that differs");
+        }
+        for topic in topics() {
+            let days = self.store.topic_days(&topic).await.expect("a database").expect("tracked");
+            let expected = self.model.topic_days(topic.as_str());
+            let mut pairs = days.iter().zip(&expected);
+            let difference = pairs.find(|(actual, expected)| actual != expected);
+            assert_eq!(difference, None, "{topic} on day {day}: the first day that differs");
+            assert_eq!(days.len(), expected.len(), "{topic} on day {day}");
+            self.compare_event_pages(&topic).await;
         }
     }
 }

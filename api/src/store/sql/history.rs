@@ -5,12 +5,13 @@ use chrono::{DateTime, Days, Utc};
 use sqlx::AssertSqlSafe;
 use sqlx::types::Json;
 
-use super::counts;
 use super::dialect::{Connection, DAY_LESS_NUMBER, EACH_ID, RawConnection, SqlStore, day_of};
-use crate::model::event::{EVENT_TIME, UNKEPT_TIME};
+use super::{counts, topic_history};
+use crate::model::event::{EVENT_TIME, EventPage, EventQuery, UNKEPT_TIME};
 use crate::model::list::LIST_LENGTH;
 use crate::model::repository::RepositoryId;
 use crate::model::topic::{Coverage, Topic};
+use crate::model::topic_day::TopicDay;
 use crate::store::{FinishRun, HistoryStore, Result};
 
 /// Repositories handled in one transaction. Other writers wait for it.
@@ -261,6 +262,20 @@ impl SqlStore {
 
 #[async_trait]
 impl HistoryStore for SqlStore {
+    async fn topic_days(&self, topic: &Topic) -> Result<Option<Vec<TopicDay>>> {
+        let mut transaction = self.read().await?;
+        let days = topic_history::days(&mut transaction, topic).await?;
+        transaction.commit().await?;
+        Ok(days)
+    }
+
+    async fn events(&self, topic: &Topic, query: &EventQuery) -> Result<Option<EventPage>> {
+        let mut transaction = self.read().await?;
+        let events = topic_history::events(&mut transaction, topic, query).await?;
+        transaction.commit().await?;
+        Ok(events)
+    }
+
     async fn delete_topic_history(&self, topic: &Topic) -> Result<()> {
         let mut transaction = self.write().await?;
         for table in ["topic_days", "events", "former_members", "forgotten_topics"] {
