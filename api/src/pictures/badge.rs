@@ -2,8 +2,10 @@
 
 use serde::Serialize;
 
+use super::colors::{BLUE, GRAY, GREEN};
 use super::svg::{Escaped, Px, Svg};
 use super::text;
+use crate::model::growth::Window;
 
 /// The size of the texts, in pixels.
 const SIZE: f64 = 11.0;
@@ -23,23 +25,23 @@ pub struct Badge {
 
 /// The list in which a repository has its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PlaceBy {
-    Stars,
-    /// By the stars gained in so many days.
-    Trending {
-        days: i64,
-    },
+pub enum PlaceIn {
+    Popularity,
+    Trending(Window),
 }
 
 impl Badge {
     /// The badge of a place, from 1.
     #[must_use]
-    pub fn new(topic: &str, place: usize, by: PlaceBy) -> Self {
-        let (message, color) = match by {
-            PlaceBy::Stars => (format!("#{place} by stars"), "0969a8"),
-            PlaceBy::Trending { days: 1 } => (format!("#{place} trending, 1 day"), "1a7f37"),
-            PlaceBy::Trending { days } => (format!("#{place} trending, {days} days"), "1a7f37"),
+    pub fn new(topic: &str, place: usize, list: PlaceIn) -> Self {
+        let (list, color) = match list {
+            PlaceIn::Popularity => ("by stars", BLUE),
+            PlaceIn::Trending(Window::Day) => ("trending, 1 day", GREEN),
+            PlaceIn::Trending(Window::Week) => ("trending, 7 days", GREEN),
+            PlaceIn::Trending(Window::Month) => ("trending, 30 days", GREEN),
+            PlaceIn::Trending(Window::Quarter) => ("trending, 90 days", GREEN),
         };
+        let message = format!("#{place} {list}");
         Self { schema_version: 1, label: topic.to_owned(), message, color }
     }
 
@@ -50,17 +52,17 @@ impl Badge {
         let whole = left + right;
         let title = format!("{}: {}", self.label, self.message);
         let mut svg = Svg::new((whole, 20.0), &title, "");
-        let (start, end, color) = (Px(left), Px(right - 3.0), self.color);
+        let (start, end) = (Px(left), Px(right - 3.0));
         // Each half has its own round corners, which wants no clip path with an id.
-        svg.add(format_args!(
-            r##"<path fill="#555" d="M3 0H{start}V20H3a3 3 0 0 1-3-3V3a3 3 0 0 1 3-3z"/>"##
-        ));
-        svg.add(format_args!(
-            r##"<path fill="#{color}" d="M{start} 0h{end}a3 3 0 0 1 3 3v14a3 3 0 0 1-3 3H{start}z"/>"##
-        ));
-        svg.add(format_args!(
-            r##"<g fill="#fff" font-family="Verdana,Geneva,DejaVu Sans,sans-serif" font-size="11">"##
-        ));
+        let halves = [
+            (GRAY, format!("M3 0H{start}V20H3a3 3 0 0 1-3-3V3a3 3 0 0 1 3-3z")),
+            (self.color, format!("M{start} 0h{end}a3 3 0 0 1 3 3v14a3 3 0 0 1-3 3H{start}z")),
+        ];
+        for (color, path) in halves {
+            svg.add(format_args!(r##"<path fill="#{color}" d="{path}"/>"##));
+        }
+        let font = "Verdana,Geneva,DejaVu Sans,sans-serif";
+        svg.add(format_args!(r##"<g fill="#fff" font-family="{font}" font-size="11">"##));
         let texts = [(BESIDE, &self.label), (left + BESIDE, &self.message)];
         for ((x, content), width) in texts.into_iter().zip(widths) {
             let (x, width, content) = (Px(x), Px(width), Escaped(content));

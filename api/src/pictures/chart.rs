@@ -2,7 +2,7 @@
 
 use super::colors::style;
 use super::dates::DayAxis;
-use super::heading::Heading;
+use super::heading::{Heading, nothing};
 use super::labels::{EndLabel, end_labels, place};
 use super::lines::{Paths, bars, lines};
 use super::options::{Kind, Options};
@@ -43,7 +43,7 @@ pub fn draw(measure: &str, series: &[Series], options: &Options) -> String {
         Some(axes) => axes.draw(&mut svg, &plot, series, options),
         None => {
             let middle = (width / 2.0, f64::midpoint(plot.top, plot.bottom));
-            svg.text("m", middle, "no counts yet");
+            svg.text("m", middle, nothing(options.kind));
         }
     }
     svg.finish()

@@ -11,6 +11,11 @@ use super::options::Theme;
 /// The most lines that a chart draws.
 pub(super) const LINES: usize = 8;
 
+/// The colours of a badge, in hexadecimal without `#`. Its texts are white.
+pub(super) const GRAY: &str = "555555";
+pub(super) const BLUE: &str = "0969a8";
+pub(super) const GREEN: &str = "1a7f37";
+
 /// The colours of a theme in hexadecimal.
 struct Colors {
     background: &'static str,
@@ -164,6 +169,9 @@ mod tests {
             for text in [colors.ink, colors.muted] {
                 assert!(contrast(text, colors.background) >= 4.5, "{text}");
             }
+        }
+        for color in [GRAY, BLUE, GREEN] {
+            assert!(contrast("#fff", color) >= 4.5, "{color}");
         }
         assert!((contrast("#fff", "#000") - 21.0).abs() < 1e-9);
     }

@@ -31,7 +31,7 @@ impl Heading {
                 notes.push(format!("until {last}"));
                 name.push_str(&format!(", until {last}"));
             }
-            None => name.push_str(", no counts yet"),
+            None => name.push_str(&format!(", {}", nothing(options.kind))),
         }
         if options.align == Align::Start {
             notes.push("from each first day".to_owned());
@@ -51,6 +51,14 @@ impl Heading {
     }
 }
 
+/// The words in place of numbers when there are none.
+pub(super) fn nothing(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Total => "no counts yet",
+        Kind::Daily => "no two days yet",
+    }
+}
+
 fn has_gap(series: &Series) -> bool {
     let mut pairs = series.days.windows(2);
     pairs.any(|pair| matches!(pair, [eve, day] if eve.day.succ_opt() != Some(day.day)))
@@ -67,7 +75,7 @@ pub(super) fn number(kind: Kind, value: i64) -> String {
 fn describe(series: &Series, kind: Kind) -> String {
     let label = &series.label;
     let (Some(first), Some(last)) = (series.first(), series.last()) else {
-        return format!("{label}: no counts yet.");
+        return format!("{label}: {}.", nothing(kind));
     };
     let on = |day: &Day| format!("{} on {}", number(kind, day.value), day.day);
     let least = series.days.iter().min_by_key(|day| day.value).unwrap_or(first);

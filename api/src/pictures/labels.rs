@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::heading::number;
+use super::heading::{nothing, number};
 use super::options::Kind;
 use super::series::Series;
 use super::svg::{Escaped, Px, Svg};
@@ -43,7 +43,7 @@ impl EndLabel {
 pub(super) fn end_labels(series: &[Series], kind: Kind, room: f64) -> Vec<EndLabel> {
     let label = |name: &str, series: &Series| EndLabel {
         name: name.to_owned(),
-        value: series.last().map_or("no counts yet".to_owned(), |day| number(kind, day.value)),
+        value: series.last().map_or(nothing(kind).to_owned(), |day| number(kind, day.value)),
     };
     if let [only] = series {
         return vec![label("", only)];

@@ -73,11 +73,11 @@ impl Svg {
     pub(super) fn new((width, height): (f64, f64), title: &str, description: &str) -> Self {
         let mut svg = Self(String::new());
         let (width, height) = (Px(width), Px(height));
-        svg.add(format_args!(
-            r#"<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" role="img" aria-labelledby="title"#
-        ));
         let described = if description.is_empty() { "" } else { " desc" };
-        svg.add(format_args!(r#"{described}"><title id="title">{}</title>"#, Escaped(title)));
+        svg.add(format_args!(r#"<svg xmlns="http://www.w3.org/2000/svg" width="{width}" "#));
+        svg.add(format_args!(r#"height="{height}" viewBox="0 0 {width} {height}" role="img" "#));
+        svg.add(format_args!(r#"aria-labelledby="title{described}">"#));
+        svg.add(format_args!(r#"<title id="title">{}</title>"#, Escaped(title)));
         if !description.is_empty() {
             svg.add(format_args!(r#"<desc id="desc">{}</desc>"#, Escaped(description)));
         }

@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use chrono::{NaiveDate, TimeDelta};
 use roxmltree::{Document, Node};
 
-use super::badge::{Badge, PlaceBy};
+use super::badge::{Badge, PlaceIn};
 use super::chart::draw;
 use super::options::{Align, Kind, Options, Range, Scale, Theme};
 use super::series::{Series, cut};
 use super::text;
+use crate::model::growth::Window;
 
 const SIZES: [(u16, u16); 4] = [(320, 160), (320, 240), (640, 320), (1200, 500)];
 
@@ -46,71 +47,104 @@ fn eight(last: i64) -> Vec<Series> {
     .to_vec()
 }
 
-/// The series of each kind of chart.
-fn scenes() -> Vec<(&'static str, Vec<Series>, Options)> {
-    let plain = Options::default();
-    let daily = Options { kind: Kind::Daily, ..plain };
-    let log = Options { scale: Scale::Log, ..plain };
-    let year = Options { range: Range::Year, ..plain };
-    let one = grown("kubernetes/kubernetes", (0, 1_094), 104_000, 14.0);
+fn flat(label: &str, value: i64) -> Series {
+    Series::new(label.to_owned(), (0..60).map(|number| (day(number), value)), [])
+}
+
+fn fall() -> Series {
     let mut fall = grown("someone/bought-stars", (900, 1_094), 800, 12.0);
     for day in fall.days.iter_mut().skip(120) {
         day.value -= 1_300;
     }
-    let mut gap = grown("owner/gap", (1_000, 1_094), 400, 6.0);
-    gap.days.retain(|one| ![30, 33, 34].contains(&(one.day - day(1_000)).num_days()));
-    gap.days.retain(|one| !(50..70).contains(&(one.day - day(1_000)).num_days()));
+    fall
+}
+
+fn with_gaps() -> Series {
+    let mut series = grown("owner/gap", (1_000, 1_094), 400, 6.0);
+    series.days.retain(|one| {
+        let number = (one.day - day(1_000)).num_days();
+        ![30, 33, 34].contains(&number) && !(50..70).contains(&number)
+    });
+    series
+}
+
+fn backfilled() -> Series {
     let past = grown("owner/backfilled", (0, 1_094), 10, 4.0);
     let all: Vec<_> = past.days.iter().map(|day| (day.day, day.value)).collect();
-    let split =
-        Series::new("owner/backfilled".to_owned(), all[700..].to_vec(), all[..700].to_vec());
-    let flat = |label: &str, value| {
-        Series::new(label.to_owned(), (0..60).map(|number| (day(number), value)), [])
-    };
+    let (backfilled, seen) = all.split_at(700);
+    Series::new(past.label, seen.to_vec(), backfilled.to_vec())
+}
+
+/// GitHub's longest names, with characters that it does not allow.
+fn eight_with_long_names() -> Vec<Series> {
+    let mut series = eight(1_094);
+    for (index, series) in series.iter_mut().enumerate() {
+        series.label = format!("{}{index}/{}", "o".repeat(38), "<&".repeat(50));
+    }
+    series
+}
+
+/// A scene's name, its series and how they are drawn.
+type Scene = (&'static str, Vec<Series>, Options);
+
+fn scenes_of_totals() -> Vec<Scene> {
+    let plain = Options::default();
+    let log = Options { scale: Scale::Log, ..plain };
+    let start = Options { align: Align::Start, ..plain };
+    let one = grown("kubernetes/kubernetes", (0, 1_094), 104_000, 14.0);
     let point = Series::new("owner/new".to_owned(), [(day(1_094), 42)], []);
     let none = Series::new("owner/none".to_owned(), [], []);
-    let gains = |series: &[Series]| series.iter().map(Series::gains).collect::<Vec<_>>();
-    let young = [
+    let young = vec![
         grown("a/young", (1_040, 1_094), 0, 9.0),
         grown("b/older", (500, 1_094), 3, 3.0),
         grown("c/oldest", (0, 1_000), 0, 1.0),
     ];
-    // GitHub's longest names.
-    let mut long = eight(1_094);
-    for (index, series) in long.iter_mut().enumerate() {
-        series.label = format!("{}{index}/{}", "o".repeat(38), "<&".repeat(50));
-    }
     vec![
-        ("eight-long", gains(&long), Options { scale: Scale::Log, ..daily }),
         ("one", vec![one.clone()], plain),
-        ("one-year", vec![one.clone()], year),
-        ("one-daily", gains(&[one.clone()]), daily),
-        ("one-daily-30", gains(&[one.clone()]), Options { range: Range::Month, ..daily }),
-        ("one-daily-90", gains(&[one]), Options { range: Range::Quarter, ..daily }),
-        ("fall", vec![fall.clone()], plain),
-        ("fall-daily", gains(&[fall]), Options { range: Range::Quarter, ..daily }),
-        ("gap", vec![gap.clone()], plain),
-        ("gap-daily", gains(&[gap]), daily),
-        ("backfilled", vec![split.clone()], plain),
-        ("backfilled-log", vec![split.clone()], log),
-        ("backfilled-daily", gains(&[split]), daily),
+        ("one-year", vec![one], Options { range: Range::Year, ..plain }),
+        ("fall", vec![fall()], plain),
+        ("gap", vec![with_gaps()], plain),
+        ("backfilled", vec![backfilled()], plain),
+        ("backfilled-log", vec![backfilled()], log),
         ("flat", vec![flat("owner/flat", 7)], plain),
         ("zero", vec![flat("owner/zero", 0)], plain),
         ("zero-log", vec![flat("owner/zero", 0)], log),
         ("point", vec![point.clone()], plain),
-        ("point-in-compare", vec![point, flat("x/y", 3), none.clone()], plain),
+        ("point-of-several", vec![point, flat("x/y", 3), none.clone()], plain),
         ("none", vec![none.clone()], plain),
-        ("none-in-compare", vec![none.clone(), none], plain),
+        ("none-of-several", vec![none.clone(), none], plain),
         ("eight", eight(1_094), plain),
         ("eight-log", eight(1_094), log),
-        ("eight-start", eight(1_094), Options { align: Align::Start, ..plain }),
-        ("eight-daily", gains(&eight(1_094)), daily),
-        ("eight-daily-log", gains(&eight(1_094)), Options { scale: Scale::Log, ..daily }),
-        ("eight-30", eight(1_094), Options { range: Range::Month, ..plain }),
-        ("young", young.to_vec(), plain),
-        ("young-start", young.to_vec(), Options { align: Align::Start, ..plain }),
-        ("young-log", young.to_vec(), Options { align: Align::Start, scale: Scale::Log, ..plain }),
+        ("eight-start", eight(1_094), start),
+        ("eight-month", eight(1_094), Options { range: Range::Month, ..plain }),
+        ("young", young.clone(), plain),
+        ("young-start", young.clone(), start),
+        ("young-log", young, Options { scale: Scale::Log, ..start }),
     ]
+}
+
+fn scenes_of_gains() -> Vec<Scene> {
+    let daily = Options { kind: Kind::Daily, ..Options::default() };
+    let log = Options { scale: Scale::Log, ..daily };
+    let (month, quarter) = (Range::Month, Range::Quarter);
+    let one = grown("kubernetes/kubernetes", (0, 1_094), 104_000, 14.0);
+    let point = Series::new("owner/new".to_owned(), [(day(1_094), 42)], []);
+    let scenes = vec![
+        ("one-daily", vec![one.clone()], daily),
+        ("one-daily-month", vec![one.clone()], Options { range: month, ..daily }),
+        ("one-daily-quarter", vec![one], Options { range: quarter, ..daily }),
+        ("fall-daily", vec![fall()], Options { range: quarter, ..daily }),
+        ("gap-daily", vec![with_gaps()], daily),
+        ("backfilled-daily", vec![backfilled()], daily),
+        ("point-daily", vec![point], daily),
+        ("eight-daily", eight(1_094), daily),
+        ("eight-daily-log", eight(1_094), log),
+        ("eight-long", eight_with_long_names(), log),
+    ];
+    let gains = |(name, series, options): Scene| {
+        (name, series.iter().map(Series::gains).collect(), options)
+    };
+    scenes.into_iter().map(gains).collect()
 }
 
 fn keep(name: &str, svg: &str) {
@@ -185,7 +219,7 @@ fn check_texts(name: &str, document: &Document<'_>, (width, height): (u16, u16))
 
 #[test]
 fn charts_of_all_kinds_and_sizes_are_well_formed_small_and_without_overlaps() {
-    for (scene, series, options) in scenes() {
+    for (scene, series, options) in scenes_of_totals().into_iter().chain(scenes_of_gains()) {
         for (width, height) in SIZES {
             let options = Options { width, height, ..options };
             let mut series = series.clone();
@@ -207,9 +241,9 @@ fn charts_of_all_kinds_and_sizes_are_well_formed_small_and_without_overlaps() {
 #[test]
 fn badges_say_topic_place_and_window() {
     for (name, badge, message) in [
-        ("stars", Badge::new("kubernetes", 3, PlaceBy::Stars), "#3 by stars"),
-        ("week", Badge::new("mcp", 120, PlaceBy::Trending { days: 7 }), "#120 trending, 7 days"),
-        ("day", Badge::new("c", 1, PlaceBy::Trending { days: 1 }), "#1 trending, 1 day"),
+        ("stars", Badge::new("kubernetes", 3, PlaceIn::Popularity), "#3 by stars"),
+        ("week", Badge::new("mcp", 120, PlaceIn::Trending(Window::Week)), "#120 trending, 7 days"),
+        ("day", Badge::new("c", 1, PlaceIn::Trending(Window::Day)), "#1 trending, 1 day"),
     ] {
         let svg = badge.svg();
         keep(&format!("badge-{name}.svg"), &svg);

@@ -19,6 +19,7 @@ mod lists;
 mod maintenance;
 mod nginx;
 mod on_demand;
+mod pictures;
 mod postgres;
 mod process;
 mod property;

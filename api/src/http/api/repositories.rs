@@ -74,7 +74,7 @@ pub(super) async fn repository(
         let id = asked.id(&store, "", &uri).await?;
         json(&store.repository(id).await?.ok_or_else(|| unknown(id))?)
     };
-    Ok(answer(&*app.documents.get(key, None, make).await?, &headers))
+    Ok(answer(&app.documents.get(key, None, make).await?, &headers))
 }
 
 pub(super) async fn history(
@@ -91,7 +91,7 @@ pub(super) async fn history(
         let days = store.repository_days(id, from, to).await?.ok_or_else(|| unknown(id))?;
         json(&History::of(&days))
     };
-    Ok(answer(&*app.documents.get(key, None, make).await?, &headers))
+    Ok(answer(&app.documents.get(key, None, make).await?, &headers))
 }
 
 /// The repository that has the name now.
