@@ -1,5 +1,6 @@
 //! Single repositories over HTTP: by name, by former name, by id, and their days.
 
+use api::clock::Clock;
 use chrono::{DateTime, TimeDelta};
 use github_stub::World;
 use reqwest::StatusCode;
@@ -82,6 +83,41 @@ async fn repository_has_all_fields_and_its_places() {
         }])
     );
     assert_eq!(repository["former_names"], json!([]));
+    // On the first day nothing has grown yet.
+    let windows: Vec<&String> =
+        repository["growth"].as_object().expect("an object").keys().collect();
+    assert_eq!(windows, ["1d", "30d", "7d", "90d"]);
+    assert_eq!(repository["growth"]["7d"]["gained"], 0);
+}
+
+/// The windows end on the last day on which this repository was seen.
+#[tokio::test]
+async fn repository_has_the_growth_of_trending_in_each_window() {
+    let mirror = Mirror::refreshed(World::generate(30, 7, "kubernetes")).await;
+    let id = first_id(&mirror).await;
+    for (days, stars) in [(30, 100), (2, 250), (4, 200), (1, 900)] {
+        mirror.clock.advance(TimeDelta::days(days));
+        let now = mirror.clock.now();
+        mirror.stub.world().star(id, 70_000_000 + stars, now);
+        mirror.refresh("kubernetes").await;
+    }
+    let repository = mirror.get(&format!("/api/repositories/{id}")).await.json();
+    for window in ["1d", "7d", "30d", "90d"] {
+        let trending =
+            mirror.get(&format!("/api/trending/kubernetes?window={window}")).await.json();
+        let rows = trending.as_array().expect("an array");
+        let row = rows.iter().find(|row| row["id"] == id).expect("a row");
+        let growth = repository["growth"][window].as_object().expect("an object");
+        assert_eq!(growth["gained"].as_i64().map(|gained| gained > 0), Some(true), "{window}");
+        for (name, value) in growth {
+            assert_eq!(row.get(name), Some(value), "{name} of {window}");
+        }
+    }
+    mirror.stub.world().remove(id);
+    mirror.clock.advance(TimeDelta::days(10));
+    mirror.refresh("kubernetes").await;
+    let left = mirror.get(&format!("/api/repositories/{id}")).await.json();
+    assert_eq!((&left["topics_ranked"], &left["growth"]), (&json!([]), &repository["growth"]));
 }
 
 #[tokio::test]

@@ -16,9 +16,11 @@ use crate::http::document::{FOR_A_MINUTE, answer};
 use crate::http::parameters::Parameters;
 use crate::lists::document::Document;
 use crate::model::counts::{RepositoryDays, Span};
-use crate::model::repository::{FullName, NameOwner, RepositoryId};
+use crate::model::growth::{Growth, Window};
+use crate::model::repository::{FullName, NameOwner, RepositoryDetails, RepositoryId};
 use crate::model::time::parse_day;
 use crate::store::SharedStore;
+use crate::task::join;
 
 const A_DAY: &str = "a day such as 2026-01-31";
 
@@ -72,7 +74,9 @@ pub(super) async fn repository(
     let (key, store) = (format!("repository {}", asked.key()), Arc::clone(&app.public));
     let make = || async move {
         let id = asked.id(&store, "", &uri).await?;
-        json(&store.repository(id).await?.ok_or_else(|| unknown(id))?)
+        let details = store.repository(id).await?.ok_or_else(|| unknown(id))?;
+        let days = store.repository_days(id, None, None).await?.ok_or_else(|| unknown(id))?;
+        json(Whole { details, growth: GrowthByWindow::of(&days) }).await
     };
     Ok(answer(&app.documents.get(key, None, make).await?, &headers))
 }
@@ -89,7 +93,7 @@ pub(super) async fn history(
     let make = || async move {
         let id = asked.id(&store, "/history", &uri).await?;
         let days = store.repository_days(id, from, to).await?.ok_or_else(|| unknown(id))?;
-        json(&History::of(&days))
+        json(History::of(days)).await
     };
     Ok(answer(&app.documents.get(key, None, make).await?, &headers))
 }
@@ -120,9 +124,14 @@ fn unknown(id: RepositoryId) -> Error {
     Error::NoRepository(id.to_string())
 }
 
-fn json(value: &impl Serialize) -> Result<Document, Error> {
-    let bytes = serde_json::to_vec(value).map_err(|_| Error::Internal)?;
-    Ok(Document::new("application/json", FOR_A_MINUTE, bytes))
+/// Writes and compresses the document, on a thread for blocking work: three years of days are
+/// 100 KB.
+async fn json(value: impl Serialize + Send + 'static) -> Result<Document, Error> {
+    let write = move || {
+        let bytes = serde_json::to_vec(&value).map_err(|_| Error::Internal)?;
+        Ok(Document::new("application/json", FOR_A_MINUTE, bytes))
+    };
+    join(tokio::task::spawn_blocking(write)).await
 }
 
 /// The first day and the last one that are asked for.
@@ -137,10 +146,44 @@ fn range(uri: &Uri) -> Result<(Option<NaiveDate>, Option<NaiveDate>), Error> {
     Ok((from, to))
 }
 
+/// A repository and its growth within each window that ends on the last day on which it was seen.
 #[derive(Serialize)]
-struct History<'a> {
+struct Whole {
+    #[serde(flatten)]
+    details: RepositoryDetails,
+    growth: GrowthByWindow,
+}
+
+#[derive(Serialize)]
+struct GrowthByWindow {
+    #[serde(rename = "1d")]
+    day: Option<Growth>,
+    #[serde(rename = "7d")]
+    week: Option<Growth>,
+    #[serde(rename = "30d")]
+    month: Option<Growth>,
+    #[serde(rename = "90d")]
+    quarter: Option<Growth>,
+}
+
+impl GrowthByWindow {
+    fn of(days: &RepositoryDays) -> Self {
+        let created = days.created_at.map(|at| at.date_naive());
+        let last = days.seen.last().map(|span| span.last);
+        let growth = |window| Growth::of(&days.seen, created, last?, window);
+        Self {
+            day: growth(Window::Day),
+            week: growth(Window::Week),
+            month: growth(Window::Month),
+            quarter: growth(Window::Quarter),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct History {
     id: RepositoryId,
-    full_name: &'a str,
+    full_name: String,
     days: Vec<SeenDay>,
     backfilled: Vec<BackfilledDay>,
 }
@@ -160,8 +203,8 @@ struct BackfilledDay {
     stargazers_count: i64,
 }
 
-impl<'a> History<'a> {
-    fn of(days: &'a RepositoryDays) -> Self {
+impl History {
+    fn of(days: RepositoryDays) -> Self {
         let seen = |span: &Span| {
             let counts = span.counts;
             span.days().map(move |day| SeenDay {
@@ -177,7 +220,7 @@ impl<'a> History<'a> {
         };
         Self {
             id: days.id,
-            full_name: &days.full_name,
+            full_name: days.full_name,
             days: days.seen.iter().flat_map(seen).collect(),
             backfilled: days.backfilled.iter().flat_map(backfilled).collect(),
         }

@@ -87,6 +87,11 @@ async fn name_of_two_rows_is_the_one_that_was_seen_last(store: SharedStore) {
         store_page(&*store, &lease, &[named(first, &name)], day(2)).await;
         finish(&*store, &lease, None, Scope::All, day(2)).await;
         assert_eq!(owner(&*store, &name).await, first.to_string());
+        // A run that sees the first one renamed leaves the name to the second one.
+        let lease = begin(&*store, "kubernetes", day(3)).await;
+        store_page(&*store, &lease, &[named(first, "o/other")], day(3)).await;
+        finish(&*store, &lease, None, Scope::All, day(3)).await;
+        assert_eq!(owner(&*store, &name).await, second.to_string());
     }
 }
 
