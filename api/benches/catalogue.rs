@@ -9,6 +9,7 @@ use api::config::Config;
 use api::github::Item;
 use api::lists::bundle::Bundle;
 use api::lists::query::first_rows;
+use api::model::growth::Period;
 use api::model::list::LIST_LENGTH;
 use api::model::ranking::Ranking;
 use api::model::repository::{Repository, RepositoryId};
@@ -41,7 +42,8 @@ async fn measure() {
     let mut bytes = 0;
     for _ in 0..ROUNDS {
         let began = Instant::now();
-        let catalogue = store.catalogue(&topic).await.expect("rows").expect("a list");
+        let catalogue =
+            store.catalogue(&topic, Period::default()).await.expect("rows").expect("a list");
         times[0].push(milliseconds(began));
         bytes = catalogue.size();
         let began = Instant::now();

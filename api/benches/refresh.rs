@@ -17,6 +17,7 @@ use api::clock::SystemClock;
 use api::config::Config;
 use api::github::Item;
 use api::lists::bundle::Bundle;
+use api::model::growth::Period;
 use api::model::repository::{Repository, RepositoryId};
 use api::model::run::{Outcome, Report, Trigger, UpsertCounts};
 use api::model::topic::{Coverage, Origin, SyncCursor, Topic};
@@ -148,7 +149,8 @@ async fn measure_refresh(
     store.finish(&lease, &finish, Utc::now()).await.expect("finished");
     let finish = watch.lap();
     store.allot_modified(topic, Utc::now()).await.expect("a Last-Modified");
-    let catalogue = store.catalogue(topic).await.expect("a database").expect("a list");
+    let catalogue =
+        store.catalogue(topic, Period::default()).await.expect("a database").expect("a list");
     let read = watch.lap();
     let lists = Bundle::build(catalogue).await;
     let build = watch.lap();

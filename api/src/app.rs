@@ -85,7 +85,8 @@ impl App {
             config.on_demand_topics,
             tasks.clone(),
         );
-        let reader = Reader::new(tiers.clone(), loader, on_demand);
+        let reader =
+            Reader::new(tiers.clone(), loader, on_demand, Arc::clone(&public), tasks.clone());
         let documents = Documents::new(Arc::clone(&clock), tasks.clone());
         Ok(Arc::new(Self {
             config,

@@ -1,11 +1,12 @@
 //! Reads: the caches, then the database, then, if the topic is new, GitHub.
 
+mod catalogues;
 mod documents;
 mod loader;
 mod on_demand;
 mod reader;
 
-pub use documents::Documents;
+pub use documents::{Documents, Served};
 pub(crate) use loader::FROM_DATABASE;
 pub use loader::Loader;
 pub use on_demand::OnDemand;

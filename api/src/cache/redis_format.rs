@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::lists::bundle::{Body, Bundle, List};
 use crate::model::list::{ListMeta, Version};
-use crate::model::ranking::Ranking;
+use crate::model::ranking::Listing;
 use crate::model::topic::Topic;
 
 /// The name of the format; a change of the format counts the number up.
@@ -41,11 +41,11 @@ pub(super) fn digits(version: Version) -> String {
 /// Writes a bundle.
 pub(super) fn encode(bundle: &Bundle) -> Bytes {
     let etag = |body: &Body| body.etag.to_str().expect("ASCII").to_owned();
-    let head = |ranking: &Ranking| ListHead {
-        ranking: ranking.name().to_owned(),
-        bodies: bundle.list(*ranking).bodies.each_ref().map(|body| (body.bytes.len(), etag(body))),
+    let head = |listing: Listing| ListHead {
+        ranking: listing.name().to_owned(),
+        bodies: bundle.list(listing).bodies.each_ref().map(|body| (body.bytes.len(), etag(body))),
     };
-    let lists = Ranking::ALL.iter().map(head).collect();
+    let lists = Listing::ALL.into_iter().map(head).collect();
     let head = Head { meta: bundle.meta.clone(), lists };
     let head = serde_json::to_vec(&head).expect("plain data");
     let mut value = BytesMut::with_capacity(2 * DIGITS + 4 + head.len() + bundle.size());
@@ -73,11 +73,11 @@ pub(super) fn decode(topic: &Topic, mut value: Bytes) -> Option<Bundle> {
         }
         lists.push((ranking, List { bodies: read.try_into().ok()? }));
     }
-    let list = |ranking: &Ranking| {
-        let at = lists.iter().position(|(name, _)| name == ranking.name())?;
+    let list = |listing: Listing| {
+        let at = lists.iter().position(|(name, _)| name == listing.name())?;
         Some(lists[at].1.clone())
     };
-    let lists = Ranking::ALL.iter().map(list).collect::<Option<_>>()?;
+    let lists = Listing::ALL.into_iter().map(list).collect::<Option<_>>()?;
     Some(Bundle { topic: topic.clone(), meta: head.meta, lists })
 }
 
@@ -93,9 +93,9 @@ mod tests {
     use crate::lists::bundle::Encoding;
 
     fn bundle() -> Bundle {
-        let list = |ranking: &Ranking| List {
+        let list = |listing: Listing| List {
             bodies: Encoding::ALL
-                .map(|encoding| Body::new(format!("{encoding:?} {ranking:?}").into(), encoding)),
+                .map(|encoding| Body::new(format!("{encoding:?} {listing:?}").into(), encoding)),
         };
         let at = DateTime::from_timestamp(1_790_000_000, 0).expect("a date");
         Bundle {
@@ -108,8 +108,9 @@ mod tests {
                 complete: false,
                 total_count: Some(3),
                 valid_until: Some(at),
+                history: None,
             },
-            lists: Ranking::ALL.iter().map(list).collect(),
+            lists: Listing::ALL.into_iter().map(list).collect(),
         }
     }
 

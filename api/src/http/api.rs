@@ -18,7 +18,7 @@ use axum::routing::{MethodRouter, get};
 
 use crate::app::App;
 use crate::error::Error;
-use crate::model::ranking::Ranking;
+use crate::model::ranking::{Listing, Ranking};
 use crate::model::topic::{InvalidTopic, Topic};
 
 const BOOTSTRAP_DB: &str = "/bootstrap_db";
@@ -45,11 +45,16 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/topics/{topic}/history", get(topics::history))
         .route("/refreshes", get(refreshes::refreshes))
         .route("/refreshes/{id}", get(refreshes::refresh));
+    for listing in Listing::ALL {
+        let cached = match listing {
+            Listing::Trend(trend) => lists::trend(trend),
+            Listing::Ranked(_) | Listing::Newest => lists::cached(listing),
+        };
+        routes = routes.route(&format!("/api{}", listing.path()), cached);
+    }
     for ranking in Ranking::ALL {
-        let path = ranking.path();
-        routes = routes
-            .route(&format!("/api/{path}{{topic}}"), lists::cached(*ranking))
-            .route(&format!("/db/{path}{{topic}}"), lists::stored(*ranking));
+        let path = Listing::from(*ranking).path();
+        routes = routes.route(&format!("/db{path}"), lists::stored(*ranking));
     }
     routes
 }

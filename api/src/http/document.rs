@@ -1,13 +1,16 @@
 //! Documents as answers.
 
 use axum::body::Body;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
 
 use super::conditional::{encoding, is_current};
 use super::cors;
 use crate::lists::document::Document;
+use crate::read::Served;
+
+pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// Cache-Control of lists, and of documents that a refresh may change.
 pub(super) const FOR_A_MINUTE: HeaderValue = HeaderValue::from_static(
@@ -15,7 +18,8 @@ pub(super) const FOR_A_MINUTE: HeaderValue = HeaderValue::from_static(
 );
 
 /// A document in the encoding that the client likes best, or 304 if the client's copy is current.
-pub(super) fn answer(document: &Document, request: &HeaderMap) -> Response {
+pub(super) fn answer(served: &Served, request: &HeaderMap) -> Response {
+    let document: &Document = &served.document;
     let encoding = encoding(request);
     let body = document.bodies.body(encoding);
     let mut head = document.head.clone();
@@ -23,10 +27,11 @@ pub(super) fn answer(document: &Document, request: &HeaderMap) -> Response {
         head.insert(header::CONTENT_ENCODING, HeaderValue::from_static(name));
     }
     head.insert(header::ETAG, body.etag.clone());
+    head.insert(CACHE_STATUS, HeaderValue::from_static(served.cache_status));
     head.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
     cors::open(&mut head);
     let etags = document.bodies.bodies().iter().map(|body| &body.etag);
-    send(head, body.bytes.clone(), is_current(request, etags, None))
+    send(head, body.bytes.clone(), is_current(request, etags, document.modified_at))
 }
 
 /// Headers and body, or 304 if the client's copy is current.

@@ -11,14 +11,15 @@ use chrono::{DateTime, Utc};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::future::join_all;
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::catalogue::Catalogue;
 use super::json::JsonWriter;
-use super::query::first_rows;
-use super::writer::ListWriter;
+use super::query::{first_by_growth, first_rows, newest};
+use crate::model::growth::Measure;
 use crate::model::list::{LIST_LENGTH, ListMeta};
-use crate::model::ranking::Ranking;
+use crate::model::ranking::{Listing, Ranking, Trend};
 use crate::model::topic::Topic;
 use crate::task::join;
 
@@ -149,7 +150,7 @@ fn brotli(mut json: &[u8]) -> Vec<u8> {
 pub struct Bundle {
     pub topic: Topic,
     pub meta: ListMeta,
-    /// In the order of [`Ranking::ALL`].
+    /// In the order of [`Listing::ALL`].
     pub(crate) lists: Vec<List>,
 }
 
@@ -158,9 +159,9 @@ impl Bundle {
     /// blocking work.
     pub async fn build(catalogue: Catalogue) -> Arc<Self> {
         let catalogue = Arc::new(catalogue);
-        let lists = Ranking::ALL.iter().map(|ranking| {
+        let lists = Listing::ALL.into_iter().map(|listing| {
             let catalogue = Arc::clone(&catalogue);
-            join(tokio::task::spawn_blocking(move || build_list(&catalogue, *ranking)))
+            join(tokio::task::spawn_blocking(move || build_list(&catalogue, listing)))
         });
         let lists = join_all(lists).await;
         let (topic, meta) = (catalogue.topic().clone(), catalogue.meta().clone());
@@ -168,8 +169,13 @@ impl Bundle {
     }
 
     #[must_use]
-    pub fn list(&self, ranking: Ranking) -> &List {
-        &self.lists[ranking as usize]
+    pub fn list(&self, listing: impl Into<Listing>) -> &List {
+        let place = match listing.into() {
+            Listing::Ranked(ranking) => ranking as usize,
+            Listing::Newest => Ranking::ALL.len(),
+            Listing::Trend(trend) => Ranking::ALL.len() + 1 + trend as usize,
+        };
+        &self.lists[place]
     }
 
     /// Whether it is time to ask GitHub again about a topic that it knew nothing of.
@@ -185,12 +191,30 @@ impl Bundle {
     }
 }
 
-fn build_list(catalogue: &Catalogue, ranking: Ranking) -> List {
+fn build_list(catalogue: &Catalogue, listing: Listing) -> List {
+    List::new(match listing {
+        Listing::Ranked(ranking) => {
+            let rows = first_rows(catalogue, ranking, LIST_LENGTH);
+            json(rows.into_iter().map(|row| catalogue.item(row)))
+        }
+        Listing::Newest => {
+            json(newest(catalogue, LIST_LENGTH).into_iter().map(|row| catalogue.dated_item(row)))
+        }
+        Listing::Trend(trend) => trend_json(catalogue, trend, Measure::default()),
+    })
+}
+
+fn json(items: impl Iterator<Item = impl Serialize>) -> Vec<u8> {
     let mut writer = JsonWriter::default();
-    for item in first_rows(catalogue, ranking, LIST_LENGTH) {
-        writer.write(&item);
-    }
-    List::new(writer.finish())
+    items.for_each(|item| writer.push(&item));
+    writer.finish()
+}
+
+/// The repositories that gained or lost most within the window of the catalogue, as JSON.
+#[must_use]
+pub fn trend_json(catalogue: &Catalogue, trend: Trend, measure: Measure) -> Vec<u8> {
+    let rows = first_by_growth(catalogue, trend, measure, LIST_LENGTH);
+    json(rows.into_iter().filter_map(|row| catalogue.growing_item(row)))
 }
 
 #[cfg(test)]

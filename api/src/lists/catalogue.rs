@@ -7,7 +7,8 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 
-use crate::model::list::{ListItem, ListMeta};
+use crate::model::growth::Growth;
+use crate::model::list::{DatedItem, GrowingItem, ListItem, ListMeta};
 use crate::model::repository::RepositoryId;
 use crate::model::topic::Topic;
 
@@ -26,7 +27,10 @@ pub struct Catalogue {
 pub struct Row {
     pub id: RepositoryId,
     pub stars: i64,
-    pub updated_at: DateTime<Utc>,
+    pub updated_at: Option<DateTime<Utc>>,
+    pub created_at: Option<DateTime<Utc>>,
+    /// `None` if the repository has no count within the window.
+    pub growth: Option<Box<Growth>>,
     /// The place in GitHub's best match, from 0.
     pub best_match: Option<i64>,
     pushed_at: Option<DateTime<Utc>>,
@@ -75,11 +79,35 @@ impl Catalogue {
         }
     }
 
+    /// A row of the newest repositories.
+    #[must_use]
+    pub fn dated_item(&self, row: &Row) -> DatedItem<'_> {
+        DatedItem { item: self.item(row), created_at: row.created_at }
+    }
+
+    /// A row of those that grow or fall.
+    #[must_use]
+    pub fn growing_item<'a>(&'a self, row: &'a Row) -> Option<GrowingItem<'a>> {
+        let growth = row.growth.as_ref()?;
+        Some(GrowingItem { item: self.dated_item(row), growth })
+    }
+
     /// The memory that the catalogue takes, in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
-        self.rows.capacity() * size_of::<Row>() + self.texts.capacity()
+        let grown = self.rows.iter().filter(|row| row.growth.is_some()).count();
+        self.rows.capacity() * size_of::<Row>()
+            + grown * size_of::<Growth>()
+            + self.texts.capacity()
     }
+}
+
+/// What the order of a list depends on besides its items.
+#[derive(Debug, Default)]
+pub struct RowFacts {
+    pub best_match: Option<i64>,
+    pub created_at: Option<DateTime<Utc>>,
+    pub growth: Option<Growth>,
 }
 
 /// Builds a catalogue row by row.
@@ -91,7 +119,7 @@ pub struct CatalogueBuilder {
 }
 
 impl CatalogueBuilder {
-    pub fn push(&mut self, item: &ListItem<'_>, best_match: Option<i64>) {
+    pub fn push(&mut self, item: &ListItem<'_>, facts: RowFacts) {
         let text = self.texts.len();
         self.texts.extend([item.full_name, item.name, item.html_url]);
         let language = item.language.map(|language| self.language(language));
@@ -99,7 +127,9 @@ impl CatalogueBuilder {
             id: item.id,
             stars: item.stargazers_count,
             updated_at: item.updated_at,
-            best_match,
+            created_at: facts.created_at,
+            growth: facts.growth.map(Box::new),
+            best_match: facts.best_match,
             pushed_at: item.pushed_at,
             text,
             full_name: length(item.full_name),
@@ -148,7 +178,7 @@ mod tests {
             full_name: "o/ü",
             html_url: "https://github.com/o/ü",
             language,
-            updated_at: at,
+            updated_at: Some(at),
             pushed_at: (id == 1).then_some(at),
             stargazers_count: id * 10,
         };
@@ -160,7 +190,7 @@ mod tests {
         ];
         let mut builder = CatalogueBuilder::default();
         for item in &items {
-            builder.push(item, None);
+            builder.push(item, RowFacts::default());
         }
         let meta = ListMeta {
             epoch: 1,
@@ -170,6 +200,7 @@ mod tests {
             complete: true,
             total_count: None,
             valid_until: None,
+            history: None,
         };
         let catalogue = builder.build("go".parse().expect("a topic"), meta);
         let back: Vec<_> = catalogue.rows().iter().map(|row| catalogue.item(row)).collect();

@@ -2,6 +2,8 @@
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use chrono::{DateTime, Utc};
+
 use super::bundle::List;
 
 /// An answer in every encoding.
@@ -10,6 +12,8 @@ pub struct Document {
     /// Headers beside those of the encoding: the content type, Cache-Control, facts.
     pub head: HeaderMap,
     pub bodies: List,
+    /// For If-Modified-Since; `None` if the ETag alone tells whether a copy is current.
+    pub modified_at: Option<DateTime<Utc>>,
 }
 
 impl Document {
@@ -19,7 +23,7 @@ impl Document {
         let mut head = HeaderMap::new();
         head.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         head.insert(header::CACHE_CONTROL, cache_control);
-        Self { head, bodies: List::new(bytes) }
+        Self { head, bodies: List::new(bytes), modified_at: None }
     }
 
     /// The document with a header more.

@@ -1,5 +1,7 @@
 //! A list as JSON: a compact array of objects.
 
+use serde::Serialize;
+
 use super::writer::ListWriter;
 use crate::model::list::{LIST_LENGTH, ListItem};
 
@@ -20,6 +22,15 @@ impl Default for JsonWriter {
 }
 
 impl JsonWriter {
+    /// Adds an object to the array.
+    #[expect(clippy::expect_used, reason = "plain data is always JSON, and memory takes it")]
+    pub fn push(&mut self, item: &impl Serialize) {
+        if self.json.len() > 1 {
+            self.json.push(b',');
+        }
+        serde_json::to_writer(&mut self.json, item).expect("plain data");
+    }
+
     /// The bytes of the whole array.
     #[must_use]
     pub fn finish(mut self) -> Vec<u8> {
@@ -29,11 +40,7 @@ impl JsonWriter {
 }
 
 impl ListWriter for JsonWriter {
-    #[expect(clippy::expect_used, reason = "plain data is always JSON, and memory takes it")]
     fn write(&mut self, item: &ListItem<'_>) {
-        if self.json.len() > 1 {
-            self.json.push(b',');
-        }
-        serde_json::to_writer(&mut self.json, item).expect("plain data");
+        self.push(item);
     }
 }

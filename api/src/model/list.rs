@@ -1,11 +1,12 @@
 //! A list: its length, its rows, and the facts in its headers.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::growth::Growth;
 use super::on_demand::UNKNOWN_TIME;
 use super::repository::RepositoryId;
-use super::time::{is_recent, optional_seconds, seconds};
+use super::time::{is_recent, optional_seconds};
 
 /// The most rows of a list without parameters: as many as five pages of a search show.
 pub const LIST_LENGTH: usize = 500;
@@ -66,6 +67,16 @@ pub struct ListMeta {
     pub total_count: Option<i64>,
     /// When to ask GitHub again about a topic that it knew nothing of.
     pub valid_until: Option<DateTime<Utc>>,
+    /// The days with counts; `None` if there are none, or if nobody asked.
+    #[serde(default)]
+    pub history: Option<HistoryDays>,
+}
+
+/// The first and the last day on which repositories of a topic were counted.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+pub struct HistoryDays {
+    pub first: NaiveDate,
+    pub last: NaiveDate,
 }
 
 impl ListMeta {
@@ -92,11 +103,30 @@ pub struct ListItem<'a> {
     pub html_url: &'a str,
     pub language: Option<&'a str>,
     /// RFC 3339, UTC, whole seconds, `Z`.
-    #[serde(serialize_with = "seconds")]
-    pub updated_at: DateTime<Utc>,
+    /// Nobody knows it as of a past day.
+    #[serde(serialize_with = "optional_seconds")]
+    pub updated_at: Option<DateTime<Utc>>,
     #[serde(serialize_with = "optional_seconds")]
     pub pushed_at: Option<DateTime<Utc>>,
     pub stargazers_count: i64,
+}
+
+/// A row of the newest repositories.
+#[derive(Serialize)]
+pub struct DatedItem<'a> {
+    #[serde(flatten)]
+    pub item: ListItem<'a>,
+    #[serde(serialize_with = "optional_seconds")]
+    pub created_at: Option<DateTime<Utc>>,
+}
+
+/// A row of the repositories that grow or fall, with everything that its growth is computed from.
+#[derive(Serialize)]
+pub struct GrowingItem<'a> {
+    #[serde(flatten)]
+    pub item: DatedItem<'a>,
+    #[serde(flatten)]
+    pub growth: &'a Growth,
 }
 
 #[cfg(test)]
@@ -111,7 +141,7 @@ mod tests {
             full_name: "kubernetes/kubernetes",
             html_url: "https://github.com/kubernetes/kubernetes",
             language: None,
-            updated_at: "2018-05-01T17:01:50.25Z".parse().expect("a date"),
+            updated_at: Some("2018-05-01T17:01:50.25Z".parse().expect("a date")),
             pushed_at: Some("2018-05-01T16:59:09+02:00".parse().expect("a date")),
             stargazers_count: 34_914,
         };

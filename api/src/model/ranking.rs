@@ -1,8 +1,9 @@
-//! The rankings: one table by which routes, caches, load test and tests go.
+//! The lists of a topic: one table by which routes, caches and tests go.
 
 use strum::VariantArray;
 
-/// An order in which a topic's repositories are listed. Equal ranks: lowest id first.
+/// An order in which the database lists a topic's repositories as well. Equal ranks: lowest id
+/// first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, VariantArray)]
 pub enum Ranking {
     /// GitHub's own best match; only repositories that it has ranked.
@@ -13,27 +14,65 @@ pub enum Ranking {
     Activity,
 }
 
+/// The repositories whose stars changed within a window, most first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Trend {
+    /// Those that gained stars.
+    Trending,
+    /// Those that lost stars.
+    Falling,
+}
+
+/// A list that is kept ready for a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Listing {
+    Ranked(Ranking),
+    /// By created_at, newest first.
+    Newest,
+    /// Within the week that ends with the last day of counts, by stars.
+    Trend(Trend),
+}
+
 impl Ranking {
-    /// Every ranking, in the order in which a bundle of lists keeps them.
     pub const ALL: &[Self] = Self::VARIANTS;
+}
+
+impl From<Ranking> for Listing {
+    fn from(ranking: Ranking) -> Self {
+        Self::Ranked(ranking)
+    }
+}
+
+impl Listing {
+    /// Every list, in the order in which a bundle keeps them.
+    pub const ALL: [Self; 6] = [
+        Self::Ranked(Ranking::BestMatch),
+        Self::Ranked(Ranking::Popularity),
+        Self::Ranked(Ranking::Activity),
+        Self::Newest,
+        Self::Trend(Trend::Trending),
+        Self::Trend(Trend::Falling),
+    ];
 
     /// The name in caches and logs.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Self::BestMatch => "best_match",
-            Self::Popularity => "popularity",
-            Self::Activity => "activity",
+            Self::Ranked(Ranking::BestMatch) => "best_match",
+            Self::Ranked(Ranking::Popularity) => "popularity",
+            Self::Ranked(Ranking::Activity) => "activity",
+            Self::Newest => "newest",
+            Self::Trend(Trend::Trending) => "trending",
+            Self::Trend(Trend::Falling) => "falling",
         }
     }
 
-    /// The part of the path before the topic: `/api/{topic}`, `/api/popularity/{topic}`.
+    /// The path under `/api`, for axum's router.
     #[must_use]
-    pub const fn path(self) -> &'static str {
+    pub fn path(self) -> String {
         match self {
-            Self::BestMatch => "",
-            Self::Popularity => "popularity/",
-            Self::Activity => "activity/",
+            Self::Ranked(Ranking::BestMatch) => "/{topic}".to_owned(),
+            _ => format!("/{}/{{topic}}", self.name()),
         }
     }
 
@@ -41,9 +80,12 @@ impl Ranking {
     #[must_use]
     pub const fn summary(self) -> &'static str {
         match self {
-            Self::BestMatch => "in GitHub's own best-match order",
-            Self::Popularity => "by stars, most first",
-            Self::Activity => "by last update, newest first",
+            Self::Ranked(Ranking::BestMatch) => "in GitHub's own best-match order",
+            Self::Ranked(Ranking::Popularity) => "by stars, most first",
+            Self::Ranked(Ranking::Activity) => "by last update, newest first",
+            Self::Newest => "by creation, newest first",
+            Self::Trend(Trend::Trending) => "by stars gained within 7 days, most first",
+            Self::Trend(Trend::Falling) => "by stars lost within 7 days, most first",
         }
     }
 }

@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use moka::future::Cache as Moka;
 use tokio_util::task::TaskTracker;
 
+use super::loader::FROM_DATABASE;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::lists::document::Document;
@@ -28,6 +29,20 @@ pub struct Documents {
     entries: Moka<String, Entry>,
     makings: Arc<SingleFlight<String, Result<Arc<Document>, Error>>>,
     clock: Arc<dyn Clock>,
+}
+
+/// A document and where it came from.
+#[derive(Debug)]
+pub struct Served {
+    pub document: Arc<Document>,
+    /// Cache-Status of the answer.
+    pub cache_status: &'static str,
+}
+
+impl Served {
+    fn kept(document: Arc<Document>) -> Self {
+        Self { document, cache_status: "memory; hit" }
+    }
 }
 
 #[derive(Clone)]
@@ -60,13 +75,13 @@ impl Documents {
         key: String,
         version: Option<Version>,
         make: impl FnOnce() -> F,
-    ) -> Result<Arc<Document>, Error>
+    ) -> Result<Served, Error>
     where
         F: Future<Output = Result<Document, Error>> + Send + 'static,
     {
         let kept = self.entries.get(&key).await;
         if let Some(entry) = kept.as_ref().filter(|entry| self.is_fresh(entry, version)) {
-            return Ok(Arc::clone(&entry.document));
+            return Ok(Served::kept(Arc::clone(&entry.document)));
         }
         let (entries, now) = (self.entries.clone(), self.clock.now());
         let start = || {
@@ -80,8 +95,8 @@ impl Documents {
         };
         let made = self.makings.join(&key, start).await.unwrap_or(Err(Error::Internal));
         match (made, kept) {
-            (Err(Error::Database(_)), Some(entry)) => Ok(entry.document),
-            (made, _) => made,
+            (Err(Error::Database(_)), Some(entry)) => Ok(Served::kept(entry.document)),
+            (made, _) => Ok(Served { document: made?, cache_status: FROM_DATABASE }),
         }
     }
 

@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::lists::bundle::Bundle;
 use crate::lists::catalogue::Catalogue;
 use crate::lists::writer::ListWriter;
+use crate::model::growth::Period;
 use crate::model::list::ListMeta;
 use crate::model::ranking::Ranking;
 use crate::model::time::is_recent;
@@ -29,6 +30,10 @@ pub(crate) const FROM_DATABASE: &str = "database; fwd=miss";
 /// A slower database counts as down. Together with the calls to Redis, a read waits a second at
 /// most for parts that are down.
 const DATABASE_TIMEOUT: Duration = Duration::from_millis(750);
+
+/// A topic of 35,000 repositories with years of counts takes a second. The database has just
+/// answered when its catalogue is read.
+const CATALOGUE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The precision of the time of a topic's last read. On-demand topics are deleted after days.
 const NOTE_READ_EVERY: TimeDelta = TimeDelta::hours(1);
@@ -96,7 +101,8 @@ impl Loader {
     }
 
     async fn load_now(&self, topic: &Topic) -> Loaded {
-        let current = self.in_time(topic, self.store.current_versions(topic)).await;
+        let current = self.store.current_versions(topic);
+        let current = self.in_time(DATABASE_TIMEOUT, topic, current).await;
         self.is_database_down.store(current.is_err(), Ordering::Relaxed);
         let now = self.clock.now();
         match current {
@@ -108,7 +114,8 @@ impl Loader {
             Ok(None) => return Loaded::Nothing,
             Err(error) => return Loaded::Failed(error),
         }
-        let catalogue = self.in_time(topic, self.store.catalogue(topic)).await;
+        let catalogue = self.store.catalogue(topic, Period::default());
+        let catalogue = self.in_time(CATALOGUE_TIMEOUT, topic, catalogue).await;
         self.is_database_down.store(catalogue.is_err(), Ordering::Relaxed);
         let catalogue: Catalogue = match catalogue {
             Ok(Some(catalogue)) if !self.has_expired(catalogue.meta()) => catalogue,
@@ -127,7 +134,8 @@ impl Loader {
         ranking: Ranking,
         writer: &mut dyn ListWriter,
     ) -> Result<Option<ListMeta>, Error> {
-        let meta = self.in_time(topic, self.public.list(topic, ranking, writer)).await?;
+        let list = self.public.list(topic, ranking, writer);
+        let meta = self.in_time(DATABASE_TIMEOUT, topic, list).await?;
         Ok(meta.filter(|meta| !self.has_expired(meta)))
     }
 
@@ -160,10 +168,11 @@ impl Loader {
 
     async fn in_time<T>(
         &self,
+        limit: Duration,
         topic: &Topic,
         read: impl Future<Output = store::Result<T>>,
     ) -> Result<T, Error> {
-        match tokio::time::timeout(DATABASE_TIMEOUT, read).await {
+        match tokio::time::timeout(limit, read).await {
             Ok(read) => Ok(read?),
             Err(_) => {
                 if let Some(left_out) = left_out("the database did not answer in time") {

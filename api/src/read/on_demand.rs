@@ -70,6 +70,19 @@ impl OnDemand {
         self.fetches.join(topic, fetch).await.unwrap_or(Err(Error::Internal))
     }
 
+    /// The reason why a topic has no list.
+    pub(super) async fn reason(&self, topic: &Topic) -> Result<Error, Error> {
+        if self.store.topic(topic).await?.is_none() && !self.configured.contains(topic) {
+            return Ok(Error::NotTracked(topic.clone()));
+        }
+        let Some(mut refresh) = self.store.latest(topic).await? else {
+            let detail = format!("{topic} has not been fetched from GitHub yet");
+            return Ok(Error::NotYet { detail, retry_after: RETRY_RUNNING_AFTER });
+        };
+        self.refresher.estimate(&mut refresh).await?;
+        Ok(not_yet(topic, &refresh, self.clock.now()))
+    }
+
     /// Starts a refresh of the topic, and waits a moment for its lists.
     async fn fetch_now(&self, topic: &Topic) -> Result<Arc<Bundle>, Error> {
         self.track(topic).await?;
@@ -86,13 +99,7 @@ impl OnDemand {
         if let Ok(Ok(Some(bundle))) = lists.await {
             return Ok(bundle);
         }
-        match self.store.latest(topic).await? {
-            Some(mut refresh) => {
-                self.refresher.estimate(&mut refresh).await?;
-                Err(not_yet(topic, &refresh, self.clock.now()))
-            }
-            None => Err(Error::NotTracked(topic.clone())),
-        }
+        Err(self.reason(topic).await?)
     }
 
     /// Waits for the lists of a topic; `None` when the refresh has ended without them.

@@ -1,14 +1,21 @@
 //! A read on its way down: the caches, the database, GitHub.
 
+use std::sync::Arc;
+
+use tokio_util::task::TaskTracker;
+
+use super::catalogues::Catalogues;
 use super::loader::{FROM_DATABASE, Loaded, Loader};
 use super::on_demand::OnDemand;
 use crate::cache::{Cached, Hit, Tiers};
 use crate::error::Error;
+use crate::lists::catalogue::Catalogue;
 use crate::lists::json::JsonWriter;
-use crate::model::list::ListMeta;
+use crate::model::growth::Period;
+use crate::model::list::{ListMeta, Version};
 use crate::model::ranking::Ranking;
 use crate::model::topic::Topic;
-use crate::store::Fault;
+use crate::store::{Fault, SharedStore};
 
 /// Serves lists. Cheap to clone.
 #[derive(Clone)]
@@ -16,12 +23,19 @@ pub struct Reader {
     tiers: Tiers,
     loader: Loader,
     on_demand: OnDemand,
+    catalogues: Catalogues,
 }
 
 impl Reader {
     #[must_use]
-    pub fn new(tiers: Tiers, loader: Loader, on_demand: OnDemand) -> Self {
-        Self { tiers, loader, on_demand }
+    pub fn new(
+        tiers: Tiers,
+        loader: Loader,
+        on_demand: OnDemand,
+        public: SharedStore,
+        tasks: TaskTracker,
+    ) -> Self {
+        Self { tiers, loader, on_demand, catalogues: Catalogues::new(public, tasks) }
     }
 
     /// The topic's lists from the fastest place that has them.
@@ -51,6 +65,39 @@ impl Reader {
             }
             Loaded::Failed(error) => self.unconfirmed(topic).await.ok_or(error),
         }
+    }
+
+    /// The lists of a topic that is tracked. The read starts no fetch.
+    ///
+    /// # Errors
+    /// When the topic is not tracked or has no list yet, or no part answers that could tell.
+    pub async fn tracked(&self, topic: &Topic) -> Result<Hit, Error> {
+        if let Cached::Fresh(hit) = self.tiers.nearest(topic).await {
+            self.loader.note_read(topic);
+            return Ok(hit);
+        }
+        match self.loader.load(topic).await {
+            Loaded::Hit(hit) => {
+                self.loader.note_read(topic);
+                Ok(hit)
+            }
+            Loaded::Nothing => Err(self.on_demand.reason(topic).await?),
+            Loaded::Failed(error) => self.unconfirmed(topic).await.ok_or(error),
+        }
+    }
+
+    /// All of a topic's repositories, of this version of its lists or a newer one, with their
+    /// growth within the period.
+    ///
+    /// # Errors
+    /// When the topic is not tracked any more, or the database does not answer.
+    pub async fn catalogue(
+        &self,
+        topic: &Topic,
+        period: Period,
+        version: Version,
+    ) -> Result<Arc<Catalogue>, Error> {
+        self.catalogues.get(topic, period, version).await
     }
 
     /// The lists that the caches have, while the database does not answer.

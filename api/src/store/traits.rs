@@ -11,6 +11,7 @@ use crate::lists::catalogue::Catalogue;
 use crate::lists::writer::ListWriter;
 use crate::model::counts::Span;
 use crate::model::event::{EventPage, EventQuery, LeftReason};
+use crate::model::growth::Period;
 use crate::model::list::{CurrentVersions, ListMeta};
 use crate::model::on_demand::OnDemandLimits;
 use crate::model::quota::{Quota, Resource};
@@ -195,8 +196,10 @@ pub trait ListStore: Send + Sync {
         writer: &mut dyn ListWriter,
     ) -> Result<Option<ListMeta>>;
 
-    /// Every repository of the topic; `None` when the topic has no list to serve.
-    async fn catalogue(&self, topic: &Topic) -> Result<Option<Catalogue>>;
+    /// Every repository of the topic, with its growth within the period; `None` when the topic has
+    /// no list to serve. As of a past day, the topic has the repositories that it had on that day,
+    /// under the names that they had then.
+    async fn catalogue(&self, topic: &Topic, period: Period) -> Result<Option<Catalogue>>;
 
     /// The versions of which a cached copy is current; `None` when the topic has no list.
     async fn current_versions(&self, topic: &Topic) -> Result<Option<CurrentVersions>>;

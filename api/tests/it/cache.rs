@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use api::cache::{Cache, MemoryCache, RedisCache};
 use api::lists::bundle::Bundle;
-use api::lists::catalogue::CatalogueBuilder;
+use api::lists::catalogue::{CatalogueBuilder, RowFacts};
 use api::model::list::{ListItem, ListMeta, Version};
 use api::model::topic::Topic;
 use chrono::{DateTime, TimeDelta};
@@ -37,11 +37,11 @@ async fn lists_of(Version { epoch, revision }: Version) -> Arc<Bundle> {
         full_name: "owner/name",
         html_url: "https://github.com/owner/name",
         language: None,
-        updated_at: time,
+        updated_at: Some(time),
         pushed_at: None,
         stargazers_count: 1,
     };
-    catalogue.push(&item, Some(0));
+    catalogue.push(&item, RowFacts { best_match: Some(0), ..RowFacts::default() });
     let meta = ListMeta {
         epoch,
         revision,
@@ -50,6 +50,7 @@ async fn lists_of(Version { epoch, revision }: Version) -> Arc<Bundle> {
         complete: true,
         total_count: Some(1),
         valid_until: None,
+        history: None,
     };
     Bundle::build(catalogue.build(topic(), meta)).await
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use api::cache::{Cache, Cached, CachedBundle, MemoryCache, RedisCache, Tiers};
 use api::lists::bundle::Bundle;
+use api::model::growth::Period;
 use api::model::list::Version;
 use api::model::topic::Topic;
 use async_trait::async_trait;
@@ -119,7 +120,8 @@ async fn fill_of_older_rows_keeps_the_lists_of_a_newer_refresh() {
 
     let topic: Topic = "kubernetes".parse().expect("a topic");
     let build = async || {
-        let catalogue = mirror.service.store.catalogue(&topic).await.expect("a database");
+        let catalogue =
+            mirror.service.store.catalogue(&topic, Period::default()).await.expect("a database");
         Bundle::build(catalogue.expect("a list")).await
     };
     let old = build().await;

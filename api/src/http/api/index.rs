@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::model::ranking::Ranking;
+use crate::model::ranking::Listing;
 
 /// The routes that people start with, as plain text.
 pub(super) async fn index() -> String {
@@ -10,16 +10,14 @@ pub(super) async fn index() -> String {
         "GitHub topic mirror: ranked lists of a GitHub topic's repositories, 500 in each, as JSON."
             .to_owned();
     text.push_str("\n\n");
-    let lists = Ranking::ALL
-        .iter()
-        .map(|ranking| (format!("/api/{}{{topic}}", ranking.path()), ranking.summary()));
+    let lists = Listing::ALL.map(|listing| (format!("/api{}", listing.path()), listing.summary()));
     let others = [
         ("/topics", "the tracked topics: how fresh and how complete each is"),
         ("/refreshes", "the latest refreshes"),
         ("/ready", "whether the database and the caches can answer"),
     ];
     let others = others.map(|(path, summary)| (path.to_owned(), summary));
-    for (path, summary) in lists.chain(others) {
+    for (path, summary) in lists.into_iter().chain(others) {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "  {path:<24} {summary}");
     }

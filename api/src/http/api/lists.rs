@@ -8,50 +8,152 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use axum::response::Response;
 use axum::routing::{MethodRouter, get};
 use chrono::{DateTime, Utc};
 
 use crate::app::App;
-use crate::error::Error;
+use crate::cache::Hit;
+use crate::error::{Error, ParameterFault};
 use crate::http::conditional::{encoding, http_date, is_current};
 use crate::http::cors;
-use crate::http::document::{FOR_A_MINUTE, send};
-use crate::lists::bundle::{self, Encoding};
-use crate::model::list::ListMeta;
-use crate::model::ranking::Ranking;
+use crate::http::document::{self, CACHE_STATUS, FOR_A_MINUTE, send};
+use crate::http::parameters::Parameters;
+use crate::lists::bundle::{self, Encoding, trend_json};
+use crate::lists::document::Document;
+use crate::model::growth::{Measure, Period, Window};
+use crate::model::list::{HistoryDays, ListMeta};
+use crate::model::ranking::{Listing, Ranking, Trend};
 use crate::model::time::rfc3339;
 use crate::model::topic::Topic;
-use crate::read::FROM_DATABASE;
+use crate::read::{FROM_DATABASE, Served};
+use crate::task::join;
 
-const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+const X_WINDOW: HeaderName = HeaderName::from_static("x-window");
+const X_HISTORY_SINCE: HeaderName = HeaderName::from_static("x-history-since");
 const X_ACCEL_EXPIRES: HeaderName = HeaderName::from_static("x-accel-expires");
 
 /// Room for all headers of a list's answer.
 const HEADERS: usize = 24;
 
 /// A list from the caches, as a body that is ready to send.
-pub(super) fn cached(ranking: Ranking) -> MethodRouter<Arc<App>> {
+pub(super) fn cached(listing: Listing) -> MethodRouter<Arc<App>> {
     let answer = async move |State(app): State<Arc<App>>, topic: Topic, request: Request| {
         let hit = app.reader.lists(&topic).await?;
-        let (list, meta) = (hit.bundle.list(ranking), &hit.bundle.meta);
-        let encoding = encoding(request.headers());
-        let body = list.body(encoding);
-        let head = body.head.get_or_init(|| {
-            let mut head = head(meta, &body.etag, encoding);
-            head.insert(header::CACHE_CONTROL, FOR_A_MINUTE);
-            head.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-            head
-        });
-        let etags = list.bodies().iter().map(|body| &body.etag);
-        let current = is_current(request.headers(), etags, meta.modified_at);
-        let mut response = send(head.clone(), body.bytes.clone(), current);
-        let headers = response.headers_mut();
-        headers.insert(CACHE_STATUS, HeaderValue::from_static(hit.cache_status));
-        headers.insert(X_ACCEL_EXPIRES, end_of_this_second(app.clock.now()));
-        Ok::<_, Error>(response)
+        Ok::<_, Error>(ready(&app, &hit, listing, request.headers()))
     };
     get(answer)
+}
+
+/// The repositories that grew or fell within a period: a list from the caches if the request has
+/// no parameters.
+pub(super) fn trend(trend: Trend) -> MethodRouter<Arc<App>> {
+    let answer = async move |State(app): State<Arc<App>>, topic: Topic, request: Request| {
+        let mut wanted = TrendQuery::of(trend, request.uri())?;
+        let hit = app.reader.lists(&topic).await?;
+        wanted.check_day(hit.bundle.meta.history)?;
+        if wanted == TrendQuery::default() {
+            return Ok(ready(&app, &hit, Listing::Trend(trend), request.headers()));
+        }
+        let served = trend_document(&app, &topic, trend, wanted, &hit.bundle.meta).await?;
+        Ok::<_, Error>(document::answer(&served, request.headers()))
+    };
+    get(answer)
+}
+
+fn ready(app: &App, hit: &Hit, listing: Listing, request: &HeaderMap) -> Response {
+    let (list, meta) = (hit.bundle.list(listing), &hit.bundle.meta);
+    let encoding = encoding(request);
+    let body = list.body(encoding);
+    let head = body.head.get_or_init(|| {
+        let mut head = head(meta);
+        body_head(&mut head, &body.etag, encoding);
+        head.insert(header::CACHE_CONTROL, FOR_A_MINUTE);
+        head.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+        if matches!(listing, Listing::Trend(_)) {
+            history_head(&mut head, Period::default(), meta.history);
+        }
+        head
+    });
+    let etags = list.bodies().iter().map(|body| &body.etag);
+    let current = is_current(request, etags, meta.modified_at);
+    let mut response = send(head.clone(), body.bytes.clone(), current);
+    let headers = response.headers_mut();
+    headers.insert(CACHE_STATUS, HeaderValue::from_static(hit.cache_status));
+    headers.insert(X_ACCEL_EXPIRES, end_of_this_second(app.clock.now()));
+    response
+}
+
+/// The parameters of a list by growth.
+#[derive(Clone, Copy, Default, PartialEq)]
+struct TrendQuery {
+    period: Period,
+    measure: Measure,
+}
+
+impl TrendQuery {
+    fn of(trend: Trend, uri: &Uri) -> Result<Self, Error> {
+        let mut parameters = Parameters::of(uri);
+        let window = parameters.read("window", Window::ACCEPTED);
+        let measure = match trend {
+            Trend::Trending => parameters.read("by", Measure::ACCEPTED),
+            Trend::Falling => None,
+        };
+        let day = parameters.read("day", "a day such as 2026-01-31");
+        parameters.finish()?;
+        let period = Period { window: window.unwrap_or_default(), day };
+        Ok(Self { period, measure: measure.unwrap_or_default() })
+    }
+
+    /// Refuses a day without counts. The last day is no past one.
+    fn check_day(&mut self, history: Option<HistoryDays>) -> Result<(), Error> {
+        let Some(day) = self.period.day else { return Ok(()) };
+        let rule = match history {
+            Some(HistoryDays { last, .. }) if day == last => {
+                self.period.day = None;
+                return Ok(());
+            }
+            Some(HistoryDays { first, last }) if first <= day && day < last => return Ok(()),
+            Some(HistoryDays { first, last }) => {
+                format!("is not one of the days with counts, which are {first} to {last}")
+            }
+            None => "has no counts: the topic's first ones come with its first refresh".to_owned(),
+        };
+        Err(Error::Parameters(vec![ParameterFault { parameter: "day".to_owned(), rule }]))
+    }
+}
+
+/// A list by growth that is not kept ready.
+async fn trend_document(
+    app: &Arc<App>,
+    topic: &Topic,
+    trend: Trend,
+    wanted: TrendQuery,
+    meta: &ListMeta,
+) -> Result<Served, Error> {
+    let TrendQuery { period: Period { window, day }, measure } = wanted;
+    let (window, measure): (&str, &str) = (window.into(), measure.into());
+    let day = day.map(|day| day.to_string()).unwrap_or_default();
+    let name = Listing::Trend(trend).name();
+    let key = format!("{name}/{topic}?window={window}&by={measure}&day={day}");
+    let (version, history) = (meta.version(), meta.history);
+    let (app, topic) = (Arc::clone(app), topic.clone());
+    let documents = app.documents.clone();
+    let make = || async move {
+        let catalogue = app.reader.catalogue(&topic, wanted.period, version).await?;
+        let write = move || {
+            let json = trend_json(&catalogue, trend, wanted.measure);
+            let meta = catalogue.meta();
+            let mut document = Document::new("application/json", FOR_A_MINUTE, json);
+            document.modified_at = meta.modified_at;
+            document.head.extend(head(meta));
+            history_head(&mut document.head, wanted.period, meta.history.or(history));
+            document
+        };
+        Ok(join(tokio::task::spawn_blocking(write)).await)
+    };
+    documents.get(key, Some(version), make).await
 }
 
 /// A list as the database has it now.
@@ -61,7 +163,8 @@ pub(super) fn stored(ranking: Ranking) -> MethodRouter<Arc<App>> {
         let body = bundle::Body::new(json.into(), Encoding::Identity);
         let etags = std::iter::once(&body.etag);
         let current = is_current(request.headers(), etags, meta.modified_at);
-        let head = head(&meta, &body.etag, Encoding::Identity);
+        let mut head = head(&meta);
+        body_head(&mut head, &body.etag, Encoding::Identity);
         let mut response = send(head, body.bytes, current);
         let headers = response.headers_mut();
         headers.insert(CACHE_STATUS, HeaderValue::from_static(FROM_DATABASE));
@@ -71,14 +174,9 @@ pub(super) fn stored(ranking: Ranking) -> MethodRouter<Arc<App>> {
     get(answer)
 }
 
-/// The headers of a list that are the same for every client.
-fn head(meta: &ListMeta, etag: &HeaderValue, encoding: Encoding) -> HeaderMap {
+/// The headers of a list that tell how fresh and how complete it is.
+fn head(meta: &ListMeta) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(HEADERS);
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    if let Some(name) = encoding.name() {
-        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(name));
-    }
-    headers.insert(header::ETAG, etag.clone());
     if let Some(modified_at) = meta.modified_at {
         headers.insert(header::LAST_MODIFIED, http_date(modified_at));
     }
@@ -91,8 +189,28 @@ fn head(meta: &ListMeta, etag: &HeaderValue, encoding: Encoding) -> HeaderMap {
     if let Some(total_count) = meta.total_count {
         headers.insert("x-total-count", HeaderValue::from(total_count));
     }
-    cors::open(&mut headers);
     headers
+}
+
+/// The headers of a list's body in an encoding.
+fn body_head(headers: &mut HeaderMap, etag: &HeaderValue, encoding: Encoding) {
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if let Some(name) = encoding.name() {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(name));
+    }
+    headers.insert(header::ETAG, etag.clone());
+    cors::open(headers);
+}
+
+/// The headers of a list by growth: the window's ends, and the first day with counts.
+fn history_head(headers: &mut HeaderMap, period: Period, history: Option<HistoryDays>) {
+    let Some(HistoryDays { first, last }) = history else { return };
+    let last = period.day.unwrap_or(last);
+    let window = format!("{}/{last}", last - period.window.days());
+    let facts = [(X_WINDOW, window), (X_HISTORY_SINCE, first.to_string())];
+    for (name, text) in facts {
+        headers.extend(HeaderValue::try_from(text).ok().map(|value| (name, value)));
+    }
 }
 
 /// The time until which nginx may answer in the service's place. nginx counts in whole seconds:

@@ -48,6 +48,11 @@ pub(super) fn as_date(text: &str) -> String {
     format!("({text})::date")
 }
 
+/// Rows as one JSON array, each an array of these columns.
+pub(super) fn as_rows(columns: &str, order: &str) -> String {
+    format!("json_agg(json_build_array({columns}) ORDER BY {order})")
+}
+
 /// The UTC day of a time.
 pub(super) fn day_of(time: &str) -> String {
     format!("({time} AT TIME ZONE 'UTC')::date")

@@ -8,10 +8,12 @@ use futures_util::TryStreamExt;
 use sqlx::{AssertSqlSafe, Row as _};
 
 use super::dialect::{Connection, EPOCH, Row, SqlStore};
+use super::growth::{self, Counted};
 use super::text;
 use super::topics::allot;
-use crate::lists::catalogue::{Catalogue, CatalogueBuilder};
+use crate::lists::catalogue::{Catalogue, CatalogueBuilder, RowFacts};
 use crate::lists::writer::ListWriter;
+use crate::model::growth::Period;
 use crate::model::list::{CurrentVersions, LIST_LENGTH, ListItem, ListMeta, Version};
 use crate::model::on_demand::{UNKNOWN_TIME, is_unknown_to_github};
 use crate::model::ranking::Ranking;
@@ -61,23 +63,20 @@ impl ListStore for SqlStore {
         Ok(Some(meta))
     }
 
-    async fn catalogue(&self, topic: &Topic) -> Result<Option<Catalogue>> {
+    async fn catalogue(&self, topic: &Topic, period: Period) -> Result<Option<Catalogue>> {
         let mut transaction = self.read().await?;
-        let Some(meta) = meta(&mut transaction, topic).await? else {
+        let Some(mut meta) = meta(&mut transaction, topic).await? else {
             transaction.rollback().await?;
             return Ok(None);
         };
         let mut builder = CatalogueBuilder::default();
-        let select = format!(
-            "SELECT {ITEM}, rank FROM topic_repositories JOIN repositories ON id = repository_id
-             WHERE topic = $1"
-        );
-        let select = sqlx::query(AssertSqlSafe(select)).bind(topic.as_str());
-        let mut rows = select.fetch(&mut transaction);
-        while let Some(row) = rows.try_next().await? {
-            builder.push(&item(&row)?, row.try_get("rank")?);
+        let counted = growth::counted(&mut transaction, topic, period).await?;
+        if let Some(day) = period.day {
+            growth::past_members(&mut transaction, topic, day, &counted, &mut builder).await?;
+        } else {
+            meta.history = growth::history_days(&mut transaction, topic, &counted).await?;
+            members(&mut transaction, topic, &counted, &mut builder).await?;
         }
-        drop(rows);
         transaction.commit().await?;
         Ok(Some(builder.build(topic.clone(), meta)))
     }
@@ -113,6 +112,29 @@ impl ListStore for SqlStore {
     }
 }
 
+/// Reads the repositories that the topic has.
+async fn members(
+    connection: &mut Connection,
+    topic: &Topic,
+    counted: &Counted,
+    builder: &mut CatalogueBuilder,
+) -> sqlx::Result<()> {
+    let select = format!(
+        "SELECT {ITEM}, rank, created_at
+         FROM topic_repositories JOIN repositories ON id = repository_id WHERE topic = $1"
+    );
+    let select = sqlx::query(AssertSqlSafe(select)).bind(topic.as_str());
+    let mut rows = select.fetch(connection);
+    while let Some(row) = rows.try_next().await? {
+        let item = item(&row)?;
+        let created_at = row.try_get("created_at")?;
+        let growth = counted.growth(item.id, created_at);
+        let best_match = row.try_get("rank")?;
+        builder.push(&item, RowFacts { best_match, created_at, growth });
+    }
+    Ok(())
+}
+
 /// A further condition on the rows of a ranking, and their order.
 fn order(ranking: Ranking) -> (&'static str, &'static str) {
     match ranking {
@@ -142,6 +164,7 @@ async fn meta(connection: &mut Connection, topic: &Topic) -> sqlx::Result<Option
         complete: row.try_get("complete")?,
         total_count,
         valid_until: refreshed_at.filter(|_| is_unknown).map(|at| at + UNKNOWN_TIME),
+        history: None,
     }))
 }
 

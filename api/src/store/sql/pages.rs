@@ -9,7 +9,6 @@ use sqlx::{AssertSqlSafe, Row as _};
 use super::counts::{self, LEFT_JOIN_SPAN, SPAN};
 use super::dialect::{Connection, EACH_ID, PLACES};
 use super::events::{self, Change};
-use super::repositories::UpsertedRow;
 use super::{history, text};
 use crate::model::counts::{Counts, Span, record};
 use crate::model::event::{EventKind, LeftReason};
@@ -123,17 +122,17 @@ pub(super) async fn add_members(
     Ok(added_in.iter().filter(|added_in| **added_in == lease.refresh).count())
 }
 
-/// Makes a new revision of every topic whose lists may differ now, and returns those topics.
+/// Makes a new revision of every topic whose lists may differ now, since these repositories or
+/// their counts have changed, and returns those topics.
 pub(super) async fn new_revisions(
     connection: &mut Connection,
     topic: &Topic,
-    written: &[UpsertedRow],
+    changed: &[RepositoryId],
     added: usize,
 ) -> sqlx::Result<Vec<Topic>> {
-    if written.is_empty() && added == 0 {
+    if changed.is_empty() && added == 0 {
         return Ok(Vec::new());
     }
-    let written: Vec<RepositoryId> = written.iter().map(|written| written.id).collect();
     let rows = sqlx::query(AssertSqlSafe(format!(
         "UPDATE topics SET revision = revision + 1
          WHERE name = $2 AND $3
@@ -141,7 +140,7 @@ pub(super) async fn new_revisions(
                         WHERE repository_id IN (SELECT value FROM {EACH_ID}))
          RETURNING name"
     )))
-    .bind(Json(&written))
+    .bind(Json(changed))
     .bind(topic.as_str())
     .bind(added > 0)
     .fetch_all(connection)

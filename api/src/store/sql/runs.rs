@@ -89,7 +89,9 @@ impl RefreshStore for SqlStore {
         events::join(&mut transaction, topic, page.coverage, &new, now).await?;
         let spans = pages::spans(page.repositories, &known, now);
         counts::write(&mut transaction, "counts", &spans).await?;
-        let changed = pages::new_revisions(&mut transaction, topic, &written, added).await?;
+        let changed = written.iter().map(|row| row.id);
+        let changed: Vec<_> = changed.chain(spans.iter().map(|span| span.repository)).collect();
+        let changed = pages::new_revisions(&mut transaction, topic, &changed, added).await?;
         let inserted = count(written.iter().filter(|written| written.is_new).count());
         let counts = UpsertCounts {
             inserted,

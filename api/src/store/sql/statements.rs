@@ -7,6 +7,7 @@ mod checkout;
 mod connections;
 mod counts;
 mod events;
+mod growth;
 mod history;
 mod leases;
 mod ledger;

@@ -47,6 +47,11 @@ pub(super) fn as_date(text: &str) -> String {
     text.to_owned()
 }
 
+/// Rows as one JSON array, each an array of these columns.
+pub(super) fn as_rows(columns: &str, order: &str) -> String {
+    format!("json_group_array(json_array({columns}) ORDER BY {order})")
+}
+
 /// The UTC day of a time.
 pub(super) fn day_of(time: &str) -> String {
     format!("substr({time}, 1, 10)")

@@ -1,0 +1,67 @@
+//! Catalogues that requests with parameters are answered from, kept in memory.
+
+use std::sync::Arc;
+
+use moka::future::Cache as Moka;
+use tokio_util::task::TaskTracker;
+
+use crate::error::Error;
+use crate::lists::catalogue::Catalogue;
+use crate::model::growth::Period;
+use crate::model::list::Version;
+use crate::model::topic::Topic;
+use crate::single_flight::SingleFlight;
+use crate::store::SharedStore;
+
+/// The least used catalogues are evicted first. One of 35,000 repositories takes some 10 MB.
+const CAPACITY_BYTES: u64 = 64 << 20;
+
+/// Loads and keeps catalogues. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Catalogues {
+    store: SharedStore,
+    entries: Moka<(Topic, Period), Arc<Catalogue>>,
+    loads: Arc<SingleFlight<(Topic, Period), Result<Arc<Catalogue>, Error>>>,
+}
+
+impl Catalogues {
+    /// Loads are tasks of `tasks`.
+    pub(super) fn new(store: SharedStore, tasks: TaskTracker) -> Self {
+        let size = |_: &(Topic, Period), catalogue: &Arc<Catalogue>| {
+            u32::try_from(catalogue.size()).unwrap_or(u32::MAX)
+        };
+        let entries = Moka::builder().max_capacity(CAPACITY_BYTES).weigher(size).build();
+        Self { store, entries, loads: Arc::new(SingleFlight::new(tasks)) }
+    }
+
+    /// The topic's catalogue, of this version of its lists or a newer one. If the database does not
+    /// answer, the last one is returned however old it is.
+    pub(super) async fn get(
+        &self,
+        topic: &Topic,
+        period: Period,
+        version: Version,
+    ) -> Result<Arc<Catalogue>, Error> {
+        let key = (topic.clone(), period);
+        let kept = self.entries.get(&key).await;
+        let is_current = |kept: &&Arc<Catalogue>| !kept.meta().version().is_behind(version);
+        if let Some(current) = kept.as_ref().filter(is_current) {
+            return Ok(Arc::clone(current));
+        }
+        let (this, own) = (self.clone(), key.clone());
+        let load = || async move { this.load(own).await };
+        let loaded = self.loads.join(&key, load).await.unwrap_or(Err(Error::Internal));
+        match (loaded, kept) {
+            (Err(Error::Database(_)), Some(kept)) => Ok(kept),
+            (loaded, _) => loaded,
+        }
+    }
+
+    async fn load(self, key: (Topic, Period)) -> Result<Arc<Catalogue>, Error> {
+        let (topic, period) = &key;
+        let loaded = self.store.catalogue(topic, *period).await?;
+        let catalogue = Arc::new(loaded.ok_or_else(|| Error::NotTracked(topic.clone()))?);
+        self.entries.insert(key, Arc::clone(&catalogue)).await;
+        Ok(catalogue)
+    }
+}
