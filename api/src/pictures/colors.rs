@@ -52,7 +52,7 @@ const SHAPES: &str = "text{font-family:system-ui,-apple-system,'Segoe UI',Helvet
     .m{text-anchor:middle}path{fill:none;stroke:currentColor;stroke-width:2;\
     stroke-linejoin:round;stroke-linecap:round}.b{stroke-width:1.3;stroke-dasharray:3.5 3.5;\
     stroke-linecap:butt}.u{stroke-width:1.2;stroke-dasharray:.1 4}.a,.t{stroke-width:1}\
-    .f .s,.f .b{stroke-width:1.2}circle{fill:currentColor}";
+    .f .s{stroke-width:1.4}.f .b{stroke-width:1}circle{fill:currentColor}";
 
 /// The style sheet of a chart with so many lines.
 pub(super) fn style(theme: Theme, lines: usize) -> String {

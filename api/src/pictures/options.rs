@@ -1,4 +1,4 @@
-//! What a chart draws and how it looks.
+//! The options of a chart.
 
 use strum::{EnumString, IntoStaticStr, VariantArray};
 

@@ -20,6 +20,7 @@ fn day(number: i64) -> NaiveDate {
 }
 
 /// A repository that grows by some stars a day, with noise, from a first day to a last one.
+#[expect(clippy::cast_possible_truncation, reason = "some hundred stars a day")]
 fn grown(label: &str, (first, last): (i64, i64), start: i64, rate: f64) -> Series {
     let mut random = fastrand::Rng::with_seed(label.len() as u64 + first.unsigned_abs());
     let mut stars = start;

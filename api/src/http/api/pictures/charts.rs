@@ -33,7 +33,7 @@ const STARS: &str = "Stars";
 const STARS_GAINED: &str = "Stars gained each day";
 const REPOSITORIES: &str = "Repositories with this topic on GitHub";
 
-/// What to draw: days of one measure.
+/// The days of one measure.
 struct Chart {
     measure: &'static str,
     series: Vec<Series>,
