@@ -2,8 +2,8 @@
 //! fast.
 //!
 //! Each part imports only parts before it in this order: [`model`], [`lists`] and [`pictures`],
-//! [`store`] and [`cache`], [`github`] and [`archive`], [`refresh`], [`read`], [`app`], [`http`] and
-//! [`cli`].
+//! [`store`] and [`cache`], [`github`] and [`archive`], [`refresh`], [`read`], [`app`], [`http`]
+//! and [`cli`].
 
 pub mod app;
 pub mod archive;
