@@ -76,6 +76,15 @@ fn backfilled() -> Series {
     Series::new(past.label, seen.to_vec(), backfilled.to_vec())
 }
 
+/// Every third day was not seen.
+fn eight_with_holes() -> Vec<Series> {
+    let mut series = eight(1_094);
+    for series in &mut series {
+        series.days.retain(|one| (one.day - day(0)).num_days() % 3 != 1);
+    }
+    series
+}
+
 /// GitHub's longest names, with characters that it does not allow.
 fn eight_with_long_names() -> Vec<Series> {
     let mut series = eight(1_094);
@@ -115,6 +124,7 @@ fn scenes_of_totals() -> Vec<Scene> {
         ("none", vec![none.clone()], plain),
         ("none-of-several", vec![none.clone(), none], plain),
         ("eight", eight(1_094), plain),
+        ("eight-holes", eight_with_holes(), plain),
         ("eight-log", eight(1_094), log),
         ("eight-start", eight(1_094), start),
         ("eight-month", eight(1_094), Options { range: Range::Month, ..plain }),
