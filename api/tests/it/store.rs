@@ -52,6 +52,7 @@ mod pages;
 mod removal;
 mod runs;
 mod schema;
+mod topic_history;
 mod topics;
 mod upgrade;
 

@@ -6,6 +6,7 @@ use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, Row as _};
 
 use super::dialect::{AS_INTEGER, Connection, EACH_ROW, Row, as_date};
+use super::text;
 use crate::model::counts::{Counts, Span};
 use crate::model::topic::Topic;
 use crate::store::{Lease, Scope};
@@ -120,4 +121,18 @@ pub(super) async fn write_unchanged(
     let extend = bind(extend).bind(day - Days::new(1)).execute(&mut *connection).await?;
     let begin = bind(begin).execute(connection).await?;
     Ok(extend.rows_affected() + begin.rows_affected() > 0)
+}
+
+/// Makes a new revision of each topic that shares a repository with this one, and returns those.
+pub(super) async fn new_revisions_of_shared(
+    connection: &mut Connection,
+    topic: &Topic,
+) -> sqlx::Result<Vec<Topic>> {
+    let update = "UPDATE topics SET revision = revision + 1 WHERE name IN
+        (SELECT other.topic FROM topic_repositories AS own
+             JOIN topic_repositories AS other ON other.repository_id = own.repository_id
+         WHERE own.topic = $1)
+        RETURNING name";
+    let rows = sqlx::query(update).bind(topic.as_str()).fetch_all(connection).await?;
+    rows.iter().map(|row| text(row, "name")).collect()
 }

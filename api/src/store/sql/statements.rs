@@ -21,6 +21,7 @@ mod quotas;
 mod repositories;
 mod runs;
 mod slices;
+mod topic_history;
 mod topics;
 
 pub(in crate::store) use checkout::Checkout;

@@ -227,20 +227,6 @@ pub(super) async fn new_revision(connection: &mut Connection, topic: &Topic) -> 
     Ok(())
 }
 
-/// Makes a new revision of each topic that shares a repository with this one, and returns those.
-pub(super) async fn new_revisions_of_shared(
-    connection: &mut Connection,
-    topic: &Topic,
-) -> sqlx::Result<Vec<Topic>> {
-    let update = "UPDATE topics SET revision = revision + 1 WHERE name IN
-        (SELECT other.topic FROM topic_repositories AS own
-             JOIN topic_repositories AS other ON other.repository_id = own.repository_id
-         WHERE own.topic = $1)
-        RETURNING name";
-    let rows = sqlx::query(update).bind(topic.as_str()).fetch_all(connection).await?;
-    rows.iter().map(|row| text(row, "name")).collect()
-}
-
 /// Allots a Last-Modified to the topic's revision unless it has one. A topic without a list gets
 /// its first one only if `first` says so, or if it was imported.
 pub(super) async fn allot(

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use api::model::run::Outcome;
 use api::model::topic::Coverage;
+use api::model::topic_day;
 use chrono::{DateTime, Days, NaiveDate, SecondsFormat, Utc};
 use github_stub::{Repository, Shown};
 use serde_json::Value;
@@ -300,6 +301,50 @@ impl Model {
             ("events", self.events.clone()),
             ("names", self.names.clone()),
         ]
+    }
+}
+
+impl Model {
+    /// The days of a topic as readers see them.
+    pub(super) fn topic_days(&self, name: &str) -> Vec<topic_day::TopicDay> {
+        let topic = &self.topics[name];
+        let moves = |kind: &str, day: NaiveDate| {
+            let of_day = |event: &&String| {
+                let words: Vec<&str> = event.split(' ').collect();
+                words[0] == name && words[1].starts_with(&day.to_string()) && words[3] == kind
+            };
+            i64::try_from(self.events.iter().filter(of_day).count()).expect("few")
+        };
+        let days =
+            topic.days.iter().enumerate().map(|(number, (day, known))| topic_day::TopicDay {
+                day: *day,
+                total_count: known.total_count.map(|count| i64::try_from(count).expect("few")),
+                stored: i64::try_from(known.stored).expect("few"),
+                complete: known.complete,
+                stars_gained: (number > 0).then(|| self.stars_gained(topic, *day)),
+                joined: moves("joined", *day),
+                left: moves("left", *day),
+            });
+        days.collect()
+    }
+
+    fn stars_gained(&self, topic: &TopicModel, day: NaiveDate) -> i64 {
+        let gained = self.counts.iter().filter(|((id, seen), _)| {
+            let since = topic.members.get(id).map(|member| topic.since(*id, member));
+            let was_there = topic.former.get(id).is_some_and(|days| days.contains(&day));
+            *seen == day && (was_there || since.is_some_and(|since| since <= day))
+        });
+        let gained = gained.filter_map(|((id, _), [after, ..])| {
+            let mut earlier = self.counts.range((*id, NaiveDate::MIN)..(*id, day));
+            let (_, [before, ..]) = earlier.next_back()?;
+            Some(after.as_i64().expect("stars") - before.as_i64().expect("stars"))
+        });
+        gained.sum()
+    }
+
+    /// The number of a topic's events.
+    pub(super) fn event_count(&self, topic: &str) -> usize {
+        self.events.iter().filter(|event| event.starts_with(&format!("{topic} "))).count()
     }
 }
 
