@@ -4,7 +4,7 @@
 //! clock that jumps. The model knows only the answers that the stub recorded, and how the runs
 //! ended. `HISTORY_SEEDS=100` runs more seeds, and `HISTORY_SEED=7` runs one of them again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::sync::Arc;
 
@@ -13,15 +13,19 @@ use api::clock::Clock;
 use api::model::run::{Outcome, Trigger};
 use api::model::topic::{Coverage, Topic};
 use api::store::SharedStore;
-use chrono::{DateTime, Days, TimeDelta, Timelike};
+use chrono::{DateTime, Days, NaiveDate, TimeDelta, Timelike};
 use github_stub::limits::Limit;
 use github_stub::{Fault, FaultKind, Stub, World};
+use reqwest::StatusCode;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 
 use self::model::{Model, Run};
 use crate::databases::{self, Database};
+use crate::growth::assert_growth;
 use crate::property::{KillableRuntime, start_service};
 use crate::store::history::Rows;
-use crate::support::{TestClock, install_tls_provider};
+use crate::support::{TestClock, http_client, install_tls_provider};
 
 mod model;
 mod world;
@@ -39,7 +43,7 @@ const KILL: &str = "slow";
 
 /// The kinds of events, of runs and of their ends that have to occur, or the test proves nothing
 /// about them.
-const KINDS: [&str; 16] = [
+const KINDS: [&str; 17] = [
     "archived",
     "complete",
     "deleted",
@@ -49,6 +53,7 @@ const KINDS: [&str; 16] = [
     "joined",
     "killed",
     "partial",
+    "past days",
     "past midnight",
     "private",
     "renamed",
@@ -152,7 +157,9 @@ impl Simulation {
 
     /// Returns how often each kind of event, of a run and of its end occurred.
     async fn run(mut self) -> BTreeMap<&'static str, u32> {
-        for day in 0..if self.is_large { DAYS / 8 } else { DAYS } {
+        let days = if self.is_large { DAYS / 8 } else { DAYS };
+        let mut kept = BTreeMap::new();
+        for day in 0..days {
             // On some days the service does not run at all.
             let rounds = if self.is_large { 1 } else { [0, 0, 0, 1, 3][self.random.usize(..5)] };
             for _ in 0..rounds {
@@ -169,8 +176,12 @@ impl Simulation {
             if day % 10 == 9 {
                 self.compare(day).await;
             }
+            if day + 10 == days {
+                kept = self.past_lists(day).await;
+            }
         }
         self.compare(DAYS).await;
+        self.check_growth(kept).await;
         self.store.close().await;
         self.model.occurrences
     }
@@ -294,6 +305,75 @@ impl Simulation {
             let difference = rows.zip(expected).find(|(actual, expected)| actual != expected);
             assert_eq!(difference, None, "{table} on day {day}: the first row that differs");
         }
+    }
+}
+
+fn day_of(number: u32) -> NaiveDate {
+    let first = DateTime::from_timestamp(crate::support::START, 0).expect("a date");
+    first.date_naive() + Days::new(u64::from(number) + 1)
+}
+
+impl Simulation {
+    /// The lists by growth of each past day that has some, by their paths.
+    async fn past_lists(&self, day: u32) -> BTreeMap<String, Vec<u8>> {
+        let (url, _stop) = self.serve().await;
+        let mut lists = BTreeMap::new();
+        for topic in TOPICS {
+            for (day, window) in (0..day).map(day_of).zip(["1d", "7d", "30d", "90d"].iter().cycle())
+            {
+                let path = format!("/api/trending/{topic}?window={window}&day={day}");
+                let answer = http_client().get(format!("{url}{path}")).send().await;
+                let answer = answer.expect("an answer");
+                if answer.status() == StatusCode::OK {
+                    lists.insert(path, answer.bytes().await.expect("a body").to_vec());
+                }
+            }
+        }
+        lists
+    }
+
+    /// The lists by growth equal the script's, and those of past days are as they were.
+    async fn check_growth(&mut self, kept: BTreeMap<String, Vec<u8>>) {
+        self.stub.world().faults.clear();
+        self.stub.world().settings.drop = BTreeSet::default();
+        // A topic that was just forgotten has no list.
+        for topic in topics() {
+            self.service.refresher.refresh(Some(&topic), Trigger::Request).await.expect("a run");
+        }
+        let archive = tempfile::tempdir().expect("a temporary folder");
+        let now = self.clock.now();
+        let exported = api::archive::export(&*self.store, archive.path(), now, |_| ()).await;
+        exported.expect("an export");
+        let (url, _stop) = self.serve().await;
+        for topic in TOPICS {
+            let days: Vec<NaiveDate> = kept
+                .keys()
+                .filter(|path| path.contains(&format!("/{topic}?")))
+                .filter_map(|path| path.split_once("day=")?.1.parse().ok())
+                .step_by(12)
+                .collect();
+            assert_growth(archive.path(), &url, topic, &days).await;
+        }
+        for (path, list) in kept {
+            let now = http_client().get(format!("{url}{path}")).send().await.expect("an answer");
+            let now = now.text().await.expect("text");
+            assert_eq!(now, String::from_utf8_lossy(&list), "{path}");
+            *self.model.occurrences.entry("past days").or_default() += 1;
+        }
+    }
+
+    /// Serves until what is returned is dropped.
+    async fn serve(&self) -> (String, oneshot::Sender<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let (stop, stopped) = oneshot::channel();
+        let router =
+            axum::Router::new().fallback_service(api::http::router(Arc::clone(&self.service)));
+        let serving = axum::serve(listener, router).with_graceful_shutdown(async {
+            let _ = stopped.await;
+        });
+        tokio::spawn(serving.into_future());
+        (url, stop)
     }
 }
 

@@ -13,6 +13,7 @@ mod client;
 mod clocks;
 mod coverage;
 mod databases;
+mod growth;
 mod history;
 mod lists;
 mod maintenance;
