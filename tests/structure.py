@@ -34,7 +34,7 @@ LIBRARY = "api"
 FLOORS = [
     {"clock", "single_flight", "task", "telemetry"},
     {"model"},
-    {"lists"},
+    {"lists", "feeds"},
     {"store", "cache"},
     {"github", "archive"},
     {"refresh", "backfill"},

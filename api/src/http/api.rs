@@ -1,6 +1,7 @@
 //! The API's routes, one file a resource.
 
 mod events;
+mod feeds;
 mod index;
 mod lists;
 mod maintenance;
@@ -15,9 +16,11 @@ use axum::extract::{FromRequestParts, Path};
 use axum::http::Method;
 use axum::http::request::Parts;
 use axum::routing::{MethodRouter, get};
+use strum::VariantArray as _;
 
 use crate::app::App;
 use crate::error::Error;
+use crate::feeds::{FeedFormat, FeedKind};
 use crate::model::ranking::{Listing, Ranking};
 use crate::model::topic::{InvalidTopic, Topic};
 
@@ -43,8 +46,15 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/topics/{topic}", get(topics::topic).delete(maintenance::delete_topic))
         .route("/topics/{topic}/events", get(events::events))
         .route("/topics/{topic}/history", get(topics::history))
+        .route("/feeds.opml", get(feeds::list))
         .route("/refreshes", get(refreshes::refreshes))
         .route("/refreshes/{id}", get(refreshes::refresh));
+    for (kind, format) in FeedKind::VARIANTS
+        .iter()
+        .flat_map(|kind| FeedFormat::VARIANTS.iter().map(|format| (*kind, *format)))
+    {
+        routes = routes.route(&feeds::path(kind, format), feeds::feed(kind, format));
+    }
     for listing in Listing::ALL {
         let cached = match listing {
             Listing::Trend(trend) => lists::trend(trend),

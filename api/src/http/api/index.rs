@@ -13,6 +13,8 @@ pub(super) async fn index() -> String {
     let lists = Listing::ALL.map(|listing| (format!("/api{}", listing.path()), listing.summary()));
     let others = [
         ("/topics", "the tracked topics: how fresh and how complete each is"),
+        ("/topics/{topic}/events", "what happened to a topic's repositories, newest first"),
+        ("/feeds.opml", "feeds of each topic, for feed readers"),
         ("/refreshes", "the latest refreshes"),
         ("/ready", "whether the database and the caches can answer"),
     ];

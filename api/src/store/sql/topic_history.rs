@@ -91,8 +91,8 @@ pub(super) async fn events(
     // No kind begins with another one, so this is the order of ids.
     let day = day_of("at");
     let select = format!(
-        "SELECT at, kind, repository_id, chosen.full_name, reason, old_name, new_name, html_url,
-             description, language,
+        "SELECT at, kind, repository_id, chosen.full_name, reason, old_name, new_name,
+             repositories.full_name AS present_name, html_url, description, language,
              (SELECT counts.stargazers_count FROM counts
               WHERE counts.repository_id = chosen.repository_id AND first_day <= {day}
               ORDER BY first_day DESC LIMIT 1) AS stars
@@ -113,16 +113,28 @@ fn event(row: &Row) -> sqlx::Result<Event> {
     let is_left = row.try_get::<Option<&str>, _>("reason")?.is_some();
     let from: Option<String> = row.try_get("old_name")?;
     let to: Option<String> = row.try_get("new_name")?;
+    let full_name: &str = row.try_get("full_name")?;
     Ok(Event {
         at: row.try_get("at")?,
         kind: text(row, "kind")?,
         repository: row.try_get("repository_id")?,
-        full_name: row.try_get("full_name")?,
+        full_name: full_name.to_owned(),
         reason: if is_left { Some(text(row, "reason")?) } else { None },
         renamed: from.zip(to),
         stars: row.try_get("stars")?,
-        html_url: row.try_get("html_url")?,
+        html_url: html_url(row, full_name)?,
         description: row.try_get("description")?,
         language: row.try_get("language")?,
     })
+}
+
+/// The address of the repository under the name that it had then, which leads to the present one.
+fn html_url(row: &Row, full_name: &str) -> sqlx::Result<Option<String>> {
+    let present: Option<&str> = row.try_get("html_url")?;
+    let present_name: Option<&str> = row.try_get("present_name")?;
+    let of_name = |(present, name): (&str, &str)| match present.strip_suffix(name) {
+        Some(site) => format!("{site}{full_name}"),
+        None => present.to_owned(),
+    };
+    Ok(present.zip(present_name).map(of_name))
 }
