@@ -88,14 +88,14 @@ async fn fill(store: &SharedStore, topic: &Topic) {
     let count = i64::try_from(repositories.len()).expect("few");
     let best_match: Vec<RepositoryId> =
         repositories.iter().take(LIST_LENGTH).map(|repository| repository.id).collect();
-    let complete = CompleteRun {
-        best_match: &best_match,
-        total_count: count,
-        found: count,
-        scope: Scope::All,
+    let complete = CompleteRun { best_match: &best_match, found: count, scope: Scope::All };
+    let finish = FinishRun {
+        topic,
+        complete: Some(complete),
+        total_count: Some(count),
+        shrunk: None,
+        cursor: SyncCursor::default(),
     };
-    let finish =
-        FinishRun { topic, complete: Some(complete), shrunk: None, cursor: SyncCursor::default() };
     store.finish(&lease, &finish, Utc::now()).await.expect("finished");
     store.end(&lease, Outcome::Complete, &report, Utc::now()).await.expect("ended");
 }

@@ -114,14 +114,14 @@ async fn run(store: &SharedStore, topic: &Topic, shown: &[Repository], now: Date
     let best_match: Vec<RepositoryId> =
         shown.iter().take(LIST_LENGTH).map(|repository| repository.id).collect();
     let count = i64::try_from(REPOSITORIES).expect("few");
-    let complete = CompleteRun {
-        best_match: &best_match,
-        total_count: count,
-        found: count,
-        scope: Scope::All,
+    let complete = CompleteRun { best_match: &best_match, found: count, scope: Scope::All };
+    let finish = FinishRun {
+        topic,
+        complete: Some(complete),
+        total_count: Some(count),
+        shrunk: None,
+        cursor: SyncCursor::default(),
     };
-    let finish =
-        FinishRun { topic, complete: Some(complete), shrunk: None, cursor: SyncCursor::default() };
     store.finish(&lease, &finish, now).await.expect("finished");
     store.end(&lease, Outcome::Complete, &report, now).await.expect("ended");
 }

@@ -24,6 +24,11 @@ pub enum Error {
     /// Links would need a Host that they can name.
     #[error("the Host of the request is missing or is not one: send one, or set PUBLIC_URL")]
     InvalidHost,
+    #[error("the mirror has no repository {0}")]
+    NoRepository(String),
+    /// Holds the address of what was asked for: its repository has another name now.
+    #[error("the repository has another name now; its address is {0}")]
+    Moved(String),
     #[error("there is no refresh {0}")]
     NoRefresh(i64),
     /// Holds the value of Allow.
@@ -84,7 +89,10 @@ impl Error {
             }
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::CrossSite | Self::ForeignHost => StatusCode::FORBIDDEN,
-            Self::NotTracked(_) | Self::NoRefresh(_) => StatusCode::NOT_FOUND,
+            Self::NotTracked(_) | Self::NoRepository(_) | Self::NoRefresh(_) => {
+                StatusCode::NOT_FOUND
+            }
+            Self::Moved(_) => StatusCode::MOVED_PERMANENTLY,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotYet { .. } | Self::Database(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -97,6 +105,9 @@ impl Error {
             HeaderValue::from((wait + Duration::from_nanos(999_999_999)).as_secs().max(1))
         };
         match self {
+            Self::Moved(address) => {
+                HeaderValue::try_from(address).ok().map(|address| (header::LOCATION, address))
+            }
             Self::MethodNotAllowed(allow) => Some((header::ALLOW, HeaderValue::from_static(allow))),
             Self::Unauthorized => {
                 Some((header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))

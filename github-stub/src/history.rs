@@ -214,7 +214,7 @@ impl History {
             }
             Some(Role::Fall) => {
                 let mut leaving = vec![0.0; weights.len()];
-                leaving[self.tenth(5)..self.tenth(7)].fill(1.0);
+                leaving[self.tenth(7)..].fill(1.0);
                 add_burst(&mut weights[self.tenth(3)..]);
                 let left = divide(stars / 6, &leaving);
                 gains.extend(divide(stars / 2, &weights).iter().zip(left).map(|(a, b)| a - b));

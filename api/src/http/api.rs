@@ -7,6 +7,7 @@ mod lists;
 mod maintenance;
 mod ready;
 mod refreshes;
+mod repositories;
 mod topics;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::app::App;
 use crate::error::Error;
 use crate::feeds::{FeedFormat, FeedKind};
 use crate::model::ranking::{Listing, Ranking};
+use crate::model::repository::FullName;
 use crate::model::topic::{InvalidTopic, Topic};
 
 const BOOTSTRAP_DB: &str = "/bootstrap_db";
@@ -47,6 +49,10 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/topics/{topic}/events", get(events::events))
         .route("/topics/{topic}/history", get(topics::history))
         .route("/feeds.opml", get(feeds::list))
+        .route("/api/repos/{owner}/{repo}", get(repositories::repository))
+        .route("/api/repos/{owner}/{repo}/history", get(repositories::history))
+        .route("/api/repositories/{id}", get(repositories::repository))
+        .route("/api/repositories/{id}/history", get(repositories::history))
         .route("/refreshes", get(refreshes::refreshes))
         .route("/refreshes/{id}", get(refreshes::refresh));
     for (kind, format) in FeedKind::VARIANTS
@@ -85,5 +91,16 @@ impl<S: Send + Sync> FromRequestParts<S> for Topic {
         let Path(name) =
             Path::<String>::from_request_parts(parts, state).await.map_err(|_| InvalidTopic)?;
         Ok(name.parse()?)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for FullName {
+    type Rejection = Error;
+
+    /// The path's only parameters: owner and name.
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        let path = Path::<(String, String)>::from_request_parts(parts, state).await;
+        let name = path.map(|Path((owner, name))| format!("{owner}/{name}")).unwrap_or_default();
+        name.parse().map_err(|_| Error::NoRepository(name))
     }
 }

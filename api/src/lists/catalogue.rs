@@ -102,7 +102,7 @@ impl Catalogue {
     }
 }
 
-/// What the order of a list depends on besides its items.
+/// The facts that the order of a list depends on besides its items.
 #[derive(Debug, Default)]
 pub struct RowFacts {
     pub best_match: Option<i64>,

@@ -1,6 +1,6 @@
 //! The counts of a repository on each UTC day, as spans of days with equal counts.
 
-use chrono::{Days, NaiveDate};
+use chrono::{DateTime, Days, NaiveDate, Utc};
 
 use super::repository::{Repository, RepositoryId};
 
@@ -22,6 +22,18 @@ pub struct Span {
     pub counts: Counts,
 }
 
+/// The days of a repository, as spans in their order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RepositoryDays {
+    pub id: RepositoryId,
+    pub full_name: String,
+    pub created_at: Option<DateTime<Utc>>,
+    /// The counts that were seen.
+    pub seen: Vec<Span>,
+    /// Stars by GitHub's own history, on days that may have been seen as well.
+    pub backfilled: Vec<Span>,
+}
+
 impl From<&Repository> for Counts {
     fn from(repository: &Repository) -> Self {
         Self {
@@ -35,6 +47,14 @@ impl From<&Repository> for Counts {
 impl Span {
     fn covers(&self, day: NaiveDate) -> bool {
         self.first <= day && day <= self.last
+    }
+
+    /// The part of it from one day to another, if there is one.
+    #[must_use]
+    pub fn within(&self, from: Option<NaiveDate>, to: Option<NaiveDate>) -> Option<Self> {
+        let first = from.map_or(self.first, |from| from.max(self.first));
+        let last = to.map_or(self.last, |to| to.min(self.last));
+        (first <= last).then_some(Self { first, last, ..*self })
     }
 
     /// Its days, first to last.

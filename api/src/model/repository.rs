@@ -1,13 +1,23 @@
-//! A repository: the fields of GitHub's search item that the mirror keeps.
+//! A repository: the fields of GitHub's search item that the mirror keeps, and what is known of it
+//! besides.
+
+use std::fmt;
+use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use super::time::{optional_seconds, seconds};
+use super::topic::Topic;
+
 /// GitHub's id, the only name of a repository that lasts.
 pub type RepositoryId = i64;
 
-/// A repository as the store keeps it, which is serialized as the row that the store writes: the
-/// owner's login and the licence's SPDX id stand for the objects that GitHub sends.
+/// Far more than the 140 bytes of GitHub's own names.
+const MAX_NAME_BYTES: usize = 400;
+
+/// A repository as the store keeps it, which is serialized as the row that the store writes and for
+/// clients: the owner's login and the licence's SPDX id stand for the objects that GitHub sends.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Repository {
     pub id: RepositoryId,
@@ -52,10 +62,13 @@ pub struct Repository {
     pub forks_count: i64,
     /// Issues and pull requests.
     pub open_issues_count: i64,
+    #[serde(serialize_with = "optional_seconds")]
     pub created_at: Option<DateTime<Utc>>,
     /// Changes with every star.
+    #[serde(serialize_with = "seconds")]
     pub updated_at: DateTime<Utc>,
     /// The last push; can go backwards.
+    #[serde(serialize_with = "optional_seconds")]
     pub pushed_at: Option<DateTime<Utc>>,
 }
 
@@ -66,6 +79,89 @@ impl Repository {
     pub fn has_topic(&self, topic: &str) -> bool {
         let has = |topics: &Vec<String>| topics.iter().any(|own| own == topic);
         self.topics_cut || self.topics.as_ref().is_none_or(has)
+    }
+}
+
+/// A repository's places in a topic that has it, each from 1 in the order of the topic's lists.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Places {
+    pub topic: Topic,
+    /// `None` if GitHub's best match does not show the repository.
+    pub best_match: Option<i64>,
+    pub popularity: i64,
+    pub activity: i64,
+    /// `None` if the topic had the repository before it was tracked.
+    #[serde(serialize_with = "optional_seconds")]
+    pub joined_at: Option<DateTime<Utc>>,
+}
+
+/// A name that a repository has no longer.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FormerName {
+    pub full_name: String,
+    /// When a refresh first saw the next name.
+    #[serde(serialize_with = "seconds")]
+    pub until: DateTime<Utc>,
+}
+
+/// Everything about a repository but its days.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RepositoryDetails {
+    #[serde(flatten)]
+    pub repository: Repository,
+    /// By topic. Empty if the repository has left every topic.
+    pub topics_ranked: Vec<Places>,
+    /// The last one first.
+    pub former_names: Vec<FormerName>,
+}
+
+/// The answer to a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NameOwner {
+    /// The repository that has the name now.
+    Present(RepositoryId),
+    /// The present name of the repository that had the name last; no other one has it now.
+    Former(String),
+}
+
+/// `owner/name` as a client writes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FullName(String);
+
+/// The text is no name of a repository; displays the rule for clients.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq)]
+#[error("a repository is named OWNER/NAME")]
+pub struct InvalidName;
+
+impl FullName {
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The name in lower case: GitHub compares names without case.
+    #[must_use]
+    pub fn folded(&self) -> String {
+        self.0.to_lowercase()
+    }
+}
+
+impl FromStr for FullName {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        let is_part = |part: &str| !part.is_empty() && !part.contains('/');
+        let has_parts =
+            text.split_once('/').is_some_and(|(owner, name)| is_part(owner) && is_part(name));
+        let is_valid =
+            has_parts && text.len() <= MAX_NAME_BYTES && !text.contains(char::is_control);
+        if is_valid { Ok(Self(text.to_owned())) } else { Err(InvalidName) }
+    }
+}
+
+impl fmt::Display for FullName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
     }
 }
 

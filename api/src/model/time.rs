@@ -1,6 +1,6 @@
 //! Times as lists and reports show them: `2018-05-01T17:01:50Z`.
 
-use chrono::{DateTime, Datelike, SecondsFormat, TimeDelta, Timelike, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, SecondsFormat, TimeDelta, Timelike, Utc};
 use serde::Serializer;
 
 /// The most by which the clocks of replicas may differ. A stored time that is further ahead was
@@ -41,6 +41,12 @@ pub fn rfc3339(time: DateTime<Utc>) -> String {
     text
 }
 
+/// A day as clients write it: `2018-05-01`, and no other form.
+#[must_use]
+pub fn parse_day(text: &str) -> Option<NaiveDate> {
+    text.parse().ok().filter(|day: &NaiveDate| text.len() == 10 && day.to_string() == text)
+}
+
 /// [`rfc3339`] for `serialize_with`.
 ///
 /// # Errors
@@ -66,6 +72,15 @@ pub fn optional_seconds<S: Serializer>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn day_is_read_in_one_form_only() {
+        let day = NaiveDate::from_ymd_opt(2018, 5, 1);
+        assert_eq!(parse_day("2018-05-01"), day);
+        for text in ["", "2018-5-1", " 2018-05-01", "2018-02-29", "18-05-01", "+2018-05-01"] {
+            assert_eq!(parse_day(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn rfc3339_writes_the_same_text_as_chrono() {

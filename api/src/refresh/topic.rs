@@ -202,7 +202,6 @@ async fn finish(
     let is_complete = verdict.outcome == Outcome::Complete;
     let complete = CompleteRun {
         best_match: &searched.best_match,
-        total_count: recorder.report.total_count.unwrap_or_default(),
         found: verdict.size,
         scope: searched.scope,
     };
@@ -217,6 +216,7 @@ async fn finish(
         // mutant in refreshes: a partial run removes nothing and keeps best match
         //     is_complete.then_some(complete) => Some(complete)
         complete: is_complete.then_some(complete),
+        total_count: recorder.report.total_count,
         shrunk: verdict.shrunk,
         cursor,
     };

@@ -13,7 +13,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _};
 use tracing::info;
 
-use self::statements::{Checkout, Pools, take_over_old_rows};
+use self::statements::{Checkout, Pools};
 use super::error::{INVALID_CATALOG_NAME, Result};
 use super::fault::Fault;
 use super::health::FailingWrites;
@@ -29,6 +29,7 @@ const MIGRATIONS: &[MigrationText] = &[
     (5, "clocks", include_str!("../../migrations/postgres/0005_clocks.sql")),
     (6, "history", include_str!("../../migrations/postgres/0006_history.sql")),
     (7, "backfills", include_str!("../../migrations/postgres/0007_backfills.sql")),
+    (8, "names", include_str!("../../migrations/postgres/0008_names.sql")),
 ];
 
 /// Takes the writers' lock: one writer at a time, as on SQLite. Writers are few and short, and with
@@ -220,11 +221,8 @@ impl Store for PostgresStore {
         let patient = self.options.clone().options([("statement_timeout", "0")]);
         let mut connection = connect(&patient).await?;
         Self::migrator().run_direct(None, &mut connection, false).await?;
-        let mut transaction = connection.begin().await?;
-        sqlx::query(LOCK).execute(&mut *transaction).await?;
-        take_over_old_rows(&mut transaction).await?;
-        transaction.commit().await?;
         connection.close().await?;
+        self.take_over_old_rows().await?;
         Ok(new)
     }
 

@@ -16,7 +16,7 @@ use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 
 use self::file::{Comparison, OpenFile};
-use self::statements::{Checkout, Pools, take_over_old_rows};
+use self::statements::{Checkout, Pools};
 use super::error::{Result, StoreError};
 use super::health::FailingWrites;
 use super::migrations::{MigrationText, migrator, newest};
@@ -31,6 +31,7 @@ const MIGRATIONS: &[MigrationText] = &[
     (5, "clocks", include_str!("../../migrations/sqlite/0005_clocks.sql")),
     (6, "history", include_str!("../../migrations/sqlite/0006_history.sql")),
     (7, "backfills", include_str!("../../migrations/sqlite/0007_backfills.sql")),
+    (8, "names", include_str!("../../migrations/sqlite/0008_names.sql")),
 ];
 
 /// How long a writer waits for another process's transaction.
@@ -140,10 +141,8 @@ impl Store for SqliteStore {
         let new = !self.has_schema().await?;
         let mut connection = self.options.connect().await?;
         Self::migrator().run_direct(None, &mut connection, false).await?;
-        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-        take_over_old_rows(&mut transaction).await?;
-        transaction.commit().await?;
         connection.close().await?;
+        self.take_over_old_rows().await?;
         Ok(new)
     }
 

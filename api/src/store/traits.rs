@@ -1,5 +1,8 @@
 //! The traits that both databases implement.
 
+mod repository;
+mod topic_history;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -10,7 +13,7 @@ use super::{BeginOutcome, FailingWrites, FinishRun, Lease, NewRefresh, Page, Res
 use crate::lists::catalogue::Catalogue;
 use crate::lists::writer::ListWriter;
 use crate::model::counts::Span;
-use crate::model::event::{EventPage, EventQuery, LeftReason};
+use crate::model::event::LeftReason;
 use crate::model::growth::Period;
 use crate::model::list::{CurrentVersions, ListMeta};
 use crate::model::on_demand::OnDemandLimits;
@@ -20,7 +23,9 @@ use crate::model::repository::RepositoryId;
 use crate::model::run::{Outcome, RefreshRun, Report, UpsertCounts};
 use crate::model::slice::Slice;
 use crate::model::topic::{Origin, Topic, TopicState};
-use crate::model::topic_day::TopicDay;
+
+pub use repository::RepositoryStore;
+pub use topic_history::TopicHistoryStore;
 
 /// A store shared by all parts of the service.
 pub type SharedStore = Arc<dyn Store>;
@@ -28,7 +33,15 @@ pub type SharedStore = Arc<dyn Store>;
 /// The database behind the service.
 #[async_trait]
 pub trait Store:
-    TopicStore + ListStore + RefreshStore + HistoryStore + BackfillStore + ArchiveStore + QuotaStore
+    TopicStore
+    + ListStore
+    + RepositoryStore
+    + RefreshStore
+    + HistoryStore
+    + TopicHistoryStore
+    + BackfillStore
+    + ArchiveStore
+    + QuotaStore
 {
     /// Makes the schema, or finds it there; true if it was made or brought up to date.
     async fn bootstrap(&self) -> Result<bool>;
@@ -117,12 +130,6 @@ pub trait TopicStore: Send + Sync {
 /// History: counts, days of topics, events, former names and members. It outlives lists.
 #[async_trait]
 pub trait HistoryStore: Send + Sync {
-    /// The days of a topic, oldest first; `None` if it is not tracked.
-    async fn topic_days(&self, topic: &Topic) -> Result<Option<Vec<TopicDay>>>;
-
-    /// Events of a topic; `None` if it is not tracked.
-    async fn events(&self, topic: &Topic, query: &EventQuery) -> Result<Option<EventPage>>;
-
     /// Deletes the days and events of a topic that is not tracked.
     async fn delete_topic_history(&self, topic: &Topic) -> Result<()>;
 

@@ -5,7 +5,7 @@
 //! ended. `HISTORY_SEEDS=100` runs more seeds, and `HISTORY_SEED=7` runs one of them again.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::sync::Arc;
 
@@ -15,16 +15,20 @@ use api::model::event::{EventKind, EventQuery};
 use api::model::run::{Outcome, Trigger};
 use api::model::topic::{Coverage, Topic};
 use api::store::SharedStore;
-use chrono::{DateTime, Days, TimeDelta, Timelike};
+use chrono::{DateTime, Days, NaiveDate, TimeDelta, Timelike};
 use github_stub::limits::Limit;
 use github_stub::{Fault, FaultKind, Stub, World};
+use reqwest::StatusCode;
 use strum::VariantArray as _;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
 
 use self::model::{Model, Run};
 use crate::databases::{self, Database};
+use crate::growth::assert_growth;
 use crate::property::{KillableRuntime, start_service};
 use crate::store::history::Rows;
-use crate::support::{TestClock, install_tls_provider};
+use crate::support::{TestClock, http_client, install_tls_provider};
 
 mod model;
 mod world;
@@ -34,15 +38,15 @@ const TOPICS: [&str; 2] = ["kubernetes", "mcp"];
 const DAYS: u32 = 60;
 
 /// The number of seeds that run by default: a topic of one page, of two pages, and one with more
-/// repositories than a list.
-const SEEDS: u64 = 3;
+/// repositories than a list, of which the first ones are kept, or all.
+const SEEDS: u64 = 4;
 
 /// The fault during which the service is killed: every answer before it has been stored.
 const KILL: &str = "slow";
 
 /// The kinds of events, of runs and of their ends that have to occur, or the test proves nothing
 /// about them.
-const KINDS: [&str; 16] = [
+const KINDS: [&str; 17] = [
     "archived",
     "complete",
     "deleted",
@@ -52,6 +56,7 @@ const KINDS: [&str; 16] = [
     "joined",
     "killed",
     "partial",
+    "past days",
     "past midnight",
     "private",
     "renamed",
@@ -117,9 +122,9 @@ impl Simulation {
     async fn start(seed: u64, database: Database) -> Self {
         install_tls_provider();
         let mut random = fastrand::Rng::with_seed(seed);
-        let is_large = seed % 3 == 2;
+        let is_large = seed % SEEDS > 1;
         // One page, two, and more than the coverage `top` keeps.
-        let size = [random.usize(8..40), random.usize(99..110), 540][(seed % 3) as usize];
+        let size = [random.usize(8..40), random.usize(99..110), 540, 540][(seed % SEEDS) as usize];
         let mut world = World::generate(size, seed, TOPICS[0]);
         world.add_generated(random.usize(5..30), seed + 1, TOPICS[1]);
         world.shown = Some(Vec::new());
@@ -129,10 +134,10 @@ impl Simulation {
         let stub_clock = Arc::clone(&clock);
         let stub = Stub::start_with_clock(world, Arc::new(move || stub_clock.now()));
         let stub = stub.await.expect("a free port");
-        let coverages = match seed % 3 {
+        let coverages = match seed % SEEDS {
             0 => coverages(&mut random),
-            1 => [Coverage::Complete, Coverage::Top],
-            _ => [Coverage::Top, Coverage::Complete],
+            2 => [Coverage::Top, Coverage::Complete],
+            _ => [Coverage::Complete, Coverage::Top],
         };
         let model = Model::new(TOPICS, clock.now());
         let (runtime, service) = start(&stub, &database, &clock, coverages).await;
@@ -155,7 +160,9 @@ impl Simulation {
 
     /// Returns how often each kind of event, of a run and of its end occurred.
     async fn run(mut self) -> BTreeMap<&'static str, u32> {
-        for day in 0..if self.is_large { DAYS / 8 } else { DAYS } {
+        let days = if self.is_large { DAYS / 8 } else { DAYS };
+        let mut kept = BTreeMap::new();
+        for day in 0..days {
             // On some days the service does not run at all.
             let rounds = if self.is_large { 1 } else { [0, 0, 0, 1, 3][self.random.usize(..5)] };
             for _ in 0..rounds {
@@ -165,15 +172,19 @@ impl Simulation {
                     match self.random.u8(..60) {
                         0 => self.forget(topic).await,
                         1..10 => {}
-                        _ => self.refresh(topic).await,
+                        _ => self.refresh_late(topic).await,
                     }
                 }
             }
             if day % 10 == 9 {
                 self.compare(day).await;
             }
+            if day + 10 == days {
+                kept = self.past_lists(day).await;
+            }
         }
         self.compare(DAYS).await;
+        self.check_growth(kept).await;
         self.store.close().await;
         self.model.occurrences
     }
@@ -183,8 +194,9 @@ impl Simulation {
         let first = DateTime::from_timestamp(crate::support::START, 0).expect("a date");
         let midnight = (first.date_naive() + Days::new(u64::from(day) + 1)).and_hms_opt(0, 0, 0);
         let midnight = midnight.expect("a time").and_utc();
-        let second = match self.random.u8(..3) {
+        let second = match self.random.u8(..if self.is_large { 3 } else { 4 }) {
             0 => 86_400 - self.random.i64(1..if self.is_large { 20 } else { 4 }),
+            1 => 86_400 - self.random.i64(20..59),
             _ => self.random.i64(0..86_000),
         };
         let time = midnight + TimeDelta::seconds(second) + TimeDelta::milliseconds(300);
@@ -206,12 +218,28 @@ impl Simulation {
         forget.await.expect("no panic");
     }
 
+    /// Refreshes a topic, and again after midnight, if that is near: a run takes over the slices
+    /// that an incomplete one has read within an hour.
+    async fn refresh_late(&mut self, topic: usize) {
+        self.refresh(topic).await;
+        if self.clock.now().hour() == 23 {
+            self.clock.advance(TimeDelta::minutes(1));
+            self.refresh(topic).await;
+        }
+    }
+
     /// Refreshes a topic, perhaps with a fault or a kill, and tells the model of it.
     async fn refresh(&mut self, topic: usize) {
-        let is_late = self.clock.now().hour() == 23;
-        let kind = self.random.u8(..10);
+        let now = self.clock.now();
+        let is_late = now.hour() == 23;
+        // Best match does not show all then, and there is time to read the slices.
+        let cuts_best_match = is_late && now.second() <= 40;
+        // The run after midnight has to be complete to have seen what the one before has read.
+        let is_early = now.hour() == 0 && now.minute() < 2;
+        let kind = if is_early { 9 } else { self.random.u8(..10) };
         let times = self.random.u32(2..8);
         let fault = match kind {
+            _ if cuts_best_match => Some(Fault::from(FaultKind::Incomplete { keep: 9 }).times(3)),
             0..2 => Some(Fault::from(FaultKind::Slow { millis: 3_600_000 })),
             // Pauses between attempts are random, so the day of one before midnight is unknown.
             2 if !is_late => Some(Fault::from(FaultKind::JsonError { status: 503 }).times(8)),
@@ -220,8 +248,9 @@ impl Simulation {
             5 => Some(Fault::from(FaultKind::Incomplete { keep: 9 }).times(times)),
             _ => None,
         };
-        let may_hang = kind < 2;
-        let skipped = self.random.u32(..if self.is_large { 12 } else { 3 });
+        let may_hang = kind < 2 && !cuts_best_match;
+        let first = if self.is_large { 12 } else { 3 };
+        let skipped = if cuts_best_match || kind == 2 { 0 } else { self.random.u32(..first) };
         let dropped = (0..self.random.usize(..6)).filter_map(|_| self.pick()).collect();
         let has_drops = self.random.u8(..8) == 0;
         {
@@ -230,6 +259,7 @@ impl Simulation {
             world.settings.drop = if has_drops { dropped } else { Default::default() };
             world.shown = Some(Vec::new());
         }
+        let began = self.clock.now();
         let ended = self.run_until_it_ends_or_hangs(topic, may_hang).await;
         let (shown, last) = {
             let mut world = self.stub.world();
@@ -238,7 +268,8 @@ impl Simulation {
             let last = world.counters.requests.last().expect("a request").0;
             (world.shown.replace(Vec::new()).expect("recorded answers"), last)
         };
-        let run = Run { topic: TOPICS[topic], coverage: self.coverages[topic], shown, last, ended };
+        let (topic, coverage) = (TOPICS[topic], self.coverages[topic]);
+        let run = Run { topic, coverage, shown, began, last, ended };
         self.model.note(&run);
         if ended.is_none() {
             self.restart().await;
@@ -324,6 +355,75 @@ impl Simulation {
             assert_eq!(days.len(), expected.len(), "{topic} on day {day}");
             self.compare_event_pages(&topic).await;
         }
+    }
+}
+
+fn day_of(number: u32) -> NaiveDate {
+    let first = DateTime::from_timestamp(crate::support::START, 0).expect("a date");
+    first.date_naive() + Days::new(u64::from(number) + 1)
+}
+
+impl Simulation {
+    /// The lists by growth of each past day that has some, by their paths.
+    async fn past_lists(&self, day: u32) -> BTreeMap<String, Vec<u8>> {
+        let (url, _stop) = self.serve().await;
+        let mut lists = BTreeMap::new();
+        for topic in TOPICS {
+            for (day, window) in (0..day).map(day_of).zip(["1d", "7d", "30d", "90d"].iter().cycle())
+            {
+                let path = format!("/api/trending/{topic}?window={window}&day={day}");
+                let answer = http_client().get(format!("{url}{path}")).send().await;
+                let answer = answer.expect("an answer");
+                if answer.status() == StatusCode::OK {
+                    lists.insert(path, answer.bytes().await.expect("a body").to_vec());
+                }
+            }
+        }
+        lists
+    }
+
+    /// The lists by growth equal the script's, and those of past days are as they were.
+    async fn check_growth(&mut self, kept: BTreeMap<String, Vec<u8>>) {
+        self.stub.world().faults.clear();
+        self.stub.world().settings.drop = BTreeSet::default();
+        // A topic that was just forgotten has no list.
+        for topic in topics() {
+            self.service.refresher.refresh(Some(&topic), Trigger::Request).await.expect("a run");
+        }
+        let archive = tempfile::tempdir().expect("a temporary folder");
+        let now = self.clock.now();
+        let exported = api::archive::export(&*self.store, archive.path(), now, |_| ()).await;
+        exported.expect("an export");
+        let (url, _stop) = self.serve().await;
+        for topic in TOPICS {
+            let days: Vec<NaiveDate> = kept
+                .keys()
+                .filter(|path| path.contains(&format!("/{topic}?")))
+                .filter_map(|path| path.split_once("day=")?.1.parse().ok())
+                .step_by(12)
+                .collect();
+            assert_growth(archive.path(), &url, topic, &days).await;
+        }
+        for (path, list) in kept {
+            let now = http_client().get(format!("{url}{path}")).send().await.expect("an answer");
+            let now = now.text().await.expect("text");
+            assert_eq!(now, String::from_utf8_lossy(&list), "{path}");
+            *self.model.occurrences.entry("past days").or_default() += 1;
+        }
+    }
+
+    /// Serves until what is returned is dropped.
+    async fn serve(&self) -> (String, oneshot::Sender<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let (stop, stopped) = oneshot::channel();
+        let router =
+            axum::Router::new().fallback_service(api::http::router(Arc::clone(&self.service)));
+        let serving = axum::serve(listener, router).with_graceful_shutdown(async {
+            let _ = stopped.await;
+        });
+        tokio::spawn(serving.into_future());
+        (url, stop)
     }
 }
 

@@ -135,8 +135,9 @@ async fn other_topics_are_refreshed_when_the_database_fails_one() {
 
 #[tokio::test]
 async fn refresh_runs_again_when_the_database_failed_it() {
-    let break_it = ["ALTER TABLE topic_days RENAME TO lost".to_owned(), break_lease("*")];
-    let mend_it = ["ALTER TABLE lost RENAME TO topic_days", "DROP TRIGGER broken"];
+    let break_it =
+        ["ALTER TABLE topic_days RENAME COLUMN stored TO lost".to_owned(), break_lease("*")];
+    let mend_it = ["ALTER TABLE topic_days RENAME COLUMN lost TO stored", "DROP TRIGGER broken"];
     for (broken, mended) in break_it.iter().zip(mend_it) {
         let mirror = Mirror::start(World::generate(30, 7, "kubernetes")).await;
         mirror.database.query(broken).await;
@@ -201,7 +202,7 @@ async fn every_run_that_ends_is_counted_by_its_outcome() {
     assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE, "{}", refused.text());
     assert_eq!(all(), [2, 1, 2], "it could not begin");
 
-    mirror.database.query("ALTER TABLE topic_days RENAME TO lost").await;
+    mirror.database.query("ALTER TABLE topic_days RENAME COLUMN stored TO lost").await;
     assert_eq!(refresh(&mirror).await["outcome"], "failed");
     assert_eq!(all(), [2, 1, 3], "the database failed it");
 }

@@ -254,10 +254,11 @@ pub(crate) fn timestamp(time: &Value) -> i64 {
     time.as_str().expect("text").parse::<DateTime<Utc>>().expect("a date").timestamp()
 }
 
-/// A client that neither decompresses bodies nor uses a proxy.
+/// A client that neither decompresses bodies nor follows redirects nor uses a proxy.
 pub(crate) fn http_client() -> reqwest::Client {
     install_tls_provider();
-    reqwest::Client::builder().no_gzip().no_proxy().build().expect("a client")
+    let client = reqwest::Client::builder().no_gzip().no_proxy();
+    client.redirect(reqwest::redirect::Policy::none()).build().expect("a client")
 }
 
 pub(crate) async fn send(

@@ -213,7 +213,7 @@ impl RefreshStore for SqlStore {
                 new_revision(&mut transaction, topic).await?;
             }
         }
-        history::write_topic_day(&mut transaction, finish, now).await?;
+        history::write_topic_day(&mut transaction, lease, finish, now).await?;
         save_result(&mut transaction, finish, now).await?;
         allot(&mut transaction, topic, finish.complete.is_some(), now).await?;
         transaction.commit().await?;
@@ -297,7 +297,7 @@ async fn save_result(
         );
         let update = sqlx::query(AssertSqlSafe(update)).bind(finish.topic.as_str());
         let update = update.bind(cursor.covered_at).bind(cursor.changes_until);
-        let update = update.bind(now).bind(complete.found).bind(complete.total_count);
+        let update = update.bind(now).bind(complete.found).bind(finish.total_count);
         update.bind(<&str>::from(complete.scope.coverage()))
     } else {
         let (shrunk_to, shrunk_at) = finish.shrunk.unzip();

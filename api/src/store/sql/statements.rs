@@ -4,14 +4,17 @@
 mod archive;
 mod backfills;
 mod checkout;
+mod columns;
 mod connections;
 mod counts;
+mod days;
 mod events;
 mod growth;
 mod history;
 mod leases;
 mod ledger;
 mod lists;
+mod lookup;
 mod pages;
 mod pool;
 mod quotas;
@@ -22,7 +25,6 @@ mod topic_history;
 mod topics;
 
 pub(in crate::store) use checkout::Checkout;
-pub(in crate::store) use history::take_over_old_rows;
 pub(in crate::store) use pool::Pools;
 
 use super::dialect;

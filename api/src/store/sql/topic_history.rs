@@ -2,14 +2,16 @@
 
 use std::sync::LazyLock;
 
+use async_trait::async_trait;
 use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::dialect::{BINARY, Connection, EACH_NAME, Row, day_of};
+use super::dialect::{BINARY, Connection, EACH_NAME, Row, SqlStore, day_of};
 use super::text;
 use crate::model::event::{Event, EventPage, EventQuery};
 use crate::model::topic::Topic;
 use crate::model::topic_day::TopicDay;
+use crate::store::{Result, TopicHistoryStore};
 
 /// The days of a topic. The counts of stars change only where a span begins, so a day's gain is the
 /// sum over the spans that begin on it.
@@ -43,10 +45,24 @@ static DAYS: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-pub(super) async fn days(
-    connection: &mut Connection,
-    topic: &Topic,
-) -> sqlx::Result<Option<Vec<TopicDay>>> {
+#[async_trait]
+impl TopicHistoryStore for SqlStore {
+    async fn topic_days(&self, topic: &Topic) -> Result<Option<Vec<TopicDay>>> {
+        let mut transaction = self.read().await?;
+        let days = days(&mut transaction, topic).await?;
+        transaction.commit().await?;
+        Ok(days)
+    }
+
+    async fn events(&self, topic: &Topic, query: &EventQuery) -> Result<Option<EventPage>> {
+        let mut transaction = self.read().await?;
+        let events = events(&mut transaction, topic, query).await?;
+        transaction.commit().await?;
+        Ok(events)
+    }
+}
+
+async fn days(connection: &mut Connection, topic: &Topic) -> sqlx::Result<Option<Vec<TopicDay>>> {
     if !is_tracked(connection, topic).await? {
         return Ok(None);
     }
@@ -71,7 +87,7 @@ async fn is_tracked(connection: &mut Connection, topic: &Topic) -> sqlx::Result<
     sqlx::query_scalar(known).bind(topic.as_str()).fetch_one(connection).await
 }
 
-pub(super) async fn events(
+async fn events(
     connection: &mut Connection,
     topic: &Topic,
     query: &EventQuery,

@@ -142,7 +142,7 @@ async fn refresh_ends_failed_when_the_database_fails() {
     let before = mirror.lists("kubernetes").await;
     let first = before[1][0];
     mirror.stub.world().star(first, 8_000_000, after_start());
-    mirror.database.query("ALTER TABLE topic_days RENAME TO lost").await;
+    mirror.database.query("ALTER TABLE topic_days RENAME COLUMN stored TO lost").await;
     for path in ["/update_cache?topic=kubernetes", "/update_cache"] {
         let answer = tokio::time::timeout(std::time::Duration::from_secs(30), mirror.get(path))
             .await
@@ -174,7 +174,7 @@ async fn refresh_ends_failed_when_the_database_fails() {
             .map(|list| list.iter().any(|one| one["stargazers_count"] == 8_000_000)),
         Some(true)
     );
-    mirror.database.query("ALTER TABLE lost RENAME TO topic_days").await;
+    mirror.database.query("ALTER TABLE topic_days RENAME COLUMN lost TO stored").await;
     assert_eq!(
         mirror.refresh("kubernetes").await["complete"],
         true,
@@ -190,7 +190,7 @@ async fn failed_refresh_publishes_the_pages_that_it_stored() {
     let mirror = Mirror::refreshed(world).await;
     mirror.refresh("mcp").await;
     mirror.stub.world().star(id, 7_000_000, after_start());
-    mirror.database.query("ALTER TABLE topic_days RENAME TO lost").await;
+    mirror.database.query("ALTER TABLE topic_days RENAME COLUMN stored TO lost").await;
     assert_eq!(mirror.refresh("kubernetes").await["outcome"], "failed");
     for topic in ["kubernetes", "mcp"] {
         eventually(10, "the lists show the new count", async || {

@@ -1,0 +1,228 @@
+//! Single repositories, by name or by id, and their days.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Path, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Uri};
+use axum::response::Response;
+use chrono::NaiveDate;
+use serde::Serialize;
+use url::form_urlencoded;
+
+use crate::app::App;
+use crate::error::Error;
+use crate::http::document::{FOR_A_MINUTE, answer};
+use crate::http::parameters::Parameters;
+use crate::lists::document::Document;
+use crate::model::counts::{RepositoryDays, Span};
+use crate::model::growth::{Growth, Window};
+use crate::model::repository::{FullName, NameOwner, RepositoryDetails, RepositoryId};
+use crate::model::time::parse_day;
+use crate::store::SharedStore;
+use crate::task::join;
+
+const A_DAY: &str = "a day such as 2026-01-31";
+
+/// The repository of a path with an owner and a name, or with an id.
+pub(super) enum Asked {
+    Name(FullName),
+    Id(RepositoryId),
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Asked {
+    type Rejection = Error;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
+        if let Ok(Path(id)) = Path::<String>::from_request_parts(parts, state).await {
+            return id.parse().map(Self::Id).map_err(|_| Error::NoRepository(id));
+        }
+        FullName::from_request_parts(parts, state).await.map(Self::Name)
+    }
+}
+
+impl Asked {
+    /// The key among documents: names have a slash, and ids have none.
+    fn key(&self) -> String {
+        match self {
+            Self::Name(name) => name.folded(),
+            Self::Id(id) => id.to_string(),
+        }
+    }
+
+    /// The repository's id. If the name is a former one, `suffix` and the request's query complete
+    /// the address of the present one.
+    async fn id(self, store: &SharedStore, suffix: &str, uri: &Uri) -> Result<RepositoryId, Error> {
+        match self {
+            Self::Name(name) => {
+                let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+                let address = |name: &str| format!("/api/repos/{name}{suffix}{query}");
+                present_owner(store, &name, address).await
+            }
+            Self::Id(id) => Ok(id),
+        }
+    }
+}
+
+pub(super) async fn repository(
+    State(app): State<Arc<App>>,
+    asked: Asked,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    Parameters::of(&uri).finish()?;
+    let (key, store) = (format!("repository {}", asked.key()), Arc::clone(&app.public));
+    let make = || async move {
+        let id = asked.id(&store, "", &uri).await?;
+        let details = store.repository(id).await?.ok_or_else(|| unknown(id))?;
+        let days = store.repository_days(id, None, None).await?.ok_or_else(|| unknown(id))?;
+        json(Whole { details, growth: GrowthByWindow::of(&days) }).await
+    };
+    Ok(answer(&app.documents.get(key, None, make).await?, &headers))
+}
+
+pub(super) async fn history(
+    State(app): State<Arc<App>>,
+    asked: Asked,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    let (from, to) = range(&uri)?;
+    let key = format!("history {} {from:?} {to:?}", asked.key());
+    let store = Arc::clone(&app.public);
+    let make = || async move {
+        let id = asked.id(&store, "/history", &uri).await?;
+        let days = store.repository_days(id, from, to).await?.ok_or_else(|| unknown(id))?;
+        json(History::of(days)).await
+    };
+    Ok(answer(&app.documents.get(key, None, make).await?, &headers))
+}
+
+/// The repository that has the name now.
+///
+/// # Errors
+/// When no repository has or had the name; when one had it, with `address` of its present name.
+pub(in crate::http) async fn present_owner(
+    store: &SharedStore,
+    name: &FullName,
+    address: impl FnOnce(&str) -> String,
+) -> Result<RepositoryId, Error> {
+    match store.name_owner(name).await? {
+        Some(NameOwner::Present(id)) => Ok(id),
+        Some(NameOwner::Former(present)) => Err(Error::Moved(address(&path_of(&present)))),
+        None => Err(Error::NoRepository(name.to_string())),
+    }
+}
+
+/// `owner/name` as two segments of a path.
+fn path_of(full_name: &str) -> String {
+    let segment = |part: &str| form_urlencoded::byte_serialize(part.as_bytes()).collect::<String>();
+    full_name.split('/').map(segment).collect::<Vec<_>>().join("/")
+}
+
+fn unknown(id: RepositoryId) -> Error {
+    Error::NoRepository(id.to_string())
+}
+
+/// Writes and compresses the document, on a thread for blocking work: three years of days are
+/// 100 KB.
+async fn json(value: impl Serialize + Send + 'static) -> Result<Document, Error> {
+    let write = move || {
+        let bytes = serde_json::to_vec(&value).map_err(|_| Error::Internal)?;
+        Ok(Document::new("application/json", FOR_A_MINUTE, bytes))
+    };
+    join(tokio::task::spawn_blocking(write)).await
+}
+
+/// The first day and the last one that are asked for.
+fn range(uri: &Uri) -> Result<(Option<NaiveDate>, Option<NaiveDate>), Error> {
+    let mut parameters = Parameters::of(uri);
+    let from = parameters.read_by("from", A_DAY, parse_day);
+    let to = parameters.read_by("to", A_DAY, parse_day);
+    if let Some((from, to)) = from.zip(to).filter(|(from, to)| from > to) {
+        parameters.refuse("from", format!("accepts days up to `to`: {from} is after {to}"));
+    }
+    parameters.finish()?;
+    Ok((from, to))
+}
+
+/// A repository and its growth within each window that ends on the last day on which it was seen.
+#[derive(Serialize)]
+struct Whole {
+    #[serde(flatten)]
+    details: RepositoryDetails,
+    growth: GrowthByWindow,
+}
+
+#[derive(Serialize)]
+struct GrowthByWindow {
+    #[serde(rename = "1d")]
+    day: Option<Growth>,
+    #[serde(rename = "7d")]
+    week: Option<Growth>,
+    #[serde(rename = "30d")]
+    month: Option<Growth>,
+    #[serde(rename = "90d")]
+    quarter: Option<Growth>,
+}
+
+impl GrowthByWindow {
+    fn of(days: &RepositoryDays) -> Self {
+        let created = days.created_at.map(|at| at.date_naive());
+        let last = days.seen.last().map(|span| span.last);
+        let growth = |window| Growth::of(&days.seen, created, last?, window);
+        Self {
+            day: growth(Window::Day),
+            week: growth(Window::Week),
+            month: growth(Window::Month),
+            quarter: growth(Window::Quarter),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct History {
+    id: RepositoryId,
+    full_name: String,
+    days: Vec<SeenDay>,
+    backfilled: Vec<BackfilledDay>,
+}
+
+#[derive(Serialize)]
+struct SeenDay {
+    day: NaiveDate,
+    stargazers_count: i64,
+    /// Null on days before the mirror counted forks and issues.
+    forks_count: Option<i64>,
+    open_issues_count: Option<i64>,
+}
+
+#[derive(Serialize)]
+struct BackfilledDay {
+    day: NaiveDate,
+    stargazers_count: i64,
+}
+
+impl History {
+    fn of(days: RepositoryDays) -> Self {
+        let seen = |span: &Span| {
+            let counts = span.counts;
+            span.days().map(move |day| SeenDay {
+                day,
+                stargazers_count: counts.stars,
+                forks_count: counts.forks,
+                open_issues_count: counts.open_issues,
+            })
+        };
+        let backfilled = |span: &Span| {
+            let stargazers_count = span.counts.stars;
+            span.days().map(move |day| BackfilledDay { day, stargazers_count })
+        };
+        Self {
+            id: days.id,
+            full_name: days.full_name,
+            days: days.seen.iter().flat_map(seen).collect(),
+            backfilled: days.backfilled.iter().flat_map(backfilled).collect(),
+        }
+    }
+}
