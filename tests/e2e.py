@@ -12,6 +12,7 @@ it removes all of its stack, with the volumes.
 import argparse
 import collections
 import contextlib
+import datetime
 import gzip
 import http.client
 import json
@@ -24,6 +25,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from xml.etree import ElementTree
 
 sys.dont_write_bytecode = True
 from load import Load  # noqa: E402
@@ -287,6 +289,88 @@ def every_route(stack):
         "of-the-caller",
         "the request id",
     )
+
+
+def with_a_past(stack):
+    """Growth, repositories, pictures, feeds and events are right for a past that is known."""
+    first = stack.get("/api/popularity/kubernetes").json()[0]
+    number, name, stars = first["id"], first["full_name"], first["stargazers_count"]
+    today = datetime.datetime.now(datetime.timezone.utc).date()
+    begin, yesterday, month = (today - datetime.timedelta(days) for days in [40, 1, 30])
+    stack.sql(
+        "INSERT INTO counts (repository_id, first_day, last_day, stargazers_count)"
+        f" VALUES ({number}, '{begin}', '{yesterday}', {stars - 7})"
+    )
+    stack.sql(
+        "INSERT INTO names (repository_id, until, full_name)"
+        f" VALUES ({number}, '{yesterday} 10:00:00+00:00', 'former/name')"
+    )
+
+    for route in ["newest", "trending", "falling"]:
+        equal(stack.get(f"/api/{route}/kubernetes").status, 200, route)
+    created = [row["created_at"] for row in stack.get("/api/newest/kubernetes").json()]
+    equal(created, sorted(created, reverse=True), "newest's order")
+    trending = stack.get("/api/trending/kubernetes?window=30d")
+    equal(trending.headers["x-window"], f"{month}/{today}", "X-Window")
+    gained = {row["id"]: row["gained"] for row in trending.json()}
+    equal(gained.get(number), 7, f"{name} in trending")
+    problem(stack.get("/api/trending/kubernetes?window=8d"), 400, "an unknown window")
+
+    answer = stack.get(f"/api/repos/{name}")
+    repository = answer.json()
+    equal((answer.status, repository["id"]), (200, number), name)
+    equal(repository["growth"]["30d"]["gained"], 7, "its growth")
+    places = [(place["topic"], place["popularity"]) for place in repository["topics_ranked"]]
+    equal(places, [("kubernetes", 1)], "its places")
+    equal([former["full_name"] for former in repository["former_names"]], ["former/name"], "names")
+    equal(stack.get(f"/api/repositories/{number}").json(), repository, "the same by id")
+    equal(stack.get(f"/api/repos/{name.upper()}").json(), repository, "the same in upper case")
+    history = stack.get(f"/api/repos/{name}/history").json()
+    days = [(day["day"], day["stargazers_count"]) for day in history["days"]]
+    past = [(begin + datetime.timedelta(day), stars - 7) for day in range(40)]
+    equal(days, [(str(day), count) for day, count in [*past, (today, stars)]], "its days")
+    query = f"?from={yesterday}&to={yesterday}"
+    equal(len(stack.get(f"/api/repos/{name}/history{query}").json()["days"]), 1, "a day")
+    problem(stack.get("/api/repos/no/such"), 404, "an unknown repository")
+    problem(stack.get(f"/api/repos/{name}/history?from={today}&to={yesterday}"), 400, "no days")
+
+    pictures = [f"/charts/{name}.svg", "/charts/topics/kubernetes.svg"]
+    pictures += [f"/badges/kubernetes/{name}.svg"]
+    for route in pictures:
+        answer = stack.get(route)
+        equal(answer.status, 200, f"{route}: {answer.body[:300]}")
+        equal(answer.headers["content-type"], "image/svg+xml", route)
+        equal(ElementTree.fromstring(answer.body).tag, "{http://www.w3.org/2000/svg}svg", route)
+        equal(stack.get(route, if_none_match=answer.headers["etag"]).status, 304, f"{route} again")
+    for route in [f"/charts/{name}.json", f"/badges/kubernetes/{name}.json"]:
+        equal(stack.get(route).status, 200, route)
+    for route in ["/charts/no/such.svg", "/badges/kubernetes/no/such.svg"]:
+        problem(stack.get(route), 404, route)
+    for route in [
+        "/api/repos/{}",
+        "/api/repos/{}/history?to=2030-01-01",
+        "/charts/{}.svg?range=30d",
+        "/badges/kubernetes/{}.svg",
+    ]:
+        answer = stack.get(route.format("former/name"))
+        moved = (answer.status, answer.headers["location"])
+        equal(moved, (301, route.format(name)), f"{route} of a former name")
+
+    for route, root in [
+        ("/feeds/kubernetes/new.atom", "{http://www.w3.org/2005/Atom}feed"),
+        ("/feeds/kubernetes/events.atom", "{http://www.w3.org/2005/Atom}feed"),
+        ("/feeds/kubernetes/trending.atom", "{http://www.w3.org/2005/Atom}feed"),
+        ("/feeds.opml", "opml"),
+    ]:
+        answer = stack.get(route)
+        equal(answer.status, 200, f"{route}: {answer.body[:300]}")
+        equal(ElementTree.fromstring(answer.body).tag, root, route)
+    version = "https://jsonfeed.org/version/1.1"
+    equal(stack.get("/feeds/kubernetes/new.json").json()["version"], version, "JSON Feed")
+    events = stack.get("/topics/kubernetes/events")
+    equal((events.status, events.headers["x-matched"]), (200, "0"), "events of a first filling")
+    days = [day["day"] for day in stack.get("/topics/kubernetes/history").json()]
+    equal(days, [str(today)], "the topic's days")
 
 
 def both_replicas(stack):
@@ -575,6 +659,7 @@ def main():
         both_replicas,
         the_scheduler,
         what_is_kept,
+        with_a_past,
         the_containers,
         down_and_up,
         with_a_token,

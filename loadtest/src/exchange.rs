@@ -31,9 +31,19 @@ impl Answer {
         if actual != encoding {
             return Err(format!("its encoding is {actual}, not {encoding}"));
         }
-        if encoding == "identity" {
-            return Ok(Cow::Borrowed(&self.body));
-        }
+        self.plain_body()
+    }
+
+    /// The decompressed body, whatever its encoding.
+    ///
+    /// # Errors
+    /// If the body has another encoding than gzip, or is not valid in it.
+    pub(crate) fn plain_body(&self) -> Result<Cow<'_, [u8]>, String> {
+        let encoding = match self.header(&CONTENT_ENCODING) {
+            None => return Ok(Cow::Borrowed(&self.body)),
+            Some("gzip") => "gzip",
+            Some(other) => return Err(format!("its encoding is {other}, not gzip")),
+        };
         let mut plain = Vec::new();
         GzDecoder::new(&*self.body)
             .read_to_end(&mut plain)

@@ -3,6 +3,7 @@
 mod check;
 mod exchange;
 mod rankings;
+mod routes;
 mod scenarios;
 mod verdict;
 
@@ -22,7 +23,8 @@ use crate::scenarios::Target;
 const HOST: &str = "http://127.0.0.1:8081";
 const TOPIC: &str = "kubernetes";
 
-const USERS: usize = 30;
+/// The sum of the scenarios' weights, so that each scenario has its share of the users.
+const USERS: usize = 33;
 /// Seconds.
 const RUN_TIME: usize = 60;
 

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use goose::GooseError;
 use goose::prelude::{GooseUser, Scenario, Transaction, TransactionFunction, TransactionResult};
-use reqwest::header::{ACCEPT_ENCODING, ETAG, IF_NONE_MATCH, RETRY_AFTER};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RETRY_AFTER};
 use reqwest::{Method, StatusCode};
 
-use crate::check;
+use crate::check::{self, Asked};
 use crate::exchange::{Answer, LimitedCounts, exchange};
 use crate::rankings::{RANKINGS, Ranking};
+use crate::routes::{ROUTES, Route};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
@@ -28,13 +29,14 @@ const UNKNOWN_TOPICS: [&str; 2] = ["loadtest-unknown-1", "loadtest-unknown-2"];
 /// The shortest and the longest pause of people between two requests.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(9));
 
-/// People, programs without pauses, and clients with other kinds of requests. A scenario's weight
-/// is its share of the users.
-pub(crate) fn all(target: &Target) -> Result<[Scenario; 3], GooseError> {
+/// People, programs without pauses, clients with other kinds of requests, and visitors of other
+/// routes. A scenario's weight is its share of the users.
+pub(crate) fn all(target: &Target) -> Result<[Scenario; 4], GooseError> {
     Ok([
         reads("people", target)?.set_wait_time(PAUSES.0, PAUSES.1)?.set_weight(20)?,
         reads("programs", target)?.set_weight(6)?,
         clients(target)?.set_weight(4)?,
+        visitors(target)?.set_weight(3)?,
     ])
 }
 
@@ -76,6 +78,17 @@ fn clients(target: &Target) -> Result<Scenario, GooseError> {
         .register_transaction(transaction(target, |user, target| {
             Box::pin(read_unknown_topic(user, target, best_match))
         })))
+}
+
+/// Every route of [`ROUTES`], after a look for a repository in the topic's list.
+fn visitors(target: &Target) -> Result<Scenario, GooseError> {
+    let choose = transaction(target, |user, target| Box::pin(choose_repository(user, target)));
+    let mut scenario = Scenario::new("visitors").register_transaction(choose.set_on_start());
+    for route in &ROUTES {
+        let read = transaction(target, |user, target| Box::pin(read_route(user, target, route)));
+        scenario = scenario.register_transaction(read.set_weight(route.weight)?);
+    }
+    Ok(scenario)
 }
 
 type BoxFuture<'r> = Pin<Box<dyn Future<Output = TransactionResult> + Send + 'r>>;
@@ -124,6 +137,50 @@ async fn read_list(
         check,
     )
     .await?;
+    Ok(())
+}
+
+/// The repository that a visitor asks for, as `owner/name`.
+#[derive(Clone)]
+struct Chosen(String);
+
+async fn choose_repository(user: &mut GooseUser, target: Target) -> TransactionResult {
+    let [popularity, ..] = &RANKINGS;
+    let (row, path) = (popularity.path("/api", "{topic}"), popularity.path("/api", &target.topic));
+    let check = |answer: &Answer| {
+        ok(answer)?;
+        check::list(popularity, target.size, &answer.plain_body()?)
+    };
+    let limited = Some(&target.limited);
+    let answer = exchange(user, limited, Method::GET, &row, &path, &[], check).await?;
+    let body = answer.as_ref().and_then(|answer| answer.plain_body().ok()).unwrap_or_default();
+    if let Some(name) = fastrand::choice(check::full_names(&body).unwrap_or_default()) {
+        user.set_session_data(Chosen(name));
+    }
+    Ok(())
+}
+
+/// Requests a route with the repository that the visitor has chosen, if it found the list.
+async fn read_route(
+    user: &mut GooseUser,
+    target: Target,
+    route: &'static Route,
+) -> TransactionResult {
+    let Some(Chosen(repository)) = user.get_session_data::<Chosen>().cloned() else {
+        return Ok(());
+    };
+    let asked = Asked { topic: &target.topic, repository: &repository };
+    let check = |answer: &Answer| {
+        ok(answer)?;
+        let content_type = answer.header(&CONTENT_TYPE).unwrap_or_default();
+        if !content_type.starts_with(route.content_type) {
+            return Err(format!("its Content-Type is {content_type:?}"));
+        }
+        (route.check)(&asked, &answer.plain_body()?)
+    };
+    let headers = [(ACCEPT_ENCODING, "gzip")];
+    let (limited, path) = (Some(&target.limited), route.path_of(&asked));
+    exchange(user, limited, Method::GET, route.path, &path, &headers, check).await?;
     Ok(())
 }
 

@@ -5,6 +5,7 @@ mod feeds;
 mod index;
 mod lists;
 mod maintenance;
+mod pictures;
 mod ready;
 mod refreshes;
 mod repositories;
@@ -37,7 +38,7 @@ pub(super) fn is_maintenance(route: &str, method: &Method) -> bool {
 pub(super) fn routes() -> Router<Arc<App>> {
     let bootstrap_db = get(maintenance::bootstrap_db).post(maintenance::bootstrap_db);
     let update_cache = get(maintenance::update_cache).post(maintenance::track_and_update);
-    let mut routes = Router::new()
+    let mut routes = pictures::routes()
         .route("/", get(index::index))
         .route(BOOTSTRAP_DB, maintenance_route(bootstrap_db))
         .route(UPDATE_CACHE, maintenance_route(update_cache))

@@ -220,8 +220,9 @@ async fn finish(
         shrunk: verdict.shrunk,
         cursor,
     };
-    let displaced = run.store.finish(run.lease, &finish, run.clock.now()).await?;
+    let (displaced, changed) = run.store.finish(run.lease, &finish, run.clock.now()).await?;
     recorder.report.removed += displaced;
+    recorder.changed.extend(changed);
     Ok(())
 }
 

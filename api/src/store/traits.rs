@@ -311,13 +311,13 @@ pub trait RefreshStore: Send + Sync {
     ) -> Result<()>;
 
     /// The last transaction of a topic's data: removals, best-match ranks, the topic's day.
-    /// Returns the number of displaced repositories.
+    /// Returns the number of displaced repositories, and the topics whose lists may differ now.
     async fn finish(
         &self,
         lease: &Lease,
         finish: &FinishRun<'_>,
         now: DateTime<Utc>,
-    ) -> Result<i64>;
+    ) -> Result<(i64, Vec<Topic>)>;
 
     /// Ends a refresh: closes its entry in the ledger, gives the lease back, and drops entries
     /// older than [`LEDGER_TIME`](super::LEDGER_TIME). The caller has published the lists.

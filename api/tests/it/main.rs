@@ -21,6 +21,7 @@ mod lists;
 mod maintenance;
 mod nginx;
 mod on_demand;
+mod pictures;
 mod postgres;
 mod process;
 mod property;

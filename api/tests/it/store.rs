@@ -146,7 +146,7 @@ async fn finish(
         .await
         .expect("finished");
     store.end(lease, outcome, &Report::default(), now).await.expect("ended");
-    removed
+    removed.0
 }
 
 /// Tracks a topic and stores these repositories with a complete run.

@@ -12,6 +12,8 @@ pub(super) async fn index() -> String {
     text.push_str("\n\n");
     let lists = Listing::ALL.map(|listing| (format!("/api{}", listing.path()), listing.summary()));
     let others = [
+        ("/charts/{owner}/{repo}.svg", "a picture of a repository's stars over days"),
+        ("/badges/{topic}/{owner}/{repo}.svg", "a badge of its place in a topic"),
         ("/topics", "the tracked topics: how fresh and how complete each is"),
         ("/topics/{topic}/events", "what happened to a topic's repositories, newest first"),
         ("/feeds.opml", "feeds of each topic, for feed readers"),
@@ -21,7 +23,7 @@ pub(super) async fn index() -> String {
     let others = others.map(|(path, summary)| (path.to_owned(), summary));
     for (path, summary) in lists.into_iter().chain(others) {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "  {path:<24} {summary}");
+        let _ = writeln!(text, "  {path:<35} {summary}");
     }
     text.push_str(
         "\nTry: curl --compressed http://localhost:8081/api/popularity/kubernetes    \

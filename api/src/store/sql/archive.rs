@@ -14,8 +14,7 @@ use super::dialect::{BINARY, Connection, EACH_ID, EACH_NAME, EACH_ROW, Row, SqlS
 use crate::model::repository::RepositoryId;
 use crate::model::time::rfc3339;
 use crate::store::archive::{
-    ArchiveRow, ArchiveSink, Field, Kind, MEMBERS, Merge, REPOSITORIES, SPAN_FIELDS, TABLES,
-    TOPICS, Table,
+    ArchiveRow, ArchiveSink, Field, Kind, MEMBERS, Merge, SPAN_FIELDS, TABLES, TOPICS, Table,
 };
 use crate::store::revision::first_revision;
 use crate::store::{ArchiveStore, Result};
@@ -71,9 +70,10 @@ impl ArchiveStore for SqlStore {
         if table.fields[0].kind == Kind::Topic {
             note_forgotten(&mut transaction, rows, now).await?;
         }
-        if table.name == REPOSITORIES.name && changed > 0 {
-            let ids: Vec<RepositoryId> = rows.iter().filter_map(|row| row[0].as_i64()).collect();
-            new_revisions(&mut transaction, &ids).await?;
+        let is_id = |field: &Field| field.name == "id" || field.name == "repository_id";
+        if let Some(place) = table.fields.iter().position(is_id).filter(|_| changed > 0) {
+            let ids = rows.iter().filter_map(|row| row[place].as_i64());
+            new_revisions(&mut transaction, &ids.collect::<Vec<_>>()).await?;
         }
         Ok(transaction.commit().await?)
     }

@@ -6,6 +6,7 @@ use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, Row as _};
 
 use super::dialect::{AS_INTEGER, Connection, EACH_ROW, Row, as_date};
+use super::text;
 use crate::model::counts::{Counts, Span};
 use crate::model::topic::Topic;
 use crate::store::{Lease, Scope};
@@ -69,12 +70,9 @@ pub(super) async fn write(
 
 /// Members of a topic that a complete run has seen unchanged: it has confirmed them, or would have
 /// shown a change. A member that it should have shown and did not is in doubt, and so is one of
-/// which the last answer could not be read. The last counts of the day are known only if there are
-/// none of a later day.
+/// which the last answer could not be read. One that was counted on the day was shown.
 // mutant in store::history: a repository in doubt was not seen
 //     confirmed_in = $2 OR => TRUE OR
-// mutant in store::history: counts that came after midnight are not those of the day before
-//     later.last_day >= $5 => later.last_day = $5
 const UNCHANGED: &str = "
     member.topic = $1 AND member.asked_at IS NULL
     AND repositories.id = member.repository_id
@@ -82,19 +80,25 @@ const UNCHANGED: &str = "
     AND NOT EXISTS (SELECT 1 FROM counts AS later
                     WHERE later.repository_id = member.repository_id AND later.last_day >= $5)";
 
-/// Writes the counts of the repositories of a topic that a complete run has seen, but not shown.
-/// They are those of the day on which the run began: the members that it had seen before midnight
-/// may have changed after it.
+/// Writes the day's counts of the repositories of a topic that a complete run has seen, but not
+/// shown; true if there were some. A run that began on the day before writes none: it saw those
+/// repositories before midnight, and the counts of a day that has passed never change.
 pub(super) async fn write_unchanged(
     connection: &mut Connection,
     lease: &Lease,
     topic: &Topic,
     scope: Scope,
-) -> sqlx::Result<()> {
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
     let began = "SELECT started_at FROM refreshes WHERE id = $1";
     let began = sqlx::query_scalar(began).bind(lease.refresh);
     let began: DateTime<Utc> = began.fetch_one(&mut *connection).await?;
-    let day = began.date_naive();
+    let day = now.date_naive();
+    // mutant in store::history: a run past midnight claims no counts that it did not show
+    //     began.date_naive() != day => false
+    if began.date_naive() != day {
+        return Ok(false);
+    }
     let (updated_at, confirmed_at) = scope.since().unzip();
     let extend = format!(
         "UPDATE counts SET last_day = $5 FROM topic_repositories AS member, repositories
@@ -114,7 +118,21 @@ pub(super) async fn write_unchanged(
         let query = sqlx::query(AssertSqlSafe(statement)).bind(topic.as_str()).bind(lease.refresh);
         query.bind(updated_at).bind(confirmed_at).bind(day)
     };
-    bind(extend).bind(day - Days::new(1)).execute(&mut *connection).await?;
-    bind(begin).execute(connection).await?;
-    Ok(())
+    let extend = bind(extend).bind(day - Days::new(1)).execute(&mut *connection).await?;
+    let begin = bind(begin).execute(connection).await?;
+    Ok(extend.rows_affected() + begin.rows_affected() > 0)
+}
+
+/// Makes a new revision of each topic that shares a repository with this one, and returns those.
+pub(super) async fn new_revisions_of_shared(
+    connection: &mut Connection,
+    topic: &Topic,
+) -> sqlx::Result<Vec<Topic>> {
+    let update = "UPDATE topics SET revision = revision + 1 WHERE name IN
+        (SELECT other.topic FROM topic_repositories AS own
+             JOIN topic_repositories AS other ON other.repository_id = own.repository_id
+         WHERE own.topic = $1)
+        RETURNING name";
+    let rows = sqlx::query(update).bind(topic.as_str()).fetch_all(connection).await?;
+    rows.iter().map(|row| text(row, "name")).collect()
 }

@@ -18,22 +18,25 @@ use crate::store::{FinishRun, HistoryStore, Lease, Result};
 /// Repositories handled in one transaction. Other writers wait for it.
 const BATCH: usize = 500;
 
-/// Writes what is known of the topic's day at the end of a run. A complete run of a topic that is
-/// kept whole has seen its repositories: those that it did not show have not changed.
+/// Writes what is known of the topic's day at the end of a run, and returns the topics whose lists
+/// may differ for it. A complete run of a topic that is kept whole has seen its repositories: those
+/// that it did not show have not changed.
 pub(super) async fn write_topic_day(
     connection: &mut Connection,
     lease: &Lease,
     finish: &FinishRun<'_>,
     now: DateTime<Utc>,
-) -> sqlx::Result<()> {
+) -> sqlx::Result<Vec<Topic>> {
     let (topic, day) = (finish.topic, now.date_naive());
     let complete = finish.complete.as_ref();
+    let mut changed = Vec::new();
     // mutant in store::history: a complete run of a whole topic has seen its repositories
     //     scope.coverage() == Coverage::Complete => scope.coverage() == Coverage::Top
     if let Some(scope) = complete.map(|complete| complete.scope)
         && scope.coverage() == Coverage::Complete
+        && counts::write_unchanged(connection, lease, topic, scope, now).await?
     {
-        counts::write_unchanged(connection, lease, topic, scope).await?;
+        changed = counts::new_revisions_of_shared(connection, topic).await?;
     }
     // Of those that GitHub showed, the topic has the public ones.
     let ranked = format!(
@@ -60,7 +63,7 @@ pub(super) async fn write_topic_day(
     .bind(complete.map(|_| Json(best_match)))
     .execute(connection)
     .await?;
-    Ok(())
+    Ok(changed)
 }
 
 /// Begins the memberships of new members. One that ended yesterday or today goes on.

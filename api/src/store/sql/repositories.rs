@@ -42,7 +42,7 @@ fn row_values(repository: &Repository) -> sqlx::Result<Vec<Value>> {
 
 /// The columns of [`repository`].
 pub(super) static REPOSITORY: LazyLock<String> =
-    LazyLock::new(|| list(COLUMNS, |name| format!("repositories.{name}")));
+    LazyLock::new(|| list(COLUMNS, |column| format!("repositories.{column}")));
 
 /// The repository of a row with [`REPOSITORY`].
 pub(super) fn repository(row: &Row) -> sqlx::Result<Repository> {

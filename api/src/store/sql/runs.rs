@@ -199,7 +199,7 @@ impl RefreshStore for SqlStore {
         lease: &Lease,
         finish: &FinishRun<'_>,
         now: DateTime<Utc>,
-    ) -> Result<i64> {
+    ) -> Result<(i64, Vec<Topic>)> {
         let mut transaction = self.write_as(lease, now).await?;
         let topic = finish.topic;
         let mut displaced = 0;
@@ -213,11 +213,11 @@ impl RefreshStore for SqlStore {
                 new_revision(&mut transaction, topic).await?;
             }
         }
-        history::write_topic_day(&mut transaction, lease, finish, now).await?;
+        let changed = history::write_topic_day(&mut transaction, lease, finish, now).await?;
         save_result(&mut transaction, finish, now).await?;
         allot(&mut transaction, topic, finish.complete.is_some(), now).await?;
         transaction.commit().await?;
-        Ok(count(displaced))
+        Ok((count(displaced), changed))
     }
 
     async fn end(

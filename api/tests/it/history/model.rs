@@ -246,6 +246,7 @@ impl Model {
         } else if is_complete
             && run.coverage == Coverage::Complete
             && topic.covered != Some(day)
+            && day == today
             && has("sort=updated")
         {
             // An earlier run has read the slices, and this one would have shown their changes.

@@ -6,16 +6,18 @@ use super::harness::one_replica;
 use super::lists::service_behind_nginx;
 use crate::support::Answer;
 
-const LISTS: [&str; 5] = [
+const LISTS: [&str; 7] = [
     "/api/kubernetes",
     "/api/popularity/kubernetes",
     "/api/activity/kubernetes",
-    // Rankings that the API does not have yet.
+    "/api/newest/kubernetes",
     "/api/trending/kubernetes",
+    "/api/falling/kubernetes",
+    // A ranking that the API does not have yet.
     "/api/a-later_ranking2/kubernetes",
 ];
 
-const OTHER_PATHS: [&str; 22] = [
+const OTHER_PATHS: [&str; 31] = [
     "/",
     "/test",
     "/db/kubernetes",
@@ -38,6 +40,15 @@ const OTHER_PATHS: [&str; 22] = [
     "/api/x/../repos/kubernetes",
     "/api/repositories/20580498",
     "/api/repositories/20580498/history",
+    "/topics/kubernetes/history",
+    "/topics/kubernetes/events",
+    "/charts/kubernetes/kubernetes.svg",
+    "/charts/topics/kubernetes.json",
+    "/charts/compare.svg",
+    "/badges/kubernetes/kubernetes/kubernetes.svg",
+    "/feeds/kubernetes/new.atom",
+    "/feeds.opml",
+    "/api/charts/kubernetes/kubernetes.svg",
 ];
 
 /// Whether nginx looked into its cache for this answer.

@@ -7,7 +7,7 @@ use super::harness::{Nginx, Setup, refused};
 use super::replica::Replica;
 
 #[tokio::test]
-async fn rate_limit_applies_only_to_db_and_to_topics_that_are_not_set() {
+async fn rate_limit_applies_to_answers_that_a_replica_may_have_to_make() {
     let replica = Replica::start().await;
     let setup = Setup { topics: "kubernetes, mcp:complete ,3d", rate_limit: 1, edits: &[] };
     let Some(nginx) = Nginx::start_with(&[replica.address], setup).await else { return };
@@ -16,9 +16,12 @@ async fn rate_limit_applies_only_to_db_and_to_topics_that_are_not_set() {
         "/api/popularity/mcp",
         "/api/activity/3D/",
         "/api/a-later-ranking/kubernetes",
-        "/api/kubernetes?language=rust",
+        "/api/trending/kubernetes",
+        "/api/kubernetes?",
         "//api/kubernetes",
+        "/topics",
         "/topics/x",
+        "/topics/x/",
         "/health",
         "/test",
         "/refreshes",
@@ -36,6 +39,13 @@ async fn rate_limit_applies_only_to_db_and_to_topics_that_are_not_set() {
         "/api/repos/kubernetes",
         "/api/repos/kubernetes/kubernetes",
         "/api/repositories/3d",
+        "/api/kubernetes?language=rust",
+        "/api/trending/kubernetes?window=1d",
+        "/topics/kubernetes/events",
+        "/topics/kubernetes/history",
+        "/charts/kubernetes/kubernetes.svg",
+        "/badges/kubernetes/o/kubernetes.json",
+        "/feeds/kubernetes/new.atom",
         "/db/kubernetes",
         "//db/popularity/mcp",
     ] {

@@ -98,6 +98,8 @@ async fn list_equals_that_of_the_service_under_every_condition() {
             "//api/popularity/kubernetes/",
             "/api/activity/kubernetes?",
             "/api/activity/kubernetes?a=b",
+            "/api/trending/kubernetes",
+            "/api/trending/kubernetes?window=30d",
             "/db/activity/kubernetes",
         ] {
             for encoding in ["", "gzip", "br"] {
