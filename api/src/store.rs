@@ -27,8 +27,8 @@ pub use health::FailingWrites;
 pub use lease::{ALL_TOPICS, BeginOutcome, LEASE_TIME, LEDGER_TIME, Lease, NewRefresh};
 pub use revision::first_revision;
 pub use traits::{
-    ArchiveStore, BackfillStore, HistoryStore, ListStore, QuotaStore, RefreshStore, Share,
-    SharedStore, Store, TopicStore, TrackOutcome, Unfilled,
+    ArchiveStore, BackfillStore, DoubtStore, HistoryStore, LedgerStore, ListStore, QuotaStore,
+    RefreshStore, Share, SharedStore, SliceStore, Store, TopicStore, TrackOutcome, Unfilled,
 };
 
 /// A database; the scheme of DATABASE_URL decides which.
