@@ -80,10 +80,9 @@ fn clients(target: &Target) -> Result<Scenario, GooseError> {
         })))
 }
 
-/// Every route of [`ROUTES`], after a look for a repository in the topic's list.
+/// Every route of [`ROUTES`].
 fn visitors(target: &Target) -> Result<Scenario, GooseError> {
-    let choose = transaction(target, |user, target| Box::pin(choose_repository(user, target)));
-    let mut scenario = Scenario::new("visitors").register_transaction(choose.set_on_start());
+    let mut scenario = Scenario::new("visitors");
     for route in &ROUTES {
         let read = transaction(target, |user, target| Box::pin(read_route(user, target, route)));
         scenario = scenario.register_transaction(read.set_weight(route.weight)?);
@@ -160,14 +159,15 @@ async fn choose_repository(user: &mut GooseUser, target: Target) -> TransactionR
     Ok(())
 }
 
-/// Requests a route with the repository that the visitor has chosen, if it found the list.
+/// Requests a route with the repository that the visitor has chosen. A visitor without one reads the
+/// list instead: a transaction that requests nothing would never give way to others.
 async fn read_route(
     user: &mut GooseUser,
     target: Target,
     route: &'static Route,
 ) -> TransactionResult {
     let Some(Chosen(repository)) = user.get_session_data::<Chosen>().cloned() else {
-        return Ok(());
+        return choose_repository(user, target).await;
     };
     let asked = Asked { topic: &target.topic, repository: &repository };
     let check = |answer: &Answer| {
