@@ -142,10 +142,14 @@ async fn measure_refresh(
     let stored = store_pages(store, &lease, topic, pages, &mut watch).await;
     let count = i64::try_from(stored.ids.len()).expect("a small number");
     let scope = Scope::First(500);
-    let confirmed =
-        CompleteRun { best_match: &stored.ids, total_count: count, found: count, scope };
-    let finish =
-        FinishRun { topic, complete: Some(confirmed), shrunk: None, cursor: SyncCursor::default() };
+    let confirmed = CompleteRun { best_match: &stored.ids, found: count, scope };
+    let finish = FinishRun {
+        topic,
+        complete: Some(confirmed),
+        total_count: Some(count),
+        shrunk: None,
+        cursor: SyncCursor::default(),
+    };
     store.finish(&lease, &finish, Utc::now()).await.expect("finished");
     let finish = watch.lap();
     store.allot_modified(topic, Utc::now()).await.expect("a Last-Modified");

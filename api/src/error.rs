@@ -23,6 +23,10 @@ pub enum Error {
     NotTracked(Topic),
     #[error("the mirror has no repository {0}")]
     NoRepository(String),
+    #[error("there is no picture {0}; charts end in .svg, .json or .csv, badges in .svg or .json")]
+    NoPicture(String),
+    #[error("{name} has no place in this list of the topic {topic}")]
+    NoPlace { name: String, topic: Topic },
     /// Holds the address of what was asked for: its repository has another name now.
     #[error("the repository has another name now; its address is {0}")]
     Moved(String),
@@ -84,9 +88,11 @@ impl Error {
             Self::InvalidTopic(_) | Self::Parameters(_) => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::CrossSite | Self::ForeignHost => StatusCode::FORBIDDEN,
-            Self::NotTracked(_) | Self::NoRepository(_) | Self::NoRefresh(_) => {
-                StatusCode::NOT_FOUND
-            }
+            Self::NotTracked(_)
+            | Self::NoRepository(_)
+            | Self::NoPicture(_)
+            | Self::NoPlace { .. }
+            | Self::NoRefresh(_) => StatusCode::NOT_FOUND,
             Self::Moved(_) => StatusCode::MOVED_PERMANENTLY,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotYet { .. } | Self::Database(_) => StatusCode::SERVICE_UNAVAILABLE,

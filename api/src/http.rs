@@ -6,6 +6,7 @@ mod cors;
 mod document;
 mod metrics;
 mod middleware;
+mod pages;
 mod parameters;
 mod problem;
 

@@ -1,8 +1,9 @@
 //! A mirror of GitHub's repository search, one topic at a time: ranked lists, complete, fresh and
 //! fast.
 //!
-//! Each part imports only parts before it in this order: [`model`], [`lists`], [`store`] and
-//! [`cache`], [`github`] and [`archive`], [`refresh`], [`read`], [`app`], [`http`] and [`cli`].
+//! Each part imports only parts before it in this order: [`model`], [`lists`] and [`pictures`],
+//! [`store`] and [`cache`], [`github`] and [`archive`], [`refresh`], [`read`], [`app`], [`http`]
+//! and [`cli`].
 
 pub mod app;
 pub mod archive;
@@ -16,6 +17,7 @@ pub mod github;
 pub mod http;
 pub mod lists;
 pub mod model;
+pub mod pictures;
 pub mod read;
 pub mod refresh;
 pub mod scheduler;

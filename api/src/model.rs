@@ -12,3 +12,4 @@ pub mod run;
 pub mod slice;
 pub mod time;
 pub mod topic;
+pub mod topic_day;

@@ -1,6 +1,6 @@
 //! `api import`.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
@@ -67,7 +67,11 @@ pub async fn import(
             import_topics(store, &mut lines, &known.topics, now, &mut count).await?;
             continue;
         }
-        while let Some(batch) = lines.batch()? {
+        loop {
+            let batch = lines.batch()?;
+            if batch.is_empty() {
+                break;
+            }
             count(&batch);
             store.import(table, &batch, now).await.context(UNWRITTEN)?;
         }
@@ -90,28 +94,11 @@ async fn import_topics(
     now: DateTime<Utc>,
     count: &mut (impl FnMut(&[ArchiveRow]) + Send),
 ) -> anyhow::Result<()> {
-    let mut left: BTreeSet<&String> = topics.keys().collect();
-    let mut members: Vec<ArchiveRow> = Vec::new();
-    let topic_of = |row: &ArchiveRow| row[0].as_str().unwrap_or_default().to_owned();
-    loop {
-        let row = lines.next()?;
-        let ends = |first: &ArchiveRow| row.as_ref().is_none_or(|row| row[0] != first[0]);
-        if members.first().is_some_and(ends) {
-            let name = topic_of(&members[0]);
-            left.remove(&name);
-            count(&members);
-            if let Some(topic) = topics.get(&name) {
-                count(std::slice::from_ref(topic));
-                store.import_topic(topic, &members, now).await.context(UNWRITTEN)?;
-            }
-            members.clear();
-        }
-        let Some(row) = row else { break };
-        members.push(row);
-    }
-    for name in left {
-        count(std::slice::from_ref(&topics[name]));
-        store.import_topic(&topics[name], &[], now).await.context(UNWRITTEN)?;
+    for (name, topic) in topics {
+        let members = lines.take(|_, row| row[0] == **name)?;
+        count(&members);
+        count(std::slice::from_ref(topic));
+        store.import_topic(topic, &members, now).await.context(UNWRITTEN)?;
     }
     Ok(())
 }
@@ -162,15 +149,15 @@ fn check(
         bail!("{name} has another checksum than manifest.json says; copy the archive again");
     }
     let mut lines = Lines::open(folder, table)?;
-    let mut rows = 0;
-    while let Some(batch) = lines.batch()? {
-        for row in &batch {
-            rows += 1;
-            if let Err(problem) = known.note(table, row) {
-                bail!("{name} line {rows}: {problem}");
-            }
+    let (mut rows, mut before) = (0, None);
+    while let Some(row) = lines.next()? {
+        rows += 1;
+        let noted = known.note(table, &row);
+        if let Err(problem) = noted.and_then(|()| table.check_order(before.as_ref(), &row)) {
+            bail!("{name} line {rows}: {problem}");
         }
-        count(&batch);
+        count(std::slice::from_ref(&row));
+        before = Some(row);
     }
     if rows != entry.rows {
         bail!("{name} has {rows} rows, but manifest.json says {}", entry.rows);
@@ -204,6 +191,8 @@ struct Lines {
     reader: BufReader<MultiGzDecoder<BufReader<File>>>,
     line: Vec<u8>,
     number: u64,
+    /// A row that was read, and not taken.
+    ahead: Option<ArchiveRow>,
 }
 
 impl Lines {
@@ -211,22 +200,39 @@ impl Lines {
         let path = folder.join(file_name(table.name));
         let file = File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
         let reader = BufReader::new(MultiGzDecoder::new(BufReader::new(file)));
-        Ok(Self { table, reader, line: Vec::new(), number: 0 })
+        Ok(Self { table, reader, line: Vec::new(), number: 0, ahead: None })
     }
 
-    /// The next rows; `None` at the end.
-    fn batch(&mut self) -> anyhow::Result<Option<Vec<ArchiveRow>>> {
-        let mut batch = Vec::with_capacity(BATCH);
-        while batch.len() < BATCH
-            && let Some(row) = self.next()?
-        {
-            batch.push(row);
+    /// The next rows of one transaction; none at the end. Counts of a repository are not parted.
+    fn batch(&mut self) -> anyhow::Result<Vec<ArchiveRow>> {
+        let is_daily = self.table.is_daily();
+        self.take(|batch, row| {
+            let is_same = || batch.last().is_some_and(|last| last[0] == row[0]);
+            batch.len() < BATCH || is_daily && is_same()
+        })
+    }
+
+    /// The next rows, as long as they are wanted together with those before.
+    fn take(
+        &mut self,
+        is_wanted: impl Fn(&[ArchiveRow], &ArchiveRow) -> bool,
+    ) -> anyhow::Result<Vec<ArchiveRow>> {
+        let mut rows = Vec::new();
+        while let Some(row) = self.next()? {
+            if !is_wanted(&rows, &row) {
+                self.ahead = Some(row);
+                break;
+            }
+            rows.push(row);
         }
-        Ok(Some(batch).filter(|batch| !batch.is_empty()))
+        Ok(rows)
     }
 
     /// The next row; `None` at the end.
     fn next(&mut self) -> anyhow::Result<Option<ArchiveRow>> {
+        if let Some(row) = self.ahead.take() {
+            return Ok(Some(row));
+        }
         self.number += 1;
         let name = file_name(self.table.name);
         let place = || format!("{name} line {}", self.number);

@@ -1,8 +1,10 @@
 //! The API's routes, one file a resource.
 
+mod events;
 mod index;
 mod lists;
 mod maintenance;
+mod pictures;
 mod ready;
 mod refreshes;
 mod repositories;
@@ -33,7 +35,7 @@ pub(super) fn is_maintenance(route: &str, method: &Method) -> bool {
 pub(super) fn routes() -> Router<Arc<App>> {
     let bootstrap_db = get(maintenance::bootstrap_db).post(maintenance::bootstrap_db);
     let update_cache = get(maintenance::update_cache).post(maintenance::track_and_update);
-    let mut routes = Router::new()
+    let mut routes = pictures::routes()
         .route("/", get(index::index))
         .route(BOOTSTRAP_DB, maintenance_route(bootstrap_db))
         .route(UPDATE_CACHE, maintenance_route(update_cache))
@@ -46,6 +48,8 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/api/repos/{owner}/{repo}/history", get(repositories::history))
         .route("/api/repositories/{id}", get(repositories::repository))
         .route("/api/repositories/{id}/history", get(repositories::history))
+        .route("/topics/{topic}/events", get(events::events))
+        .route("/topics/{topic}/history", get(topics::history))
         .route("/refreshes", get(refreshes::refreshes))
         .route("/refreshes/{id}", get(refreshes::refresh));
     for listing in Listing::ALL {

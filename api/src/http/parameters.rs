@@ -58,6 +58,19 @@ impl<'a> Parameters<'a> {
         }
     }
 
+    /// [`Parameters::read_by`] for a parameter that a request must have.
+    pub(super) fn require_by<T>(
+        &mut self,
+        name: &'static str,
+        accepted: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        if !self.values.iter().any(|(key, _)| key == name) {
+            self.refuse(name, format!("is missing; it accepts {accepted}"));
+        }
+        self.read_by(name, accepted, parse)
+    }
+
     /// Notes a fault of a value that parsed. `rule` completes the sentence "NAME …".
     pub(super) fn refuse(&mut self, name: &str, rule: String) {
         self.faults.push(ParameterFault { parameter: name.to_owned(), rule });

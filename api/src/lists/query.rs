@@ -1,10 +1,11 @@
 //! The rows of a catalogue that a list puts first.
 
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 
 use super::catalogue::{Catalogue, Row};
 use crate::model::growth::Measure;
 use crate::model::ranking::{Ranking, Trend};
+use crate::model::repository::RepositoryId;
 
 /// The first rows of a ranking, at most `length` of them. Equal ranks: lowest id first.
 #[must_use]
@@ -54,11 +55,31 @@ pub fn first_by_growth(
     }
 }
 
-fn first<'a>(
-    mut rows: Vec<&'a Row>,
-    length: usize,
-    order: impl Fn(&Row, &Row) -> Ordering,
-) -> Vec<&'a Row> {
+/// The place by stars among all of the topic's repositories, from 1.
+#[must_use]
+pub fn popularity_place(catalogue: &Catalogue, id: RepositoryId) -> Option<usize> {
+    place(catalogue.rows().iter(), id, |row| row.stars)
+}
+
+/// The place by stars gained among all of the topic's repositories that gained any, from 1.
+#[must_use]
+pub fn trending_place(catalogue: &Catalogue, id: RepositoryId) -> Option<usize> {
+    let gained = |row: &Row| row.growth.as_ref().map_or(0, |growth| growth.gained);
+    place(catalogue.rows().iter().filter(|row| gained(row) > 0), id, gained)
+}
+
+/// The number of rows with more, or as much and a lower id, and one.
+fn place<'a>(
+    rows: impl Iterator<Item = &'a Row> + Clone,
+    id: RepositoryId,
+    much: impl Fn(&Row) -> i64,
+) -> Option<usize> {
+    let order = |row: &Row| (Reverse(much(row)), row.id);
+    let own = order(rows.clone().find(|row| row.id == id)?);
+    Some(rows.filter(|row| order(row) < own).count() + 1)
+}
+
+fn first(mut rows: Vec<&Row>, length: usize, order: impl Fn(&Row, &Row) -> Ordering) -> Vec<&Row> {
     let order = |one: &&Row, other: &&Row| order(one, other).then(one.id.cmp(&other.id));
     if let Some(last) = length.checked_sub(1).filter(|last| *last < rows.len()) {
         rows.select_nth_unstable_by(last, order);

@@ -16,18 +16,20 @@ use crate::store::SharedStore;
 /// The least used catalogues are evicted first. One of 35,000 repositories takes some 10 MB.
 const CAPACITY_BYTES: u64 = 64 << 20;
 
+type Key = (Topic, Period);
+
 /// Loads and keeps catalogues. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Catalogues {
     store: SharedStore,
-    entries: Moka<(Topic, Period), Arc<Catalogue>>,
-    loads: Arc<SingleFlight<(Topic, Period), Result<Arc<Catalogue>, Error>>>,
+    entries: Moka<Key, Arc<Catalogue>>,
+    loads: Arc<SingleFlight<Key, Result<Arc<Catalogue>, Error>>>,
 }
 
 impl Catalogues {
     /// Loads are tasks of `tasks`.
     pub(super) fn new(store: SharedStore, tasks: TaskTracker) -> Self {
-        let size = |_: &(Topic, Period), catalogue: &Arc<Catalogue>| {
+        let size = |_: &Key, catalogue: &Arc<Catalogue>| {
             u32::try_from(catalogue.size()).unwrap_or(u32::MAX)
         };
         let entries = Moka::builder().max_capacity(CAPACITY_BYTES).weigher(size).build();
@@ -57,7 +59,7 @@ impl Catalogues {
         }
     }
 
-    async fn load(self, key: (Topic, Period)) -> Result<Arc<Catalogue>, Error> {
+    async fn load(self, key: Key) -> Result<Arc<Catalogue>, Error> {
         let (topic, period) = &key;
         let loaded = self.store.catalogue(topic, *period).await?;
         let catalogue = Arc::new(loaded.ok_or_else(|| Error::NotTracked(topic.clone()))?);

@@ -202,7 +202,6 @@ async fn finish(
     let is_complete = verdict.outcome == Outcome::Complete;
     let complete = CompleteRun {
         best_match: &searched.best_match,
-        total_count: recorder.report.total_count.unwrap_or_default(),
         found: verdict.size,
         scope: searched.scope,
     };
@@ -217,11 +216,13 @@ async fn finish(
         // mutant in refreshes: a partial run removes nothing and keeps best match
         //     is_complete.then_some(complete) => Some(complete)
         complete: is_complete.then_some(complete),
+        total_count: recorder.report.total_count,
         shrunk: verdict.shrunk,
         cursor,
     };
-    let displaced = run.store.finish(run.lease, &finish, run.clock.now()).await?;
+    let (displaced, changed) = run.store.finish(run.lease, &finish, run.clock.now()).await?;
     recorder.report.removed += displaced;
+    recorder.changed.extend(changed);
     Ok(())
 }
 

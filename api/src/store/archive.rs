@@ -1,14 +1,15 @@
-//! The tables of the archive: the fields of their rows, and how a row is checked.
+//! The tables of the archive: the fields of their rows, how a row is checked and merged.
 
+mod kind;
+
+use std::cmp::Ordering;
 use std::ops::ControlFlow;
 
-use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::{Map, Value};
 
-use crate::model::list::LIST_LENGTH;
-use crate::model::repository::is_http;
-use crate::model::time::rfc3339;
-use crate::model::topic::{InvalidTopic, Topic};
+pub use kind::Kind;
+
+use kind::{NAME, TEXT};
 
 /// A row of the archive: its values in the order of the table's fields.
 pub type ArchiveRow = Vec<Value>;
@@ -31,7 +32,25 @@ pub struct Table {
     pub(super) key: usize,
     /// The table of the database.
     pub(super) source: &'static str,
+    pub(super) merge: Merge,
 }
+
+/// How rows of the archive are merged into the database's.
+#[derive(Debug)]
+pub(super) enum Merge {
+    /// By an insertion with this `ON CONFLICT` clause, in which `{fields}` stands for the
+    /// assignments of all fields, and with these further columns.
+    Rows(&'static str, &'static [(&'static str, &'static str)]),
+    /// Counts of days, which the database keeps as spans; those of days that are there stay.
+    Days,
+    /// The same, but the counts of a repository that has some stay alone: one backfill brought all.
+    Backfill,
+    /// Spans of days on which a topic had a repository; those that are there stay.
+    Memberships,
+}
+
+/// Rows that are there stay.
+const NEW_ROWS: Merge = Merge::Rows("DO NOTHING", &[]);
 
 /// The tables in the order in which they are imported.
 pub const TABLES: [&Table; 9] = [
@@ -55,29 +74,6 @@ pub struct Field {
     pub(super) column: &'static str,
 }
 
-/// The type of a field.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    Integer,
-    /// A place from 1, which the database keeps from 0.
-    Place,
-    Boolean,
-    /// Text of at most so many characters.
-    Text(usize),
-    /// An address of http or https.
-    Address,
-    /// The same, or the empty text.
-    Homepage,
-    Topic,
-    OneOf(&'static [&'static str]),
-    /// At most 20 texts.
-    Texts,
-    /// At most 500 ids.
-    Ids,
-    Time,
-    Day,
-}
-
 const fn required(name: &'static str, kind: Kind) -> Field {
     Field { name, kind, is_required: true, column: name }
 }
@@ -85,10 +81,6 @@ const fn required(name: &'static str, kind: Kind) -> Field {
 const fn optional(name: &'static str, kind: Kind) -> Field {
     Field { name, kind, is_required: false, column: name }
 }
-
-/// The longest texts, in characters.
-const NAME: usize = 400;
-const TEXT: usize = 2_000;
 
 const COVERAGES: &[&str] = &["top", "complete"];
 const ORIGINS: &[&str] = &["configured", "requested", "on_demand"];
@@ -99,6 +91,18 @@ pub const TOPICS: Table = Table {
     name: "topics",
     source: "topics",
     key: 1,
+    // Takes over a topic that was not refreshed since. Its next run reads every repository.
+    merge: Merge::Rows(
+        "(name) DO UPDATE
+         SET filled = excluded.filled, refreshed_at = excluded.refreshed_at,
+             complete = excluded.complete, total_count = excluded.total_count,
+             found = excluded.found, covered_at = NULL, changes_until = NULL,
+             tracked_at = CASE WHEN topics.tracked_at < excluded.tracked_at
+                 THEN topics.tracked_at ELSE excluded.tracked_at END
+         WHERE excluded.refreshed_at > topics.refreshed_at
+            OR topics.refreshed_at IS NULL AND excluded.refreshed_at IS NOT NULL",
+        &[("last_read_at", "$2"), ("revision", "$3")],
+    ),
     fields: &[
         Field { column: "name", ..required("topic", Kind::Topic) },
         required("origin", Kind::OneOf(ORIGINS)),
@@ -115,6 +119,13 @@ pub const REPOSITORIES: Table = Table {
     name: "repositories",
     source: "repositories",
     key: 1,
+    // The newer row wins.
+    merge: Merge::Rows(
+        "(id) DO UPDATE SET {fields}, version = repositories.version + 1
+         WHERE (repositories.updated_at, repositories.stored_at)
+             < (excluded.updated_at, excluded.stored_at)",
+        &[],
+    ),
     fields: &[
         required("id", Kind::Integer),
         optional("node_id", Kind::Text(NAME)),
@@ -147,6 +158,26 @@ pub const MEMBERS: Table = Table {
     name: "members",
     source: "topic_repositories",
     key: 2,
+    merge: Merge::Rows(
+        "(topic, repository_id) DO UPDATE
+         SET rank = excluded.rank,
+             joined_at = coalesce(topic_repositories.joined_at, excluded.joined_at),
+             since = CASE WHEN topic_repositories.since <= excluded.since
+                 THEN topic_repositories.since ELSE excluded.since END
+         WHERE topic_repositories.rank IS DISTINCT FROM excluded.rank
+            OR topic_repositories.joined_at IS NULL AND excluded.joined_at IS NOT NULL
+            OR topic_repositories.since IS NULL AND excluded.since IS NOT NULL
+            OR topic_repositories.since > excluded.since",
+        &[
+            ("added_in", "0"),
+            ("confirmed_in", "0"),
+            // The topic's last complete run has seen the member.
+            (
+                "confirmed_at",
+                "(SELECT coalesce(refreshed_at, tracked_at) FROM topics WHERE name = value->>0)",
+            ),
+        ],
+    ),
     fields: &[
         required("topic", Kind::Topic),
         required("repository_id", Kind::Integer),
@@ -174,15 +205,22 @@ pub(super) const SPAN_FIELDS: &[Field] = &[
     optional("open_issues_count", Kind::Integer),
 ];
 
-pub const COUNTS: Table = Table { name: "counts", source: "counts", key: 2, fields: DAILY_FIELDS };
+pub const COUNTS: Table =
+    Table { name: "counts", source: "counts", key: 2, merge: Merge::Days, fields: DAILY_FIELDS };
 
-pub const BACKFILLED: Table =
-    Table { name: "backfilled", source: "backfilled", key: 2, fields: DAILY_FIELDS.split_at(3).0 };
+pub const BACKFILLED: Table = Table {
+    name: "backfilled",
+    source: "backfilled",
+    key: 2,
+    merge: Merge::Backfill,
+    fields: DAILY_FIELDS.split_at(3).0,
+};
 
 pub const TOPIC_DAYS: Table = Table {
     name: "topic_days",
     source: "topic_days",
     key: 2,
+    merge: NEW_ROWS,
     fields: &[
         required("topic", Kind::Topic),
         required("day", Kind::Day),
@@ -197,6 +235,7 @@ pub const EVENTS: Table = Table {
     name: "events",
     source: "events",
     key: 4,
+    merge: NEW_ROWS,
     fields: &[
         required("topic", Kind::Topic),
         required("at", Kind::Time),
@@ -213,6 +252,7 @@ pub const NAMES: Table = Table {
     name: "names",
     source: "names",
     key: 2,
+    merge: NEW_ROWS,
     fields: &[
         required("repository_id", Kind::Integer),
         required("until", Kind::Time),
@@ -224,6 +264,7 @@ pub const FORMER_MEMBERS: Table = Table {
     name: "former_members",
     source: "former_members",
     key: 3,
+    merge: Merge::Memberships,
     fields: &[
         required("topic", Kind::Topic),
         required("repository_id", Kind::Integer),
@@ -233,9 +274,34 @@ pub const FORMER_MEMBERS: Table = Table {
 };
 
 impl Table {
-    /// Whether the database keeps its rows as spans of days.
-    pub(super) fn is_daily(&self) -> bool {
-        self.source == COUNTS.source || self.source == BACKFILLED.source
+    /// Whether the database keeps rows of days as spans.
+    #[must_use]
+    pub fn is_daily(&self) -> bool {
+        matches!(self.merge, Merge::Days | Merge::Backfill)
+    }
+
+    /// Checks a row against the one before it.
+    ///
+    /// # Errors
+    /// The order or the days that are wrong.
+    pub fn check_order(&self, before: Option<&ArchiveRow>, row: &ArchiveRow) -> Result<(), String> {
+        let is_after = |before: &ArchiveRow| {
+            let pairs = before.iter().zip(row).take(self.key);
+            pairs.map(compare).fold(Ordering::Equal, Ordering::then).is_lt()
+        };
+        if !before.is_none_or(is_after) {
+            let key: Vec<&str> = self.fields[..self.key].iter().map(|field| field.name).collect();
+            return Err(format!("rows must be ordered by {}, each once", key.join(", ")));
+        }
+        if let (Merge::Memberships, [topic, id, first, last]) = (&self.merge, &row[..]) {
+            let ends_before = |before: &ArchiveRow| {
+                before[..2] != [topic.clone(), id.clone()] || before[3].as_str() < first.as_str()
+            };
+            if last.as_str() < first.as_str() || before.is_some_and(|before| !ends_before(before)) {
+                return Err("first_day must be after the days before, and before last_day".into());
+            }
+        }
+        Ok(())
     }
 
     /// The values of a row, checked. Fields that the table does not have are left out.
@@ -254,53 +320,10 @@ impl Table {
     }
 }
 
-impl Kind {
-    fn has(self, value: &Value) -> bool {
-        let text = value.as_str();
-        let is_array = |limit, has: &dyn Fn(&Value) -> bool| {
-            value.as_array().is_some_and(|all| all.len() <= limit && all.iter().all(has))
-        };
-        let is_short_text = |limit, value: &Value| {
-            let is_short = |text: &str| !text.contains('\0') && text.chars().count() <= limit;
-            value.as_str().is_some_and(is_short)
-        };
-        match self {
-            Self::Integer => value.as_i64().is_some_and(|number| number >= 0),
-            Self::Place => value.as_i64().is_some_and(|number| number >= 1),
-            Self::Boolean => value.is_boolean(),
-            Self::Text(limit) => is_short_text(limit, value),
-            Self::Address => is_short_text(TEXT, value) && text.is_some_and(is_http),
-            Self::Homepage => text == Some("") || Self::Address.has(value),
-            Self::Topic => text.is_some_and(|text| {
-                text.parse::<Topic>().is_ok_and(|topic| topic.as_str() == text)
-            }),
-            Self::OneOf(accepted) => text.is_some_and(|text| accepted.contains(&text)),
-            Self::Texts => is_array(20, &|value| is_short_text(NAME, value)),
-            Self::Ids => is_array(LIST_LENGTH, &|value| Self::Integer.has(value)),
-            Self::Time => text.is_some_and(|text| {
-                text.ends_with('Z')
-                    && text.parse::<DateTime<Utc>>().is_ok_and(|time| rfc3339(time) == text)
-            }),
-            Self::Day => text.is_some_and(|text| {
-                text.parse::<NaiveDate>().is_ok_and(|day| day.to_string() == text)
-            }),
-        }
-    }
-
-    /// A description of the accepted values.
-    fn accepted(self) -> String {
-        match self {
-            Self::Integer => "a whole number from 0".to_owned(),
-            Self::Place => "a whole number from 1".to_owned(),
-            Self::Boolean => "true or false".to_owned(),
-            Self::Text(limit) => format!("text of at most {limit} characters"),
-            Self::Address | Self::Homepage => "an address of http or https".to_owned(),
-            Self::Topic => InvalidTopic.to_string(),
-            Self::OneOf(accepted) => format!("one of {}", accepted.join(", ")),
-            Self::Texts => "at most 20 short texts".to_owned(),
-            Self::Ids => format!("at most {LIST_LENGTH} ids"),
-            Self::Time => "a time such as 2026-01-31T10:00:00Z".to_owned(),
-            Self::Day => "a day such as 2026-01-31".to_owned(),
-        }
+/// Compares values of a key.
+fn compare((one, other): (&Value, &Value)) -> Ordering {
+    match (one.as_i64(), other.as_i64()) {
+        (Some(one), Some(other)) => one.cmp(&other),
+        _ => one.as_str().cmp(&other.as_str()),
     }
 }

@@ -67,6 +67,8 @@ pub struct FinishRun<'a> {
     pub topic: &'a Topic,
     /// `None` for a run that was not complete.
     pub complete: Option<CompleteRun<'a>>,
+    /// GitHub's count, if the run has seen it.
+    pub total_count: Option<i64>,
     /// A much smaller result and when it was seen, to be remembered until a later run agrees.
     pub shrunk: Option<(i64, DateTime<Utc>)>,
     pub cursor: SyncCursor,
@@ -77,8 +79,6 @@ pub struct FinishRun<'a> {
 pub struct CompleteRun<'a> {
     /// GitHub's order, first to last.
     pub best_match: &'a [RepositoryId],
-    /// GitHub's count.
-    pub total_count: i64,
     /// The size of the result, with which the next run's is compared.
     pub found: i64,
     /// Repositories displaced in it leave the topic.

@@ -13,7 +13,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _};
 use tracing::info;
 
-use self::statements::{Checkout, Pools, take_over_old_rows};
+use self::statements::{Checkout, Pools};
 use super::error::{INVALID_CATALOG_NAME, Result};
 use super::fault::Fault;
 use super::health::FailingWrites;
@@ -221,11 +221,8 @@ impl Store for PostgresStore {
         let patient = self.options.clone().options([("statement_timeout", "0")]);
         let mut connection = connect(&patient).await?;
         Self::migrator().run_direct(None, &mut connection, false).await?;
-        let mut transaction = connection.begin().await?;
-        sqlx::query(LOCK).execute(&mut *transaction).await?;
-        take_over_old_rows(&mut transaction).await?;
-        transaction.commit().await?;
         connection.close().await?;
+        self.take_over_old_rows().await?;
         Ok(new)
     }
 

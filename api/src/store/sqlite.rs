@@ -16,7 +16,7 @@ use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 
 use self::file::{Comparison, OpenFile};
-use self::statements::{Checkout, Pools, take_over_old_rows};
+use self::statements::{Checkout, Pools};
 use super::error::{Result, StoreError};
 use super::health::FailingWrites;
 use super::migrations::{MigrationText, migrator, newest};
@@ -141,10 +141,8 @@ impl Store for SqliteStore {
         let new = !self.has_schema().await?;
         let mut connection = self.options.connect().await?;
         Self::migrator().run_direct(None, &mut connection, false).await?;
-        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-        take_over_old_rows(&mut transaction).await?;
-        transaction.commit().await?;
         connection.close().await?;
+        self.take_over_old_rows().await?;
         Ok(new)
     }
 

@@ -12,7 +12,7 @@ use super::{BeginOutcome, FailingWrites, FinishRun, Lease, NewRefresh, Page, Res
 use crate::lists::catalogue::Catalogue;
 use crate::lists::writer::ListWriter;
 use crate::model::counts::Span;
-use crate::model::event::LeftReason;
+use crate::model::event::{EventPage, EventQuery, LeftReason};
 use crate::model::growth::Period;
 use crate::model::list::{CurrentVersions, ListMeta};
 use crate::model::on_demand::OnDemandLimits;
@@ -22,6 +22,7 @@ use crate::model::repository::RepositoryId;
 use crate::model::run::{Outcome, RefreshRun, Report, UpsertCounts};
 use crate::model::slice::Slice;
 use crate::model::topic::{Origin, Topic, TopicState};
+use crate::model::topic_day::TopicDay;
 
 pub use repository::RepositoryStore;
 
@@ -127,6 +128,12 @@ pub trait TopicStore: Send + Sync {
 /// History: counts, days of topics, events, former names and members. It outlives lists.
 #[async_trait]
 pub trait HistoryStore: Send + Sync {
+    /// The days of a topic, oldest first; `None` if it is not tracked.
+    async fn topic_days(&self, topic: &Topic) -> Result<Option<Vec<TopicDay>>>;
+
+    /// Events of a topic; `None` if it is not tracked.
+    async fn events(&self, topic: &Topic, query: &EventQuery) -> Result<Option<EventPage>>;
+
     /// Deletes the days and events of a topic that is not tracked.
     async fn delete_topic_history(&self, topic: &Topic) -> Result<()>;
 
@@ -308,13 +315,13 @@ pub trait RefreshStore: Send + Sync {
     ) -> Result<()>;
 
     /// The last transaction of a topic's data: removals, best-match ranks, the topic's day.
-    /// Returns the number of displaced repositories.
+    /// Returns the number of displaced repositories, and the topics whose lists may differ now.
     async fn finish(
         &self,
         lease: &Lease,
         finish: &FinishRun<'_>,
         now: DateTime<Utc>,
-    ) -> Result<i64>;
+    ) -> Result<(i64, Vec<Topic>)>;
 
     /// Ends a refresh: closes its entry in the ledger, gives the lease back, and drops entries
     /// older than [`LEDGER_TIME`](super::LEDGER_TIME). The caller has published the lists.

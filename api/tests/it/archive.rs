@@ -197,6 +197,22 @@ fn change_lines(folder: &Path, table: &str, change: impl FnOnce(&mut Vec<String>
     });
 }
 
+/// Adds the file of former members of kubernetes to an archive that has none.
+fn add_former_members(folder: &Path, spans: &[(i64, &str, &str)]) {
+    change_manifest(folder, |manifest| {
+        let file = json!({ "name": "former_members.ndjson.gz", "rows": 0, "sha256": "" });
+        manifest["files"].as_array_mut().expect("files").push(file);
+    });
+    let empty = GzEncoder::new(Vec::new(), Compression::default()).finish().expect("gzip");
+    replace_file(folder, "former_members", &empty);
+    let line = |(id, first, last): &(i64, &str, &str)| {
+        let (topic, id) = (TOPICS[0], json!(id));
+        json!({ "topic": topic, "repository_id": id, "first_day": first, "last_day": last })
+            .to_string()
+    };
+    change_lines(folder, "former_members", |lines| lines.extend(spans.iter().map(line)));
+}
+
 /// Replaces a file of an archive, and its checksum in the manifest.
 fn replace_file(folder: &Path, table: &str, bytes: &[u8]) {
     std::fs::write(path(folder, table), bytes).expect("written");

@@ -4,12 +4,14 @@
 //! clock that jumps. The model knows only the answers that the stub recorded, and how the runs
 //! ended. `HISTORY_SEEDS=100` runs more seeds, and `HISTORY_SEED=7` runs one of them again.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::sync::Arc;
 
 use api::app::App;
 use api::clock::Clock;
+use api::model::event::{EventKind, EventQuery};
 use api::model::run::{Outcome, Trigger};
 use api::model::topic::{Coverage, Topic};
 use api::store::SharedStore;
@@ -17,6 +19,7 @@ use chrono::{DateTime, Days, NaiveDate, TimeDelta, Timelike};
 use github_stub::limits::Limit;
 use github_stub::{Fault, FaultKind, Stub, World};
 use reqwest::StatusCode;
+use strum::VariantArray as _;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
@@ -35,8 +38,8 @@ const TOPICS: [&str; 2] = ["kubernetes", "mcp"];
 const DAYS: u32 = 60;
 
 /// The number of seeds that run by default: a topic of one page, of two pages, and one with more
-/// repositories than a list.
-const SEEDS: u64 = 3;
+/// repositories than a list, of which the first ones are kept, or all.
+const SEEDS: u64 = 4;
 
 /// The fault during which the service is killed: every answer before it has been stored.
 const KILL: &str = "slow";
@@ -119,9 +122,9 @@ impl Simulation {
     async fn start(seed: u64, database: Database) -> Self {
         install_tls_provider();
         let mut random = fastrand::Rng::with_seed(seed);
-        let is_large = seed % 3 == 2;
+        let is_large = seed % SEEDS > 1;
         // One page, two, and more than the coverage `top` keeps.
-        let size = [random.usize(8..40), random.usize(99..110), 540][(seed % 3) as usize];
+        let size = [random.usize(8..40), random.usize(99..110), 540, 540][(seed % SEEDS) as usize];
         let mut world = World::generate(size, seed, TOPICS[0]);
         world.add_generated(random.usize(5..30), seed + 1, TOPICS[1]);
         world.shown = Some(Vec::new());
@@ -131,10 +134,10 @@ impl Simulation {
         let stub_clock = Arc::clone(&clock);
         let stub = Stub::start_with_clock(world, Arc::new(move || stub_clock.now()));
         let stub = stub.await.expect("a free port");
-        let coverages = match seed % 3 {
+        let coverages = match seed % SEEDS {
             0 => coverages(&mut random),
-            1 => [Coverage::Complete, Coverage::Top],
-            _ => [Coverage::Top, Coverage::Complete],
+            2 => [Coverage::Top, Coverage::Complete],
+            _ => [Coverage::Complete, Coverage::Top],
         };
         let model = Model::new(TOPICS, clock.now());
         let (runtime, service) = start(&stub, &database, &clock, coverages).await;
@@ -169,7 +172,7 @@ impl Simulation {
                     match self.random.u8(..60) {
                         0 => self.forget(topic).await,
                         1..10 => {}
-                        _ => self.refresh(topic).await,
+                        _ => self.refresh_late(topic).await,
                     }
                 }
             }
@@ -191,8 +194,9 @@ impl Simulation {
         let first = DateTime::from_timestamp(crate::support::START, 0).expect("a date");
         let midnight = (first.date_naive() + Days::new(u64::from(day) + 1)).and_hms_opt(0, 0, 0);
         let midnight = midnight.expect("a time").and_utc();
-        let second = match self.random.u8(..3) {
+        let second = match self.random.u8(..if self.is_large { 3 } else { 4 }) {
             0 => 86_400 - self.random.i64(1..if self.is_large { 20 } else { 4 }),
+            1 => 86_400 - self.random.i64(20..59),
             _ => self.random.i64(0..86_000),
         };
         let time = midnight + TimeDelta::seconds(second) + TimeDelta::milliseconds(300);
@@ -214,12 +218,28 @@ impl Simulation {
         forget.await.expect("no panic");
     }
 
+    /// Refreshes a topic, and again after midnight, if that is near: a run takes over the slices
+    /// that an incomplete one has read within an hour.
+    async fn refresh_late(&mut self, topic: usize) {
+        self.refresh(topic).await;
+        if self.clock.now().hour() == 23 {
+            self.clock.advance(TimeDelta::minutes(1));
+            self.refresh(topic).await;
+        }
+    }
+
     /// Refreshes a topic, perhaps with a fault or a kill, and tells the model of it.
     async fn refresh(&mut self, topic: usize) {
-        let is_late = self.clock.now().hour() == 23;
-        let kind = self.random.u8(..10);
+        let now = self.clock.now();
+        let is_late = now.hour() == 23;
+        // Best match does not show all then, and there is time to read the slices.
+        let cuts_best_match = is_late && now.second() <= 40;
+        // The run after midnight has to be complete to have seen what the one before has read.
+        let is_early = now.hour() == 0 && now.minute() < 2;
+        let kind = if is_early { 9 } else { self.random.u8(..10) };
         let times = self.random.u32(2..8);
         let fault = match kind {
+            _ if cuts_best_match => Some(Fault::from(FaultKind::Incomplete { keep: 9 }).times(3)),
             0..2 => Some(Fault::from(FaultKind::Slow { millis: 3_600_000 })),
             // Pauses between attempts are random, so the day of one before midnight is unknown.
             2 if !is_late => Some(Fault::from(FaultKind::JsonError { status: 503 }).times(8)),
@@ -228,8 +248,9 @@ impl Simulation {
             5 => Some(Fault::from(FaultKind::Incomplete { keep: 9 }).times(times)),
             _ => None,
         };
-        let may_hang = kind < 2;
-        let skipped = self.random.u32(..if self.is_large { 12 } else { 3 });
+        let may_hang = kind < 2 && !cuts_best_match;
+        let first = if self.is_large { 12 } else { 3 };
+        let skipped = if cuts_best_match || kind == 2 { 0 } else { self.random.u32(..first) };
         let dropped = (0..self.random.usize(..6)).filter_map(|_| self.pick()).collect();
         let has_drops = self.random.u8(..8) == 0;
         {
@@ -238,6 +259,7 @@ impl Simulation {
             world.settings.drop = if has_drops { dropped } else { Default::default() };
             world.shown = Some(Vec::new());
         }
+        let began = self.clock.now();
         let ended = self.run_until_it_ends_or_hangs(topic, may_hang).await;
         let (shown, last) = {
             let mut world = self.stub.world();
@@ -246,7 +268,8 @@ impl Simulation {
             let last = world.counters.requests.last().expect("a request").0;
             (world.shown.replace(Vec::new()).expect("recorded answers"), last)
         };
-        let run = Run { topic: TOPICS[topic], coverage: self.coverages[topic], shown, last, ended };
+        let (topic, coverage) = (TOPICS[topic], self.coverages[topic]);
+        let run = Run { topic, coverage, shown, began, last, ended };
         self.model.note(&run);
         if ended.is_none() {
             self.restart().await;
@@ -288,6 +311,24 @@ impl Simulation {
         (self.runtime, self.service) = start(stub, database, clock, *coverages).await;
     }
 
+    /// Pages of a topic's events, joined, have each event once, the newest first.
+    async fn compare_event_pages(&self, topic: &Topic) {
+        let (kinds, limit) = (EventKind::VARIANTS.to_vec(), 7);
+        let mut query = EventQuery { kinds, since: None, until: None, offset: 0, limit };
+        let mut all = Vec::new();
+        loop {
+            let page = self.store.events(topic, &query).await.expect("a database");
+            let page = page.expect("tracked").events;
+            if page.is_empty() {
+                break;
+            }
+            all.extend(page.iter().map(|event| (Reverse(event.at), event.id())));
+            query.offset += limit;
+        }
+        assert!(all.is_sorted_by(|one, next| one < next), "{topic}: each once, in order");
+        assert_eq!(all.len(), self.model.event_count(topic.as_str()), "{topic}");
+    }
+
     /// Compares everything that is kept with the model.
     async fn compare(&self, day: u32) {
         let mut rows = Rows::default();
@@ -304,6 +345,15 @@ impl Simulation {
             let expected = expected.iter().map(Some).chain([None]);
             let difference = rows.zip(expected).find(|(actual, expected)| actual != expected);
             assert_eq!(difference, None, "{table} on day {day}: the first row that differs");
+        }
+        for topic in topics() {
+            let days = self.store.topic_days(&topic).await.expect("a database").expect("tracked");
+            let expected = self.model.topic_days(topic.as_str());
+            let mut pairs = days.iter().zip(&expected);
+            let difference = pairs.find(|(actual, expected)| actual != expected);
+            assert_eq!(difference, None, "{topic} on day {day}: the first day that differs");
+            assert_eq!(days.len(), expected.len(), "{topic} on day {day}");
+            self.compare_event_pages(&topic).await;
         }
     }
 }
@@ -324,8 +374,11 @@ impl Simulation {
                 let path = format!("/api/trending/{topic}?window={window}&day={day}");
                 let answer = http_client().get(format!("{url}{path}")).send().await;
                 let answer = answer.expect("an answer");
-                if answer.status() == StatusCode::OK {
-                    lists.insert(path, answer.bytes().await.expect("a body").to_vec());
+                let list = answer.status() == StatusCode::OK;
+                let list = if list { answer.bytes().await.expect("a body") } else { continue };
+                // The last day has not passed: its list has what is known of the present alone.
+                if !String::from_utf8_lossy(&list).contains("\"updated_at\":\"") {
+                    lists.insert(path, list.to_vec());
                 }
             }
         }
@@ -336,7 +389,8 @@ impl Simulation {
     async fn check_growth(&mut self, kept: BTreeMap<String, Vec<u8>>) {
         self.stub.world().faults.clear();
         self.stub.world().settings.drop = BTreeSet::default();
-        // A topic that was just forgotten has no list.
+        // A topic that was just forgotten has no list, and a killed run holds its lease for a while.
+        self.clock.advance(TimeDelta::minutes(2));
         for topic in topics() {
             self.service.refresher.refresh(Some(&topic), Trigger::Request).await.expect("a run");
         }

@@ -52,6 +52,7 @@ mod pages;
 mod removal;
 mod runs;
 mod schema;
+mod topic_history;
 mod topics;
 mod upgrade;
 
@@ -128,19 +129,24 @@ async fn finish(
 ) -> i64 {
     let found = best_match.map_or(0, |ids| i64::try_from(ids.len()).expect("a small number"));
     let outcome = if best_match.is_some() { Outcome::Complete } else { Outcome::Partial };
-    let complete =
-        best_match.map(|best_match| CompleteRun { best_match, total_count: found, found, scope });
+    let complete = best_match.map(|best_match| CompleteRun { best_match, found, scope });
     let topic = topic(&lease.name);
     let removed = store
         .finish(
             lease,
-            &FinishRun { topic: &topic, complete, shrunk: None, cursor: SyncCursor::default() },
+            &FinishRun {
+                topic: &topic,
+                complete,
+                total_count: best_match.map(|_| found),
+                shrunk: None,
+                cursor: SyncCursor::default(),
+            },
             now,
         )
         .await
         .expect("finished");
     store.end(lease, outcome, &Report::default(), now).await.expect("ended");
-    removed
+    removed.0
 }
 
 /// Tracks a topic and stores these repositories with a complete run.

@@ -12,6 +12,8 @@ pub(super) async fn index() -> String {
     text.push_str("\n\n");
     let lists = Listing::ALL.map(|listing| (format!("/api{}", listing.path()), listing.summary()));
     let others = [
+        ("/charts/{owner}/{repo}.svg", "a picture of a repository's stars over days"),
+        ("/badges/{topic}/{owner}/{repo}.svg", "a badge of its place in a topic"),
         ("/topics", "the tracked topics: how fresh and how complete each is"),
         ("/refreshes", "the latest refreshes"),
         ("/ready", "whether the database and the caches can answer"),
@@ -19,7 +21,7 @@ pub(super) async fn index() -> String {
     let others = others.map(|(path, summary)| (path.to_owned(), summary));
     for (path, summary) in lists.into_iter().chain(others) {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "  {path:<24} {summary}");
+        let _ = writeln!(text, "  {path:<35} {summary}");
     }
     text.push_str(
         "\nTry: curl --compressed http://localhost:8081/api/popularity/kubernetes    \

@@ -4,11 +4,17 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::{HeaderMap, Uri};
+use axum::response::Response;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::app::App;
 use crate::error::Error;
+use crate::http::document::{self, FOR_A_MINUTE};
+use crate::http::parameters::Parameters;
+use crate::lists::document::Document;
+use crate::model::list::Version;
 use crate::model::time::{optional_seconds, seconds};
 use crate::model::topic::{Coverage, Origin, Topic, TopicState};
 
@@ -61,4 +67,30 @@ pub(super) async fn topic(
 ) -> Result<Json<TopicStatus>, Error> {
     let state = app.public.topic(&topic).await?.ok_or(Error::NotTracked(topic))?;
     Ok(Json(TopicStatus::of(state, &app)))
+}
+
+/// The topic's days, which change only when its lists do.
+pub(super) async fn history(
+    State(app): State<Arc<App>>,
+    topic: Topic,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    Parameters::of(&uri).finish()?;
+    let version = published_version(&app, &topic).await;
+    let (store, own) = (Arc::clone(&app.public), topic.clone());
+    let make = || async move {
+        let days = store.topic_days(&own).await?.ok_or(Error::NotTracked(own))?;
+        let json = serde_json::to_vec(&days).map_err(|_| Error::Internal)?;
+        Ok(Document::new("application/json", FOR_A_MINUTE, json))
+    };
+    let document = app.documents.get(format!("/topics/{topic}/history"), version, make).await?;
+    Ok(document::answer(&document, &headers))
+}
+
+/// The version of the topic's lists that was published last. If the database does not answer, it is
+/// unknown, and documents are made again or, if that fails too, served as they are.
+pub(super) async fn published_version(app: &App, topic: &Topic) -> Option<Version> {
+    let versions = app.public.current_versions(topic).await.ok().flatten();
+    versions.map(|versions| versions.published)
 }

@@ -5,13 +5,11 @@ use serde_json::{Value, json};
 use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::dialect::{AS_INTEGER, Connection, EACH_ID, EACH_ROW, Row, as_date};
-use crate::model::counts::{Counts, Span, record};
-use crate::model::repository::RepositoryId;
+use super::dialect::{AS_INTEGER, Connection, EACH_ROW, Row, as_date};
+use super::text;
+use crate::model::counts::{Counts, Span};
 use crate::model::topic::Topic;
-
-/// Repositories whose counts are written in one statement.
-const BATCH: usize = 500;
+use crate::store::{Lease, Scope};
 
 /// The columns of [`span`]; of the span that begins last on the day of the second parameter or
 /// before it.
@@ -70,57 +68,71 @@ pub(super) async fn write(
     Ok(())
 }
 
-/// Writes the day's counts of the repositories of a topic that no run has shown on the day: a
-/// complete run of a topic that is kept whole would have shown a change.
+/// Members of a topic that a complete run has seen unchanged: it has confirmed them, or would have
+/// shown a change. A member that it should have shown and did not is in doubt, and so is one of
+/// which the last answer could not be read. One that was counted on the day was shown.
+// mutant in store::history: a repository in doubt was not seen
+//     confirmed_in = $2 OR => TRUE OR
+const UNCHANGED: &str = "
+    member.topic = $1 AND member.asked_at IS NULL
+    AND repositories.id = member.repository_id
+    AND (confirmed_in = $2 OR updated_at <= $3 AND confirmed_at >= $4)
+    AND NOT EXISTS (SELECT 1 FROM counts AS later
+                    WHERE later.repository_id = member.repository_id AND later.last_day >= $5)";
+
+/// Writes the day's counts of the repositories of a topic that a complete run has seen, but not
+/// shown; true if there were some. A run that began on the day before writes none: it saw those
+/// repositories before midnight, and the counts of a day that has passed never change.
 pub(super) async fn write_unchanged(
     connection: &mut Connection,
+    lease: &Lease,
     topic: &Topic,
+    scope: Scope,
     now: DateTime<Utc>,
-) -> sqlx::Result<()> {
+) -> sqlx::Result<bool> {
+    let began = "SELECT started_at FROM refreshes WHERE id = $1";
+    let began = sqlx::query_scalar(began).bind(lease.refresh);
+    let began: DateTime<Utc> = began.fetch_one(&mut *connection).await?;
     let day = now.date_naive();
-    // Most spans go on, and the database finds those itself.
-    sqlx::query(
-        "UPDATE counts SET last_day = $2 FROM topic_repositories AS member, repositories
-         WHERE member.topic = $1 AND repositories.id = member.repository_id
-           AND counts.repository_id = member.repository_id AND counts.last_day = $3
+    // mutant in store::history: a run past midnight claims no counts that it did not show
+    //     began.date_naive() != day => false
+    if began.date_naive() != day {
+        return Ok(false);
+    }
+    let (updated_at, confirmed_at) = scope.since().unzip();
+    let extend = format!(
+        "UPDATE counts SET last_day = $5 FROM topic_repositories AS member, repositories
+         WHERE {UNCHANGED} AND counts.repository_id = member.repository_id
+           AND counts.last_day = $6
            AND counts.stargazers_count = repositories.stargazers_count
            AND counts.forks_count = repositories.forks_count
-           AND counts.open_issues_count = repositories.open_issues_count
-           AND NOT EXISTS (SELECT 1 FROM counts AS today
-                           WHERE today.repository_id = member.repository_id
-                             AND today.first_day <= $2 AND today.last_day >= $2)",
-    )
-    .bind(topic.as_str())
-    .bind(day)
-    .bind(day - Days::new(1))
-    .execute(&mut *connection)
-    .await?;
-    let unseen = "SELECT repository_id FROM topic_repositories AS member
-        WHERE topic = $1 AND NOT EXISTS
-            (SELECT 1 FROM counts WHERE counts.repository_id = member.repository_id
-                 AND first_day <= $2 AND last_day >= $2)";
-    let unseen = sqlx::query_scalar(unseen).bind(topic.as_str()).bind(day);
-    let unseen: Vec<RepositoryId> = unseen.fetch_all(&mut *connection).await?;
-    for ids in unseen.chunks(BATCH) {
-        let rows = sqlx::query(AssertSqlSafe(format!(
-            "SELECT {SPAN}, repositories.id, repositories.stargazers_count,
-                 repositories.forks_count, repositories.open_issues_count
-             FROM {EACH_ID} JOIN repositories ON repositories.id = value {LEFT_JOIN_SPAN}"
-        )))
-        .bind(Json(ids))
-        .bind(day)
-        .fetch_all(&mut *connection)
-        .await?;
-        let spans = rows.iter().map(|row| {
-            let counts = Counts {
-                stars: row.try_get("stargazers_count")?,
-                forks: row.try_get("forks_count")?,
-                open_issues: row.try_get("open_issues_count")?,
-            };
-            Ok(record(row.try_get("id")?, span(row)?, day, counts))
-        });
-        let spans = spans.collect::<sqlx::Result<Vec<_>>>()?;
-        write(connection, "counts", &spans.concat()).await?;
-    }
-    Ok(())
+           AND counts.open_issues_count = repositories.open_issues_count"
+    );
+    let begin = format!(
+        "INSERT INTO counts (repository_id, first_day, last_day, stargazers_count, forks_count,
+             open_issues_count)
+         SELECT id, $5, $5, stargazers_count, forks_count, open_issues_count
+         FROM topic_repositories AS member, repositories WHERE {UNCHANGED}"
+    );
+    let bind = |statement: String| {
+        let query = sqlx::query(AssertSqlSafe(statement)).bind(topic.as_str()).bind(lease.refresh);
+        query.bind(updated_at).bind(confirmed_at).bind(day)
+    };
+    let extend = bind(extend).bind(day - Days::new(1)).execute(&mut *connection).await?;
+    let begin = bind(begin).execute(connection).await?;
+    Ok(extend.rows_affected() + begin.rows_affected() > 0)
+}
+
+/// Makes a new revision of each topic that shares a repository with this one, and returns those.
+pub(super) async fn new_revisions_of_shared(
+    connection: &mut Connection,
+    topic: &Topic,
+) -> sqlx::Result<Vec<Topic>> {
+    let update = "UPDATE topics SET revision = revision + 1 WHERE name IN
+        (SELECT other.topic FROM topic_repositories AS own
+             JOIN topic_repositories AS other ON other.repository_id = own.repository_id
+         WHERE own.topic = $1)
+        RETURNING name";
+    let rows = sqlx::query(update).bind(topic.as_str()).fetch_all(connection).await?;
+    rows.iter().map(|row| text(row, "name")).collect()
 }

@@ -2,39 +2,42 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, Days, Utc};
-use sqlx::AssertSqlSafe;
 use sqlx::types::Json;
+use sqlx::{AssertSqlSafe, Encode, Type};
 
-use super::counts;
-use super::dialect::{Connection, DAY_LESS_NUMBER, EACH_ID, RawConnection, SqlStore, day_of};
-use crate::model::event::{EVENT_TIME, UNKEPT_TIME};
+use super::columns::list;
+use super::dialect::{Connection, DAY_LESS_NUMBER, Database, EACH_ID, SqlStore, day_of};
+use super::{counts, topic_history};
+use crate::model::event::{EVENT_TIME, EventPage, EventQuery, UNKEPT_TIME};
 use crate::model::list::LIST_LENGTH;
 use crate::model::repository::RepositoryId;
 use crate::model::topic::{Coverage, Topic};
-use crate::store::{FinishRun, HistoryStore, Result};
+use crate::model::topic_day::TopicDay;
+use crate::store::archive::{EVENTS, FORMER_MEMBERS, TOPIC_DAYS, Table};
+use crate::store::{FinishRun, HistoryStore, Lease, Result};
 
 /// Repositories handled in one transaction. Other writers wait for it.
 const BATCH: usize = 500;
 
-/// Writes what is known of the topic's day at the end of a run. A complete run of a topic that is
-/// kept whole has seen every repository: those that it did not show have not changed.
+/// Writes what is known of the topic's day at the end of a run, and returns the topics whose lists
+/// may differ for it. A complete run of a topic that is kept whole has seen its repositories: those
+/// that it did not show have not changed.
 pub(super) async fn write_topic_day(
     connection: &mut Connection,
+    lease: &Lease,
     finish: &FinishRun<'_>,
     now: DateTime<Utc>,
-) -> sqlx::Result<()> {
+) -> sqlx::Result<Vec<Topic>> {
     let (topic, day) = (finish.topic, now.date_naive());
     let complete = finish.complete.as_ref();
-    // mutant in store::history: a complete run of a whole topic has seen every repository
+    let mut changed = Vec::new();
+    // mutant in store::history: a complete run of a whole topic has seen its repositories
     //     scope.coverage() == Coverage::Complete => scope.coverage() == Coverage::Top
-    if complete.is_some_and(|complete| complete.scope.coverage() == Coverage::Complete) {
-        let known = "SELECT EXISTS
-            (SELECT 1 FROM topic_days WHERE topic = $1 AND day = $2 AND complete)";
-        let known = sqlx::query_scalar(known).bind(topic.as_str()).bind(day);
-        let has_every_count: bool = known.fetch_one(&mut *connection).await?;
-        if !has_every_count {
-            counts::write_unchanged(connection, topic, now).await?;
-        }
+    if let Some(scope) = complete.map(|complete| complete.scope)
+        && scope.coverage() == Coverage::Complete
+        && counts::write_unchanged(connection, lease, topic, scope, now).await?
+    {
+        changed = counts::new_revisions_of_shared(connection, topic).await?;
     }
     // Of those that GitHub showed, the topic has the public ones.
     let ranked = format!(
@@ -47,19 +50,21 @@ pub(super) async fn write_topic_day(
         "INSERT INTO topic_days (topic, day, total_count, stored, complete, best_match)
          VALUES ($1, $2, $3, (SELECT count(*) FROM topic_repositories WHERE topic = $1), $4, $5)
          ON CONFLICT (topic, day) DO UPDATE
-         SET total_count = coalesce(excluded.total_count, topic_days.total_count),
+         SET total_count = CASE WHEN excluded.complete OR NOT topic_days.complete
+                 THEN coalesce(excluded.total_count, topic_days.total_count)
+                 ELSE topic_days.total_count END,
              stored = excluded.stored,
              complete = topic_days.complete OR excluded.complete,
              best_match = coalesce(excluded.best_match, topic_days.best_match)",
     )
     .bind(topic.as_str())
     .bind(day)
-    .bind(complete.map(|complete| complete.total_count))
+    .bind(finish.total_count)
     .bind(complete.is_some())
     .bind(complete.map(|_| Json(best_match)))
     .execute(connection)
     .await?;
-    Ok(())
+    Ok(changed)
 }
 
 /// Begins the memberships of new members. One that ended yesterday or today goes on.
@@ -161,70 +166,105 @@ pub(super) async fn forget(
     Ok(())
 }
 
-/// Completes the rows that the release before has written, which knows neither the table of counts
-/// nor the first days of members.
-pub(in crate::store) async fn take_over_old_rows(
-    connection: &mut RawConnection,
-) -> sqlx::Result<()> {
-    let added = day_of("coalesce(started_at, confirmed_at)");
-    sqlx::query(AssertSqlSafe(format!(
-        "UPDATE topic_repositories AS member SET since =
-             (SELECT {added} FROM topic_repositories AS own
-                  LEFT JOIN refreshes ON refreshes.id = own.added_in
-              WHERE own.topic = member.topic AND own.repository_id = member.repository_id)
-         WHERE since IS NULL"
-    )))
-    .execute(&mut *connection)
-    .await?;
-    let there = "SELECT EXISTS (SELECT 1 FROM star_snapshots)";
-    if !sqlx::query_scalar::<_, bool>(there).fetch_one(&mut *connection).await? {
-        return Ok(());
-    }
-    sqlx::query(AssertSqlSafe(format!(
-        "INSERT INTO counts (repository_id, first_day, last_day, stargazers_count)
-         SELECT repository_id, min(day), max(day), stargazers_count
-         FROM (SELECT repository_id, day, stargazers_count,
-                   {DAY_LESS_NUMBER} row_number() OVER
-                       (PARTITION BY repository_id, stargazers_count ORDER BY day) AS span
-               FROM star_snapshots AS old
-               WHERE NOT EXISTS (SELECT 1 FROM counts
-                                 WHERE counts.repository_id = old.repository_id
-                                   AND first_day <= day AND last_day >= day)) AS numbered
-         GROUP BY repository_id, stargazers_count, span"
-    )))
-    .execute(&mut *connection)
-    .await?;
-    sqlx::query("DELETE FROM star_snapshots").execute(connection).await?;
-    Ok(())
-}
-
 /// Repositories that no topic has.
 const UNKEPT: &str =
     "NOT EXISTS (SELECT 1 FROM topic_repositories WHERE repository_id = repositories.id)";
 
+/// Tables whose rows belong to a repository.
+const OF_REPOSITORY: [&str; 5] = ["former_members", "counts", "backfilled", "backfills", "names"];
+
 impl SqlStore {
+    /// Completes the rows that the release before has written, which knows neither the table of
+    /// counts nor the first days of members. Each transaction moves the counts of a few
+    /// repositories.
+    pub(in crate::store) async fn take_over_old_rows(&self) -> Result<()> {
+        let added = day_of("coalesce(started_at, confirmed_at)");
+        let mut transaction = self.write().await?;
+        sqlx::query(AssertSqlSafe(format!(
+            "UPDATE topic_repositories AS member SET since =
+                 (SELECT {added} FROM topic_repositories AS own
+                      LEFT JOIN refreshes ON refreshes.id = own.added_in
+                  WHERE own.topic = member.topic AND own.repository_id = member.repository_id)
+             WHERE since IS NULL"
+        )))
+        .execute(&mut transaction)
+        .await?;
+        transaction.commit().await?;
+        let select = format!(
+            "SELECT DISTINCT repository_id FROM star_snapshots ORDER BY repository_id LIMIT {BATCH}"
+        );
+        let own = format!("repository_id IN (SELECT value FROM {EACH_ID})");
+        let add = format!(
+            "INSERT INTO counts (repository_id, first_day, last_day, stargazers_count)
+             SELECT repository_id, min(day), max(day), stargazers_count
+             FROM (SELECT repository_id, day, stargazers_count,
+                       {DAY_LESS_NUMBER} row_number() OVER
+                           (PARTITION BY repository_id, stargazers_count ORDER BY day) AS span
+                   FROM star_snapshots AS old
+                   WHERE {own}
+                     AND NOT EXISTS (SELECT 1 FROM counts
+                                     WHERE counts.repository_id = old.repository_id
+                                       AND first_day <= day AND last_day >= day)) AS numbered
+             GROUP BY repository_id, stargazers_count, span"
+        );
+        let delete = format!("DELETE FROM star_snapshots WHERE {own}");
+        loop {
+            let mut transaction = self.write().await?;
+            let some = sqlx::query_scalar(AssertSqlSafe(select.as_str()));
+            let some: Vec<RepositoryId> = some.fetch_all(&mut transaction).await?;
+            for statement in [&add, &delete] {
+                let statement = sqlx::query(AssertSqlSafe(statement.as_str())).bind(Json(&some));
+                statement.execute(&mut transaction).await?;
+            }
+            transaction.commit().await?;
+            if some.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
     /// Deletes those of the repositories that no topic has, with their history, in small
-    /// transactions.
+    /// transactions; also history of repositories that are not there.
     pub(super) async fn delete_repositories(&self, ids: &[RepositoryId]) -> Result<()> {
         for some in ids.chunks(BATCH) {
             let mut transaction = self.write().await?;
-            let unkept: Vec<RepositoryId> = sqlx::query_scalar(AssertSqlSafe(format!(
-                "DELETE FROM repositories WHERE id IN (SELECT value FROM {EACH_ID}) AND {UNKEPT}
-                 RETURNING id"
-            )))
-            .bind(Json(some))
-            .fetch_all(&mut transaction)
-            .await?;
-            for table in ["former_members", "counts", "backfilled", "backfills", "names"] {
-                let delete = format!(
-                    "DELETE FROM {table} WHERE repository_id IN (SELECT value FROM {EACH_ID})"
-                );
-                let delete = sqlx::query(AssertSqlSafe(delete)).bind(Json(&unkept));
+            let own = format!("IN (SELECT value FROM {EACH_ID})");
+            let unkept = format!("DELETE FROM repositories WHERE id {own} AND {UNKEPT}");
+            let mut deletions = vec![unkept];
+            deletions.extend(OF_REPOSITORY.map(|table| {
+                format!(
+                    "DELETE FROM {table} WHERE repository_id {own}
+                     AND NOT EXISTS (SELECT 1 FROM repositories WHERE id = repository_id)"
+                )
+            }));
+            for delete in deletions {
+                let delete = sqlx::query(AssertSqlSafe(delete)).bind(Json(some));
                 delete.execute(&mut transaction).await?;
             }
             transaction.commit().await?;
         }
         Ok(())
+    }
+
+    /// Deletes the rows that a condition on this value chooses, in small transactions.
+    async fn delete_rows<T>(&self, table: &Table, condition: &str, value: T) -> Result<()>
+    where
+        T: for<'q> Encode<'q, Database> + Type<Database> + Clone + Send + 'static,
+    {
+        let (source, key) = (table.source, list(&table.fields[..table.key], str::to_owned));
+        let delete = format!(
+            "DELETE FROM {source} WHERE ({key}) IN
+                 (SELECT {key} FROM {source} WHERE {condition} LIMIT {BATCH})"
+        );
+        loop {
+            let mut transaction = self.write().await?;
+            let delete = sqlx::query(AssertSqlSafe(delete.as_str())).bind(value.clone());
+            let deleted = delete.execute(&mut transaction).await?.rows_affected();
+            transaction.commit().await?;
+            if deleted < BATCH as u64 {
+                return Ok(());
+            }
+        }
     }
 
     /// Sets since when no topic has had the repositories that the condition chooses, in small
@@ -261,16 +301,29 @@ impl SqlStore {
 
 #[async_trait]
 impl HistoryStore for SqlStore {
+    async fn topic_days(&self, topic: &Topic) -> Result<Option<Vec<TopicDay>>> {
+        let mut transaction = self.read().await?;
+        let days = topic_history::days(&mut transaction, topic).await?;
+        transaction.commit().await?;
+        Ok(days)
+    }
+
+    async fn events(&self, topic: &Topic, query: &EventQuery) -> Result<Option<EventPage>> {
+        let mut transaction = self.read().await?;
+        let events = topic_history::events(&mut transaction, topic, query).await?;
+        transaction.commit().await?;
+        Ok(events)
+    }
+
     async fn delete_topic_history(&self, topic: &Topic) -> Result<()> {
-        let mut transaction = self.write().await?;
-        for table in ["topic_days", "events", "former_members", "forgotten_topics"] {
-            let delete = format!(
-                "DELETE FROM {table} WHERE topic = $1
-                 AND NOT EXISTS (SELECT 1 FROM topics WHERE name = $1)"
-            );
-            let delete = sqlx::query(AssertSqlSafe(delete)).bind(topic.as_str());
-            delete.execute(&mut transaction).await?;
+        let is_untracked = "topic = $1 AND NOT EXISTS (SELECT 1 FROM topics WHERE name = $1)";
+        for table in [&TOPIC_DAYS, &EVENTS, &FORMER_MEMBERS] {
+            self.delete_rows(table, is_untracked, topic.as_str().to_owned()).await?;
         }
+        let mut transaction = self.write().await?;
+        let delete = format!("DELETE FROM forgotten_topics WHERE {is_untracked}");
+        let delete = sqlx::query(AssertSqlSafe(delete)).bind(topic.as_str());
+        delete.execute(&mut transaction).await?;
         Ok(transaction.commit().await?)
     }
 
@@ -283,8 +336,14 @@ impl HistoryStore for SqlStore {
         //     last.min(now) => now
         let Some(last) = self.note_sweep(now).await? else { return Ok(()) };
         let seen = last.min(now);
-        let old = "SELECT id FROM repositories WHERE unkept_since < $1";
-        let old = sqlx::query_scalar(old).bind(seen - UNKEPT_TIME);
+        let lost = OF_REPOSITORY.map(|table| {
+            format!(
+                " UNION SELECT repository_id FROM {table}
+                  WHERE NOT EXISTS (SELECT 1 FROM repositories WHERE id = repository_id)"
+            )
+        });
+        let old = "SELECT id FROM repositories WHERE unkept_since < $1".to_owned() + &lost.concat();
+        let old = sqlx::query_scalar(AssertSqlSafe(old)).bind(seen - UNKEPT_TIME);
         let old: Vec<RepositoryId> = old.fetch_all(&mut self.reader().await?).await?;
         self.delete_repositories(&old).await?;
         let forgotten = "SELECT topic FROM forgotten_topics WHERE forgotten_at < $1";
@@ -297,8 +356,7 @@ impl HistoryStore for SqlStore {
         sqlx::query("DELETE FROM forgotten_topics WHERE topic IN (SELECT name FROM topics)")
             .execute(&mut transaction)
             .await?;
-        let events = sqlx::query("DELETE FROM events WHERE at < $1").bind(seen - EVENT_TIME);
-        events.execute(&mut transaction).await?;
-        Ok(transaction.commit().await?)
+        transaction.commit().await?;
+        self.delete_rows(&EVENTS, "at < $1", seen - EVENT_TIME).await
     }
 }

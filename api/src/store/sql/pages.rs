@@ -83,7 +83,8 @@ pub(super) fn changes(
 }
 
 /// Makes the page's repositories members of the topic, confirmed by this run; unreadable ones only
-/// if they are members already. Returns the number that were no members before the run.
+/// if they are members already, and they have had no answer about their counts. Returns the number
+/// that were no members before the run.
 pub(super) async fn add_members(
     connection: &mut Connection,
     lease: &Lease,
@@ -109,7 +110,7 @@ pub(super) async fn add_members(
     .await?;
     if !page.unreadable.is_empty() {
         sqlx::query(AssertSqlSafe(format!(
-            "UPDATE topic_repositories SET confirmed_in = $3, confirmed_at = $4, asked_at = NULL
+            "UPDATE topic_repositories SET confirmed_in = $3, confirmed_at = $4, asked_at = $4
              WHERE topic = $2 AND repository_id IN (SELECT value FROM {EACH_ID})"
         )))
         .bind(Json(page.unreadable))

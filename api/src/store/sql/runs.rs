@@ -199,7 +199,7 @@ impl RefreshStore for SqlStore {
         lease: &Lease,
         finish: &FinishRun<'_>,
         now: DateTime<Utc>,
-    ) -> Result<i64> {
+    ) -> Result<(i64, Vec<Topic>)> {
         let mut transaction = self.write_as(lease, now).await?;
         let topic = finish.topic;
         let mut displaced = 0;
@@ -213,11 +213,11 @@ impl RefreshStore for SqlStore {
                 new_revision(&mut transaction, topic).await?;
             }
         }
-        history::write_topic_day(&mut transaction, finish, now).await?;
+        let changed = history::write_topic_day(&mut transaction, lease, finish, now).await?;
         save_result(&mut transaction, finish, now).await?;
         allot(&mut transaction, topic, finish.complete.is_some(), now).await?;
         transaction.commit().await?;
-        Ok(count(displaced))
+        Ok((count(displaced), changed))
     }
 
     async fn end(
@@ -297,7 +297,7 @@ async fn save_result(
         );
         let update = sqlx::query(AssertSqlSafe(update)).bind(finish.topic.as_str());
         let update = update.bind(cursor.covered_at).bind(cursor.changes_until);
-        let update = update.bind(now).bind(complete.found).bind(complete.total_count);
+        let update = update.bind(now).bind(complete.found).bind(finish.total_count);
         update.bind(<&str>::from(complete.scope.coverage()))
     } else {
         let (shrunk_to, shrunk_at) = finish.shrunk.unzip();

@@ -4,8 +4,10 @@
 mod archive;
 mod backfills;
 mod checkout;
+mod columns;
 mod connections;
 mod counts;
+mod days;
 mod events;
 mod growth;
 mod history;
@@ -19,10 +21,10 @@ mod quotas;
 mod repositories;
 mod runs;
 mod slices;
+mod topic_history;
 mod topics;
 
 pub(in crate::store) use checkout::Checkout;
-pub(in crate::store) use history::take_over_old_rows;
 pub(in crate::store) use pool::Pools;
 
 use super::dialect;

@@ -7,12 +7,13 @@ use api::archive;
 use api::store::Store;
 use api::store::archive::TABLES;
 use futures_util::FutureExt;
+use serde_json::json;
 use tempfile::TempDir;
 use tokio::process::Command;
 
 use super::{
-    assert_same, export, export_after_import, folder, foreign_archive, import, lines, now,
-    on_each_database, open, path, topics, world_with_a_past,
+    assert_same, change_lines, export, export_after_import, folder, foreign_archive, import, lines,
+    now, on_each_database, open, path, topics, world_with_a_past,
 };
 use crate::databases::{self, Database};
 use crate::process::{api, output};
@@ -34,13 +35,22 @@ async fn import_only(store: &dyn Store, archive: &TempDir, rows: u64) {
 #[tokio::test]
 async fn second_import_finishes_one_that_was_killed() {
     let archive = foreign_archive();
+    // More rows of a repository than one transaction has.
+    let days: Vec<_> = now().date_naive().iter_days().take(1_500).collect();
+    change_lines(archive.path(), "backfilled", |rows| {
+        for (id, days) in [(1, &days[..]), (2, &days[..700]), (3, &days[..700])] {
+            let row = |day| json!({ "repository_id": id, "day": day, "stargazers_count": 7 });
+            rows.extend(days.iter().map(|day| row(day).to_string()));
+        }
+    });
     let expected = export_after_import(&databases::sqlite(), archive.path()).await;
+    assert_eq!(lines(expected.path(), "backfilled").len(), 2_900);
     let database = databases::sqlite();
     let store = open(&database).await;
     let rows = import(&*store, archive.path()).await.rows;
     on_each_database(async |database| {
         // Every row is read twice, and written after the second time.
-        for done in [1, 3, 110, 140, 300, 1_300, 3_000, rows] {
+        for done in [1, 3, 110, 140, 300, 1_300, 3_000, 4_500, 5_500, rows] {
             let database = match &database {
                 Database::Sqlite(_) => databases::sqlite(),
                 Database::Postgres(_) => databases::postgres().expect("a server"),

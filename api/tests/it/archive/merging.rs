@@ -1,13 +1,15 @@
 //! Imports into a database that has data already.
 
 use api::archive;
+use api::store::Store;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
 use super::{
-    change_lines, export, foreign_archive, import, lines, on_each_database, open, world_with_a_past,
+    add_former_members, assert_same, change_lines, export, export_after_import, foreign_archive,
+    import, lines, now, on_each_database, open, world_with_a_past,
 };
-use crate::databases::Database;
+use crate::databases::{self, Database};
 use crate::support::{Mirror, assert_lists};
 
 fn row(line: &str) -> Value {
@@ -169,6 +171,147 @@ async fn lists_are_served_after_an_import_while_a_service_runs() {
             }
         }
         assert_eq!(mirror.stub.world().counters.searches, 0, "GitHub was not asked");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn history_of_topics_that_are_not_tracked_is_swept_after_90_days() {
+    let archive = foreign_archive();
+    for table in ["topics", "members"] {
+        change_lines(archive.path(), table, |rows| rows.retain(|text| row(text)["topic"] != "mcp"));
+    }
+    let of_mcp = async |store: &dyn Store| {
+        let after = export(store).await;
+        let rows = ["topic_days", "events"].map(|table| lines(after.path(), table));
+        rows.map(|rows| rows.iter().filter(|text| row(text)["topic"] == "mcp").count())
+    };
+    on_each_database(async |database| {
+        let store = open(&database).await;
+        import(&*store, archive.path()).await;
+        let before = of_mcp(&*store).await;
+        assert!(before.iter().all(|rows| *rows > 0), "{before:?}");
+        let forgotten = "SELECT topic FROM forgotten_topics";
+        assert_eq!(database.query(forgotten).await, ["mcp"]);
+        for day in [0, 1, 89] {
+            store.delete_unkept(now() + TimeDelta::days(day)).await.expect("a database");
+        }
+        assert_eq!(of_mcp(&*store).await, before);
+        for day in [91, 92] {
+            store.delete_unkept(now() + TimeDelta::days(day)).await.expect("a database");
+        }
+        assert_eq!(of_mcp(&*store).await, [0, 0]);
+        import(&*store, archive.path()).await;
+        let mcp = &super::topics()[1];
+        assert!(store.delete_topic(mcp, false, now()).await.expect("deleted"), "it was known");
+        assert_eq!(of_mcp(&*store).await, [0, 0]);
+        assert_eq!(database.query(forgotten).await, [""; 0]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn rows_of_a_repository_that_the_archive_lacks_are_swept() {
+    let (archive, expected) = (foreign_archive(), foreign_archive());
+    let lacks = |rows: &mut Vec<String>, more: Value| {
+        let mut fields = row(&rows[0]);
+        fields["repository_id"] = json!(i64::MAX);
+        fields.as_object_mut().expect("an object").extend(more.as_object().expect("one").clone());
+        rows.push(fields.to_string());
+    };
+    for table in ["counts", "names"] {
+        change_lines(archive.path(), table, |rows| lacks(rows, json!({})));
+    }
+    add_former_members(archive.path(), &[(i64::MAX, "2026-09-01", "2026-09-02")]);
+    change_lines(archive.path(), "backfilled", |rows| {
+        *rows = vec![r#"{"day":"2026-09-01","stargazers_count":1}"#.to_owned()];
+        lacks(rows, json!({}));
+        rows.remove(0);
+    });
+    on_each_database(async |database| {
+        let store = open(&database).await;
+        import(&*store, archive.path()).await;
+        assert_eq!(lines(export(&*store).await.path(), "backfilled").len(), 1);
+        for _ in 0..2 {
+            store.delete_unkept(now()).await.expect("a database");
+        }
+        let swept = export(&*store).await;
+        for table in ["counts", "names", "backfilled"] {
+            let rows = lines(expected.path(), table).len();
+            assert_eq!(lines(swept.path(), table).len(), rows, "{table}");
+        }
+        assert_eq!(lines(swept.path(), "former_members").len(), 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn import_does_not_mix_days_of_two_backfills_of_a_repository() {
+    let archive = foreign_archive();
+    let ids: Vec<Value> = lines(archive.path(), "repositories")[..2]
+        .iter()
+        .map(|text| row(text)["id"].clone())
+        .collect();
+    let of = |id: &Value, day: &str, stars: i64| {
+        format!(r#"{{"repository_id":{id},"day":"{day}","stargazers_count":{stars}}}"#)
+    };
+    change_lines(archive.path(), "backfilled", |rows| {
+        rows.extend([of(&ids[0], "2026-09-01", 5), of(&ids[0], "2026-09-03", 6)]);
+        rows.push(of(&ids[1], "2026-09-01", 7));
+    });
+    on_each_database(async |database| {
+        let store = open(&database).await;
+        let own = format!(
+            "INSERT INTO backfilled (repository_id, first_day, last_day, stargazers_count)
+             VALUES ({}, '2026-09-02', '2026-09-03', 4)",
+            ids[0]
+        );
+        database.query(&own).await;
+        import(&*store, archive.path()).await;
+        let expected = [
+            of(&ids[0], "2026-09-02", 4),
+            of(&ids[0], "2026-09-03", 4),
+            of(&ids[1], "2026-09-01", 7),
+        ];
+        assert_eq!(lines(export(&*store).await.path(), "backfilled"), expected);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn import_adds_the_days_of_former_members_that_are_not_known() {
+    let archive = foreign_archive();
+    let id = row(&lines(archive.path(), "repositories")[0])["id"].as_i64().expect("an id");
+    add_former_members(archive.path(), &[(id, "2026-08-01", "2026-08-09")]);
+    on_each_database(async |database| {
+        let store = open(&database).await;
+        let own = format!(
+            "INSERT INTO former_members (topic, repository_id, first_day, last_day)
+             VALUES ('kubernetes', {id}, '2026-08-05', '2026-08-06'),
+                    ('mcp', {id}, '2026-08-01', '2026-08-09')"
+        );
+        database.query(&own).await;
+        import(&*store, archive.path()).await;
+        let merged = export(&*store).await;
+        let days = |text: &String| {
+            let row = row(text);
+            [&row["topic"], &row["first_day"], &row["last_day"]].map(|value| value.to_string())
+        };
+        let rows: Vec<_> = lines(merged.path(), "former_members").iter().map(days).collect();
+        let span = |topic: &str, first: &str, last: &str| {
+            [topic, first, last].map(|text| format!("\"{text}\""))
+        };
+        assert_eq!(
+            rows,
+            [
+                span("kubernetes", "2026-08-01", "2026-08-04"),
+                span("kubernetes", "2026-08-05", "2026-08-06"),
+                span("kubernetes", "2026-08-07", "2026-08-09"),
+                span("mcp", "2026-08-01", "2026-08-09"),
+            ]
+        );
+        let other = databases::sqlite();
+        assert_same(export_after_import(&other, merged.path()).await.path(), merged.path(), "");
     })
     .await;
 }

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::{
-    assert_same, change_lines, change_manifest, entry, folder, foreign_archive, own_archive, path,
-    replace_file,
+    add_former_members, assert_same, change_lines, change_manifest, entry, folder, foreign_archive,
+    own_archive, path, replace_file,
 };
 use crate::process::{api, output};
 
@@ -81,6 +81,45 @@ const DAMAGES: &[(Damage, &[&str])] = &[
     (
         |folder| replace_line(folder, "repositories", 2, &" ".repeat(2_000_000)),
         &["repositories.ndjson.gz line 2", "longer"],
+    ),
+    (
+        |folder| set(folder, "counts", 5, "day", &json!("+10000-01-01")),
+        &["counts.ndjson.gz line 5", "day"],
+    ),
+    (
+        |folder| set(folder, "counts", 1, "day", &json!("0000-01-01")),
+        &["counts.ndjson.gz line 1", "day"],
+    ),
+    (
+        |folder| set(folder, "repositories", 2, "updated_at", &json!("+10000-01-01T00:00:00Z")),
+        &["repositories.ndjson.gz line 2", "updated_at"],
+    ),
+    (
+        |folder| change_lines(folder, "counts", |lines| lines.swap(2, 3)),
+        &["counts.ndjson.gz line 4", "ordered by repository_id, day"],
+    ),
+    (
+        |folder| change_lines(folder, "repositories", |lines| lines.insert(3, lines[2].clone())),
+        &["repositories.ndjson.gz line 4", "ordered by id, each once"],
+    ),
+    (
+        |folder| change_lines(folder, "members", |lines| lines.rotate_left(1)),
+        &["members.ndjson.gz line ", "ordered by topic, repository_id"],
+    ),
+    (
+        |folder| change_lines(folder, "events", |lines| lines.insert(1, lines[0].clone())),
+        &["events.ndjson.gz line 2", "ordered by topic, at, repository_id, kind"],
+    ),
+    (
+        |folder| add_former_members(folder, &[(1, "2026-09-02", "2026-09-01")]),
+        &["former_members.ndjson.gz line 1", "first_day"],
+    ),
+    (
+        |folder| {
+            let spans = [(1, "2026-09-01", "2026-09-03"), (1, "2026-09-03", "2026-09-05")];
+            add_former_members(folder, &spans);
+        },
+        &["former_members.ndjson.gz line 2", "first_day"],
     ),
     (|folder| cut_short(folder, "counts"), &["counts.ndjson.gz line "]),
     (|folder| replace_file(folder, "names", b"no gzip"), &["names.ndjson.gz"]),

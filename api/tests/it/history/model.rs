@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use api::model::run::Outcome;
 use api::model::topic::Coverage;
+use api::model::topic_day;
 use chrono::{DateTime, Days, NaiveDate, SecondsFormat, Utc};
 use github_stub::{Repository, Shown};
 use serde_json::Value;
@@ -18,6 +19,7 @@ pub(super) struct Run {
     pub(super) coverage: Coverage,
     /// The answers that arrived.
     pub(super) shown: Vec<Shown>,
+    pub(super) began: DateTime<Utc>,
     /// The time of its last request.
     pub(super) last: DateTime<Utc>,
     /// `None` if it was killed.
@@ -32,6 +34,7 @@ pub(super) struct Model {
     names: Vec<String>,
     events: Vec<String>,
     topics: BTreeMap<&'static str, TopicModel>,
+    runs: u32,
     /// How often each kind of event, of a run and of its end occurred.
     pub(super) occurrences: BTreeMap<&'static str, u32>,
 }
@@ -49,11 +52,17 @@ struct TopicModel {
     /// When those joined whose last such event was coming.
     joined: BTreeMap<u64, DateTime<Utc>>,
     days: BTreeMap<NaiveDate, TopicDay>,
+    /// The day on which the last complete run over every repository began.
+    covered: Option<NaiveDate>,
+    /// The last run that searched for slices of the topic.
+    sliced_in: u32,
 }
 
 struct Member {
     joined_at: Option<DateTime<Utc>>,
     began: NaiveDate,
+    /// The last run that saw it.
+    confirmed_in: u32,
 }
 
 #[derive(Default)]
@@ -94,6 +103,7 @@ impl Model {
             names: Vec::new(),
             events: Vec::new(),
             topics: topics.map(topic).into(),
+            runs: 0,
             occurrences: BTreeMap::new(),
         }
     }
@@ -105,6 +115,7 @@ impl Model {
     pub(super) fn note(&mut self, run: &Run) {
         let (pages, lookups): (Vec<&Shown>, Vec<&Shown>) =
             last_answers(&run.shown).partition(|shown| shown.request.starts_with("/search/"));
+        self.runs += 1;
         let mut confirmed = BTreeSet::new();
         for page in &pages {
             for own in page.repositories.iter().filter(|own| !is_private(own)) {
@@ -113,8 +124,7 @@ impl Model {
             }
         }
         self.count(run.ended.map_or("killed", <&str>::from));
-        let first = run.shown.first().map_or(run.last, |shown| shown.at);
-        if first.date_naive() < run.last.date_naive() {
+        if run.began.date_naive() < run.last.date_naive() {
             self.count("past midnight");
         }
         let Some(outcome) = run.ended else { return };
@@ -164,7 +174,9 @@ impl Model {
         }
         self.counts.insert((own.id, at.date_naive()), counts(own));
         let topic = self.topics.get_mut(run.topic).expect("a topic");
-        if topic.members.contains_key(&own.id) {
+        let confirmed_in = self.runs;
+        if let Some(member) = topic.members.get_mut(&own.id) {
+            member.confirmed_in = confirmed_in;
             return;
         }
         let earlier = topic.joined.get(&own.id).copied();
@@ -178,7 +190,7 @@ impl Model {
                 }
             };
         let joined_at = earlier.or(has_joined.then_some(at));
-        topic.members.insert(own.id, Member { joined_at, began: at.date_naive() });
+        topic.members.insert(own.id, Member { joined_at, began: at.date_naive(), confirmed_in });
         if has_joined {
             let has_left = topic.left.remove(&own.id);
             topic.joined.insert(own.id, at);
@@ -227,24 +239,40 @@ impl Model {
             }
         }
         let today = today.date_naive();
-        if is_complete && run.coverage == Coverage::Complete {
-            // It would have shown every change.
-            for id in topic.members.keys() {
-                self.counts.entry((*id, today)).or_insert_with(|| {
+        let day = run.began.date_naive();
+        let has = |word| pages.iter().any(|page| page.request.contains(word));
+        if has("created") {
+            topic.sliced_in = self.runs;
+        } else if is_complete
+            && run.coverage == Coverage::Complete
+            && topic.covered != Some(day)
+            && day == today
+            && has("sort=updated")
+        {
+            // An earlier run has read the slices, and this one would have shown their changes.
+            let is_taken = |member: &Member| member.confirmed_in >= topic.sliced_in;
+            for (id, _) in topic.members.iter().filter(|(_, member)| is_taken(member)) {
+                if self.counts.range((*id, day)..=(*id, NaiveDate::MAX)).next().is_none() {
                     *self.occurrences.entry("unchanged").or_default() += 1;
-                    counts(&self.last[id])
-                });
+                    self.counts.insert((*id, day), counts(&self.last[id]));
+                }
             }
+        }
+        if is_complete {
+            topic.covered = (run.coverage == Coverage::Complete).then_some(day);
         }
         let day = topic.days.entry(today).or_default();
         day.stored = topic.members.len();
+        let is_best_match = |page: &&&Shown| !page.request.contains("sort=");
+        let best_match: Vec<&Shown> = pages.iter().filter(is_best_match).copied().collect();
+        if is_complete || !day.complete {
+            let last = best_match.last().map(|page| page.total_count);
+            day.total_count = last.or(day.total_count);
+        }
         if is_complete {
-            let is_best_match = |page: &&&Shown| !page.request.contains("sort=");
-            let best_match: Vec<&Shown> = pages.iter().filter(is_best_match).copied().collect();
             let ids = best_match.iter().flat_map(|page| &page.repositories).map(|own| own.id);
             let ids = ids.filter(|id| topic.members.contains_key(id));
             day.complete = true;
-            day.total_count = best_match.last().map(|page| page.total_count);
             day.best_match = Some(ids.take(LIST_LENGTH).collect());
             topic.filled = Some(run.coverage);
         }
@@ -273,6 +301,50 @@ impl Model {
             ("events", self.events.clone()),
             ("names", self.names.clone()),
         ]
+    }
+}
+
+impl Model {
+    /// The days of a topic as readers see them.
+    pub(super) fn topic_days(&self, name: &str) -> Vec<topic_day::TopicDay> {
+        let topic = &self.topics[name];
+        let moves = |kind: &str, day: NaiveDate| {
+            let of_day = |event: &&String| {
+                let words: Vec<&str> = event.split(' ').collect();
+                words[0] == name && words[1].starts_with(&day.to_string()) && words[3] == kind
+            };
+            i64::try_from(self.events.iter().filter(of_day).count()).expect("few")
+        };
+        let days =
+            topic.days.iter().enumerate().map(|(number, (day, known))| topic_day::TopicDay {
+                day: *day,
+                total_count: known.total_count.map(|count| i64::try_from(count).expect("few")),
+                stored: i64::try_from(known.stored).expect("few"),
+                complete: known.complete,
+                stars_gained: (number > 0).then(|| self.stars_gained(topic, *day)),
+                joined: moves("joined", *day),
+                left: moves("left", *day),
+            });
+        days.collect()
+    }
+
+    fn stars_gained(&self, topic: &TopicModel, day: NaiveDate) -> i64 {
+        let gained = self.counts.iter().filter(|((id, seen), _)| {
+            let since = topic.members.get(id).map(|member| topic.since(*id, member));
+            let was_there = topic.former.get(id).is_some_and(|days| days.contains(&day));
+            *seen == day && (was_there || since.is_some_and(|since| since <= day))
+        });
+        let gained = gained.filter_map(|((id, _), [after, ..])| {
+            let mut earlier = self.counts.range((*id, NaiveDate::MIN)..(*id, day));
+            let (_, [before, ..]) = earlier.next_back()?;
+            Some(after.as_i64().expect("stars") - before.as_i64().expect("stars"))
+        });
+        gained.sum()
+    }
+
+    /// The number of a topic's events.
+    pub(super) fn event_count(&self, topic: &str) -> usize {
+        self.events.iter().filter(|event| event.starts_with(&format!("{topic} "))).count()
     }
 }
 

@@ -6,10 +6,10 @@ use std::ops::ControlFlow;
 
 use api::model::event::LeftReason;
 use api::model::repository::Repository;
-use api::model::run::Report;
-use api::model::topic::{Coverage, Origin};
+use api::model::run::{Outcome, Report};
+use api::model::topic::{Coverage, Origin, SyncCursor};
 use api::store::archive::{ArchiveRow, ArchiveSink, Table};
-use api::store::{Lease, Page, Scope, SharedStore, Store};
+use api::store::{FinishRun, Lease, Page, Scope, SharedStore, Store};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
@@ -92,31 +92,108 @@ async fn page_counts_for_the_day_on_which_it_came(store: SharedStore) {
     assert_eq!(rows(&*store, "counts").await, ["1 2026-09-21 1 0 0", "2 2026-09-22 2 0 0"]);
 }
 
+/// The ids of the repositories that have counts of the day.
+async fn seen_on(store: &dyn Store, number: i64) -> Vec<String> {
+    let day = day(number).date_naive().to_string();
+    let rows = rows(store, "counts").await;
+    let words = rows.iter().map(|row| row.split(' ').collect::<Vec<_>>());
+    words.filter(|words| words[1] == day).map(|words| words[0].to_owned()).collect()
+}
+
+/// The scope of a run over changes after that of [`repository`] with so many stars.
+fn since(stars: i64) -> Scope {
+    Scope::Since { updated_at: at(stars), confirmed_at: day(0) }
+}
+
 async fn complete_run_of_a_whole_topic_has_seen_what_it_did_not_show(store: SharedStore) {
-    for (scope, expected) in [(Scope::First(500), 1), (Scope::All, 2)] {
-        let now = day(i64::from(expected) * 10);
-        complete_run(&*store, &[repository(1, 1), repository(2, 2)], now).await;
-        let tomorrow = now + TimeDelta::days(1);
-        let lease = begin(&*store, "kubernetes", tomorrow).await;
-        store_page(&*store, &lease, &[repository(2, 3)], tomorrow).await;
-        finish(&*store, &lease, Some(&[2]), scope, tomorrow).await;
-        let day = tomorrow.date_naive().to_string();
-        let seen = rows(&*store, "counts").await;
-        let seen = seen.iter().filter(|row| row.contains(&day)).count();
-        assert_eq!(seen, usize::try_from(expected).expect("a small number"), "{scope:?}");
+    complete_run(&*store, &[repository(1, 1), repository(2, 2)], day(0)).await;
+    for (number, scope, expected) in [
+        (1, Scope::First(500), &["2"][..]),
+        (2, Scope::All, &["2"]),
+        (3, since(2), &["1", "2"]),
+        (4, since(2), &["1", "2"]),
+        (6, since(2), &["1", "2"]),
+    ] {
+        let lease = begin(&*store, "kubernetes", day(number)).await;
+        store_page(&*store, &lease, &[repository(2, number)], day(number)).await;
+        finish(&*store, &lease, Some(&[2]), scope, day(number)).await;
+        assert_eq!(seen_on(&*store, number).await, expected, "{scope:?}");
     }
+    assert_eq!(seen_on(&*store, 5).await, [""; 0]);
+}
+
+async fn complete_run_has_not_seen_what_is_in_doubt_or_unreadable(store: SharedStore) {
+    let all: Vec<_> = (1..=5).map(|id| repository(id, id)).collect();
+    complete_run(&*store, &all, day(0)).await;
+    let topic = topic("kubernetes");
+    let lease = begin(&*store, "kubernetes", day(1)).await;
+    store.note_unanswered(&lease, &topic, &[1], day(1)).await.expect("noted");
+    let page = Page { repositories: &[], unreadable: &[2], coverage: Coverage::Complete };
+    store.store_page(&lease, &topic, &page, &Report::default(), day(1)).await.expect("stored");
+    finish(&*store, &lease, Some(&[]), since(4), day(1)).await;
+    assert_eq!(seen_on(&*store, 1).await, ["3", "4"], "5 was updated later, and not shown");
+    // The next run does not show those that have not changed since.
+    let lease = begin(&*store, "kubernetes", day(1)).await;
+    finish(&*store, &lease, Some(&[]), since(4), day(1)).await;
+    assert_eq!(seen_on(&*store, 1).await, ["3", "4"]);
+    let confirmed_at = day(1);
+    let scope = Scope::Since { updated_at: at(9), confirmed_at };
+    let lease = begin(&*store, "kubernetes", day(2)).await;
+    finish(&*store, &lease, Some(&[]), scope, day(2)).await;
+    assert_eq!(seen_on(&*store, 2).await, [""; 0], "no run confirmed them since day 1");
+    complete_run(&*store, &all, day(3)).await;
+    let lease = begin(&*store, "kubernetes", day(4)).await;
+    finish(&*store, &lease, Some(&[]), since(5), day(4)).await;
+    assert_eq!(seen_on(&*store, 4).await, ["1", "2", "3", "4", "5"]);
+}
+
+/// A complete run over the top has seen only what it showed.
+async fn run_over_changes_has_seen_what_an_earlier_run_of_the_day_did_not(store: SharedStore) {
+    complete_run(&*store, &[repository(1, 1), repository(2, 2)], day(0)).await;
+    for scope in [Scope::First(500), since(2)] {
+        let lease = begin(&*store, "kubernetes", day(1)).await;
+        store_page(&*store, &lease, &[repository(2, 2)], day(1)).await;
+        finish(&*store, &lease, Some(&[2]), scope, day(1)).await;
+    }
+    assert_eq!(seen_on(&*store, 1).await, ["1", "2"]);
+}
+
+async fn run_past_midnight_claims_only_the_counts_that_it_shows(store: SharedStore) {
+    complete_run(&*store, &[repository(1, 1), repository(2, 2), repository(3, 3)], day(0)).await;
+    let midnight = day(2);
+    let lease = begin(&*store, "kubernetes", midnight - TimeDelta::seconds(2)).await;
+    store_page(&*store, &lease, &[repository(2, 9)], midnight - TimeDelta::seconds(1)).await;
+    store_page(&*store, &lease, &[repository(3, 9)], midnight).await;
+    finish(&*store, &lease, Some(&[2, 3]), since(3), midnight).await;
+    assert_eq!(seen_on(&*store, 1).await, ["2"], "a day that has passed never changes");
+    assert_eq!(seen_on(&*store, 2).await, ["3"]);
+}
+
+/// Ends a run that was not complete.
+async fn end_partial_run(store: &dyn Store, lease: &Lease, count: i64, now: DateTime<Utc>) {
+    let finish = FinishRun {
+        topic: &topic("kubernetes"),
+        complete: None,
+        total_count: Some(count),
+        shrunk: None,
+        cursor: SyncCursor::default(),
+    };
+    store.finish(lease, &finish, now).await.expect("finished");
+    store.end(lease, Outcome::Partial, &Report::default(), now).await.expect("ended");
 }
 
 async fn days_of_a_topic_tell_whether_a_run_was_complete(store: SharedStore) {
     complete_run(&*store, &[repository(1, 1), repository(2, 2)], day(0)).await;
     let lease = begin(&*store, "kubernetes", day(0)).await;
     store_page(&*store, &lease, &[repository(3, 3)], day(0)).await;
-    finish(&*store, &lease, None, Scope::All, day(0)).await;
+    end_partial_run(&*store, &lease, 1, day(0)).await;
+    let lease = begin(&*store, "kubernetes", day(1)).await;
+    end_partial_run(&*store, &lease, 7, day(1)).await;
     let lease = begin(&*store, "kubernetes", day(1)).await;
     finish(&*store, &lease, None, Scope::All, day(1)).await;
     assert_eq!(
         rows(&*store, "topic_days").await,
-        ["kubernetes 2026-09-21 2 3 true [1,2]", "kubernetes 2026-09-22 - 3 false -"]
+        ["kubernetes 2026-09-21 2 3 true [1,2]", "kubernetes 2026-09-22 7 3 false -"]
     );
 }
 
@@ -314,21 +391,27 @@ async fn history_is_deleted_at_once_on_request(store: SharedStore) {
     );
 }
 
+/// More events than one transaction deletes.
 async fn events_are_kept_for_400_days(store: SharedStore) {
-    complete_run(&*store, &[repository(1, 1)], day(0)).await;
-    complete_run(&*store, &[renamed(repository(1, 1), "a/b")], day(1)).await;
-    for (number, expected) in [(400, 1), (401, 1), (402, 0)] {
+    let all: Vec<_> = (1..=1_100).map(|id| repository(id, 1)).collect();
+    complete_run(&*store, &all, day(0)).await;
+    let all: Vec<_> = all.into_iter().map(|own| renamed(own, "a/b")).collect();
+    complete_run(&*store, &all, day(1)).await;
+    for (number, expected) in [(400, 1_100), (401, 1_100), (402, 0)] {
         store.delete_unkept(day(number)).await.expect("a database");
         store.delete_unkept(day(number)).await.expect("a database");
         assert_eq!(rows(&*store, "events").await.len(), expected, "day {number}");
     }
-    assert_eq!(rows(&*store, "names").await.len(), 1);
+    assert_eq!(rows(&*store, "names").await.len(), 1_100);
 }
 
 contract![
     counts_are_the_last_ones_seen_on_each_day,
     page_counts_for_the_day_on_which_it_came,
     complete_run_of_a_whole_topic_has_seen_what_it_did_not_show,
+    complete_run_has_not_seen_what_is_in_doubt_or_unreadable,
+    run_over_changes_has_seen_what_an_earlier_run_of_the_day_did_not,
+    run_past_midnight_claims_only_the_counts_that_it_shows,
     days_of_a_topic_tell_whether_a_run_was_complete,
     changes_of_a_repository_are_events_of_its_topics,
     new_members_joined_unless_they_are_of_a_first_filling,

@@ -81,8 +81,13 @@ async fn check_lost_lease_writes_nothing(store: &dyn Store, lost: &Lease, now: D
     let late = store.store_page(lost, &name, &page, &Report::default(), now).await;
     assert!(matches!(late, Err(StoreError::LeaseLost)), "{late:?}");
     assert!(matches!(store.renew(lost, now).await, Err(StoreError::LeaseLost)));
-    let done =
-        FinishRun { topic: &name, complete: None, shrunk: None, cursor: SyncCursor::default() };
+    let done = FinishRun {
+        topic: &name,
+        complete: None,
+        total_count: None,
+        shrunk: None,
+        cursor: SyncCursor::default(),
+    };
     assert!(matches!(store.finish(lost, &done, now).await, Err(StoreError::LeaseLost)));
     let ended = store.end(lost, Outcome::Failed, &Report::default(), now).await;
     assert!(matches!(ended, Err(StoreError::LeaseLost)));

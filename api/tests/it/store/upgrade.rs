@@ -295,6 +295,49 @@ async fn release_before_runs_on_the_new_schema(store: SharedStore, database: &Da
     );
 }
 
+/// Star counts of more repositories than one transaction moves, of which the last ones cannot be
+/// moved.
+async fn upgrade_that_breaks_off_goes_on_where_it_ended(store: SharedStore, database: &Database) {
+    store.bootstrap().await.expect("a schema");
+    let numbers = "WITH RECURSIVE each(id) AS
+        (SELECT 1001 UNION ALL SELECT id + 1 FROM each WHERE id < 2200)";
+    database
+        .query(&format!(
+            "INSERT INTO repositories (id, name, full_name, html_url, topics, fork, archived,
+                 disabled, is_template, size, stargazers_count, forks_count, open_issues_count,
+                 updated_at, stored_at)
+             {numbers} SELECT id, 'a', 'o/a', 'https://github.com/o/a', '[]', FALSE, FALSE, FALSE,
+                 FALSE, 5, 10, 3, 4, '2026-09-08T10:00:00+00:00', '2026-09-08T10:00:00+00:00'
+             FROM each"
+        ))
+        .await;
+    for day in ["2026-09-01", "2026-09-02"] {
+        let add = "INSERT INTO star_snapshots (repository_id, day, stargazers_count)";
+        database.query(&format!("{add} {numbers} SELECT id, '{day}', 7 FROM each")).await;
+    }
+    let (forbid, allow) = match database {
+        Database::Sqlite(_) => (
+            "CREATE TRIGGER forbid BEFORE INSERT ON counts WHEN new.repository_id = 2100
+             BEGIN SELECT RAISE(ABORT, 'forbidden'); END",
+            "DROP TRIGGER forbid",
+        ),
+        Database::Postgres(_) => (
+            "ALTER TABLE counts ADD CONSTRAINT forbid CHECK (repository_id <> 2100)",
+            "ALTER TABLE counts DROP CONSTRAINT forbid",
+        ),
+    };
+    database.query(forbid).await;
+    assert!(store.bootstrap().await.is_err());
+    let left = "SELECT DISTINCT CAST(repository_id AS TEXT) FROM star_snapshots";
+    let (left, moved) = (database.query(left).await, rows(&*store, "counts").await);
+    assert!((1..1_200).contains(&left.len()), "{} repositories are left", left.len());
+    assert_eq!(moved.len(), DAYS.len() + (1_200 - left.len()) * 2);
+    database.query(allow).await;
+    store.bootstrap().await.expect("a schema");
+    assert_eq!(rows(&*store, "counts").await.len(), DAYS.len() + 2_400);
+    assert_eq!(database.query("SELECT 'left' FROM star_snapshots").await, [""; 0]);
+}
+
 /// Runs a check on a database of the release before.
 async fn check(database: Database, check: impl AsyncFn(SharedStore, &Database)) {
     make_old_database(&database).await;
@@ -323,4 +366,15 @@ async fn release_before_runs_on_the_new_sqlite_schema() {
 async fn release_before_runs_on_the_new_postgres_schema() {
     let Some(database) = databases::postgres() else { return };
     check(database, release_before_runs_on_the_new_schema).await;
+}
+
+#[tokio::test]
+async fn sqlite_upgrade_that_breaks_off_goes_on_where_it_ended() {
+    check(databases::sqlite(), upgrade_that_breaks_off_goes_on_where_it_ended).await;
+}
+
+#[tokio::test]
+async fn postgres_upgrade_that_breaks_off_goes_on_where_it_ended() {
+    let Some(database) = databases::postgres() else { return };
+    check(database, upgrade_that_breaks_off_goes_on_where_it_ended).await;
 }

@@ -1,0 +1,89 @@
+//! The events of a topic.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use serde::Serialize;
+use strum::{VariantArray, VariantNames};
+
+use crate::app::App;
+use crate::error::Error;
+use crate::http::pages::Page;
+use crate::http::parameters::Parameters;
+use crate::model::event::{Event, EventKind, EventQuery};
+use crate::model::repository::RepositoryId;
+use crate::model::time::seconds;
+use crate::model::topic::Topic;
+
+/// An entry of `/topics/{topic}/events`.
+#[derive(Serialize)]
+pub(super) struct EventEntry {
+    id: String,
+    #[serde(serialize_with = "seconds")]
+    at: DateTime<Utc>,
+    kind: &'static str,
+    repository_id: RepositoryId,
+    full_name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<String>,
+}
+
+impl From<Event> for EventEntry {
+    fn from(event: Event) -> Self {
+        let (from, to) = event.renamed.clone().unzip();
+        Self {
+            id: event.id(),
+            at: event.at,
+            kind: event.kind.into(),
+            repository_id: event.repository,
+            full_name: event.full_name,
+            reason: event.reason.map(Into::into),
+            from,
+            to,
+        }
+    }
+}
+
+pub(super) async fn events(
+    State(app): State<Arc<App>>,
+    topic: Topic,
+    uri: Uri,
+) -> Result<(HeaderMap, Json<Vec<EventEntry>>), Error> {
+    let mut parameters = Parameters::of(&uri);
+    let accepted =
+        format!("one or more of {}, with commas", <EventKind as VariantNames>::VARIANTS.join(", "));
+    let kinds = parameters
+        .read_by("kind", &accepted, |text| text.split(',').map(|kind| kind.parse().ok()).collect());
+    let accepted = "a day, such as 2026-11-26, or a time, such as 2026-11-26T12:00:00Z";
+    let since = parameters.read_by("since", accepted, day_or_time);
+    let page = Page::read(&mut parameters);
+    parameters.finish()?;
+    let query = EventQuery {
+        kinds: kinds.unwrap_or_else(|| <EventKind as VariantArray>::VARIANTS.to_vec()),
+        since,
+        until: None,
+        offset: page.offset(),
+        limit: page.limit(),
+    };
+    let found = app.public.events(&topic, &query).await?.ok_or(Error::NotTracked(topic))?;
+    let mut headers = HeaderMap::new();
+    headers.insert("x-matched", HeaderValue::from(found.matched));
+    headers.extend(page.link(&uri, found.matched).map(|link| (header::LINK, link)));
+    Ok((headers, Json(found.events.into_iter().map(EventEntry::from).collect())))
+}
+
+/// The beginning of a UTC day, or a time of RFC 3339.
+fn day_or_time(text: &str) -> Option<DateTime<Utc>> {
+    if text.len() == "2026-11-26".len() {
+        let day: NaiveDate = text.parse().ok()?;
+        return Some(day.and_time(NaiveTime::MIN).and_utc());
+    }
+    DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc())
+}

@@ -1,0 +1,86 @@
+//! Badges of a repository's place in a topic.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, Uri};
+use axum::response::Response;
+use strum::EnumString;
+
+use super::file::{Format, full_name, query_of, split};
+use crate::app::App;
+use crate::error::Error;
+use crate::http::api::repositories::present_owner;
+use crate::http::document::answer;
+use crate::http::parameters::Parameters;
+use crate::lists::query::{popularity_place, trending_place};
+use crate::model::growth::{Period, Window};
+use crate::model::topic::Topic;
+use crate::pictures::badge::{Badge, PlaceIn};
+
+#[derive(Clone, Copy, Default, EnumString)]
+#[strum(serialize_all = "lowercase")]
+enum By {
+    #[default]
+    Popularity,
+    Trending,
+}
+
+/// The place of a repository among all of the topic's, not only among those of the topic's list.
+pub(super) async fn badge(
+    State(app): State<Arc<App>>,
+    Path((topic, owner, file)): Path<(String, String, String)>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    let (name, format) = split(&file)?;
+    if format == Format::Csv {
+        return Err(Error::NoPicture(file));
+    }
+    let (topic, name): (Topic, _) = (topic.parse()?, full_name(&owner, name)?);
+    let list = list(&uri)?;
+    let version = app.reader.tracked(&topic).await?.bundle.meta.version();
+    let key = format!("badge {topic} {} {format:?} {list:?}", name.folded());
+    let own = Arc::clone(&app);
+    let make = || async move {
+        let extension: &str = format.into();
+        let query = query_of(&uri);
+        let address = |name: &str| format!("/badges/{topic}/{name}.{extension}{query}");
+        let id = present_owner(&own.public, &name, address).await?;
+        let window = match list {
+            PlaceIn::Popularity => Window::default(),
+            PlaceIn::Trending(window) => window,
+        };
+        let period = Period { window, day: None };
+        let catalogue = own.reader.catalogue(&topic, period, version).await?;
+        let place = match list {
+            PlaceIn::Popularity => popularity_place(&catalogue, id),
+            PlaceIn::Trending(_) => trending_place(&catalogue, id),
+        };
+        let no_place = || Error::NoPlace { name: name.to_string(), topic: topic.clone() };
+        let badge = Badge::new(topic.as_str(), place.ok_or_else(no_place)?, list);
+        let text = match format {
+            Format::Svg => badge.svg(),
+            _ => serde_json::to_string(&badge).map_err(|_| Error::Internal)?,
+        };
+        Ok(format.document(text))
+    };
+    Ok(answer(&app.documents.get(key, Some(version), make).await?, &headers))
+}
+
+fn list(uri: &Uri) -> Result<PlaceIn, Error> {
+    let mut parameters = Parameters::of(uri);
+    let by: Option<By> = parameters.read("by", "popularity or trending");
+    let window: Option<Window> = parameters.read("window", Window::ACCEPTED);
+    let list = match by.unwrap_or_default() {
+        By::Trending => PlaceIn::Trending(window.unwrap_or_default()),
+        By::Popularity => {
+            if window.is_some() {
+                parameters.refuse("window", "needs by=trending: stars are of no window".to_owned());
+            }
+            PlaceIn::Popularity
+        }
+    };
+    parameters.finish()?;
+    Ok(list)
+}

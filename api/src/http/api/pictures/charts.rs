@@ -1,0 +1,234 @@
+//! Charts of repositories and topics over days.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, Uri};
+use axum::response::Response;
+use url::form_urlencoded;
+
+use super::file::{Format, encoded, full_name, query_of, split};
+use crate::app::App;
+use crate::error::Error;
+use crate::http::api::repositories::present_owner;
+use crate::http::document::answer;
+use crate::http::parameters::Parameters;
+use crate::lists::document::Document;
+use crate::model::counts::{RepositoryDays, Span};
+use crate::model::repository::{FullName, NameOwner, RepositoryId};
+use crate::model::topic::Topic;
+use crate::model::topic_day::TopicDay;
+use crate::pictures::chart::draw;
+use crate::pictures::numbers::{Numbers, csv};
+use crate::pictures::options::{Kind, Options};
+use crate::pictures::series::{Series, cut};
+use crate::store::SharedStore;
+use crate::task::join;
+
+/// The number of repositories that a chart compares.
+const COMPARED: std::ops::RangeInclusive<usize> = 2..=8;
+
+const STARS: &str = "Stars";
+const STARS_GAINED: &str = "Stars gained each day";
+const REPOSITORIES: &str = "Repositories with this topic on GitHub";
+
+/// The days of one measure.
+struct Chart {
+    measure: &'static str,
+    series: Vec<Series>,
+}
+
+/// The chart of a repository's stars.
+pub(super) async fn repository(
+    State(app): State<Arc<App>>,
+    Path((owner, file)): Path<(String, String)>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    let (name, format) = split(&file)?;
+    let name = full_name(&owner, name)?;
+    let mut parameters = Parameters::of(&uri);
+    let options = read_options(&mut parameters);
+    parameters.finish()?;
+    let key = format!("chart {} {format:?} {options:?}", name.folded());
+    let store = Arc::clone(&app.public);
+    let make = || async move {
+        let extension: &str = format.into();
+        let address = |name: &str| format!("/charts/{name}.{extension}{}", query_of(&uri));
+        let id = present_owner(&store, &name, address).await?;
+        document(stars(&store, &[id], options).await?, format, options).await
+    };
+    Ok(answer(&app.documents.get(key, None, make).await?, &headers))
+}
+
+/// A chart of the stars of several repositories.
+pub(super) async fn compare(
+    State(app): State<Arc<App>>,
+    Path(file): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    let ("compare", format) = split(&file)? else { return Err(Error::NoPicture(file)) };
+    let mut parameters = Parameters::of(&uri);
+    let accepted = "from 2 to 8 different repositories with commas, such as a/b,c/d";
+    let names = parameters.require_by("repos", accepted, compared);
+    let options = read_options(&mut parameters);
+    parameters.finish()?;
+    let names = names.unwrap_or_default();
+    let folded: Vec<_> = names.iter().map(FullName::folded).collect();
+    let key = format!("charts of {} {format:?} {options:?}", folded.join(","));
+    let store = Arc::clone(&app.public);
+    let make = || async move {
+        let ids = present_owners(&store, &names, &uri).await?;
+        document(stars(&store, &ids, options).await?, format, options).await
+    };
+    Ok(answer(&app.documents.get(key, None, make).await?, &headers))
+}
+
+/// The chart of GitHub's count of a topic's repositories, or of the stars that they gained.
+pub(super) async fn topic(
+    State(app): State<Arc<App>>,
+    Path(file): Path<String>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    let (name, format) = split(&file)?;
+    let topic: Topic = name.parse()?;
+    let mut parameters = Parameters::of(&uri);
+    let options = read_options(&mut parameters);
+    parameters.finish()?;
+    let version = app.reader.tracked(&topic).await?.bundle.meta.version();
+    let key = format!("chart of {topic} {format:?} {options:?}");
+    let store = Arc::clone(&app.public);
+    let make = || async move {
+        let days = store.topic_days(&topic).await?;
+        let days = days.ok_or_else(|| Error::NotTracked(topic.clone()))?;
+        document(topic_chart(&topic, &days, options), format, options).await
+    };
+    Ok(answer(&app.documents.get(key, Some(version), make).await?, &headers))
+}
+
+fn read_options(parameters: &mut Parameters<'_>) -> Options {
+    let default = Options::default();
+    let width = "a whole number from 320 to 1200";
+    let height = "a whole number from 160 to 800";
+    let size = |text: &str, sizes: std::ops::RangeInclusive<u16>| {
+        text.parse().ok().filter(|size| sizes.contains(size))
+    };
+    Options {
+        range: parameters.read("range", "30d, 90d, 1y or all").unwrap_or_default(),
+        kind: parameters.read("type", "total or daily").unwrap_or_default(),
+        scale: parameters.read("scale", "linear or log").unwrap_or_default(),
+        align: parameters.read("align", "date or start").unwrap_or_default(),
+        width: parameters
+            .read_by("width", width, |text| size(text, 320..=1_200))
+            .unwrap_or(default.width),
+        height: parameters
+            .read_by("height", height, |text| size(text, 160..=800))
+            .unwrap_or(default.height),
+        theme: parameters.read("theme", "auto, light or dark").unwrap_or_default(),
+    }
+}
+
+fn compared(text: &str) -> Option<Vec<FullName>> {
+    let names = text.split(',').map(|name| name.parse().ok());
+    let names: Vec<FullName> = names.collect::<Option<_>>()?;
+    let different: HashSet<_> = names.iter().map(FullName::folded).collect();
+    (different.len() == names.len() && COMPARED.contains(&names.len())).then_some(names)
+}
+
+/// The repositories that have the names now.
+///
+/// # Errors
+/// When no repository has or had one of the names; when some are former ones, with the address of
+/// the chart of the present ones.
+async fn present_owners(
+    store: &SharedStore,
+    names: &[FullName],
+    uri: &Uri,
+) -> Result<Vec<RepositoryId>, Error> {
+    let (mut ids, mut present, mut moved) = (Vec::new(), Vec::new(), false);
+    for name in names {
+        match store.name_owner(name).await? {
+            Some(NameOwner::Present(id)) => {
+                ids.push(id);
+                present.push(name.to_string());
+            }
+            Some(NameOwner::Former(now)) => {
+                moved = true;
+                present.push(now);
+            }
+            None => return Err(Error::NoRepository(name.to_string())),
+        }
+    }
+    if !moved {
+        return Ok(ids);
+    }
+    let query = uri.query().unwrap_or_default();
+    let mut address = uri.path().to_owned();
+    for (index, (name, value)) in form_urlencoded::parse(query.as_bytes()).enumerate() {
+        let value = if name == "repos" { present.join(",") } else { value.into_owned() };
+        address.push(if index == 0 { '?' } else { '&' });
+        // Slashes and commas need no code within a query.
+        let value = encoded(&value).replace("%2F", "/").replace("%2C", ",");
+        address.push_str(&format!("{}={value}", encoded(&name)));
+    }
+    Err(Error::Moved(address))
+}
+
+/// A line for each repository.
+async fn stars(
+    store: &SharedStore,
+    ids: &[RepositoryId],
+    options: Options,
+) -> Result<Chart, Error> {
+    let mut series = Vec::with_capacity(ids.len());
+    for id in ids {
+        let days = store.repository_days(*id, None, None).await?;
+        let days = days.ok_or_else(|| Error::NoRepository(id.to_string()))?;
+        let totals = series_of(&days);
+        series.push(if options.kind == Kind::Daily { totals.gains() } else { totals });
+    }
+    let measure = if options.kind == Kind::Daily { STARS_GAINED } else { STARS };
+    Ok(Chart { measure, series })
+}
+
+fn series_of(days: &RepositoryDays) -> Series {
+    let values = |spans: &[Span]| {
+        let days = |span: &Span| {
+            let stars = span.counts.stars;
+            span.days().map(move |day| (day, stars))
+        };
+        spans.iter().flat_map(days).collect::<Vec<_>>()
+    };
+    Series::new(days.full_name.clone(), values(&days.seen), values(&days.backfilled))
+}
+
+fn topic_chart(topic: &Topic, days: &[TopicDay], options: Options) -> Chart {
+    let value = |day: &TopicDay| match options.kind {
+        Kind::Total => day.total_count,
+        Kind::Daily => day.stars_gained,
+    };
+    let values = days.iter().filter_map(|day| Some((day.day, value(day)?)));
+    let measure = match options.kind {
+        Kind::Total => REPOSITORIES,
+        Kind::Daily => STARS_GAINED,
+    };
+    Chart { measure, series: vec![Series::new(topic.to_string(), values, [])] }
+}
+
+async fn document(chart: Chart, format: Format, options: Options) -> Result<Document, Error> {
+    let write = move || {
+        let Chart { measure, mut series } = chart;
+        cut(&mut series, options.range, options.align);
+        let text = match format {
+            Format::Svg => draw(measure, &series, &options),
+            Format::Json => serde_json::to_string(&Numbers::new(measure, &series, &options))
+                .map_err(|_| Error::Internal)?,
+            Format::Csv => csv(&series),
+        };
+        Ok(format.document(text))
+    };
+    join(tokio::task::spawn_blocking(write)).await
+}

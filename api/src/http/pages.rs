@@ -1,0 +1,96 @@
+//! Answers in pages: the parameters `page` and `per_page`, and the header `Link` (RFC 8288).
+
+use std::num::NonZeroU32;
+
+use axum::http::{HeaderValue, Uri};
+use url::form_urlencoded;
+
+use super::parameters::Parameters;
+
+const DEFAULT_PER_PAGE: u32 = 100;
+const MOST_PER_PAGE: u32 = 500;
+
+/// A page of an answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Page {
+    /// From 1.
+    number: u32,
+    size: u32,
+}
+
+impl Page {
+    pub(super) fn read(parameters: &mut Parameters<'_>) -> Self {
+        let number = parameters.read::<NonZeroU32>("page", "a number from 1");
+        let accepted = format!("a number from 1 to {MOST_PER_PAGE}");
+        let size = parameters.read_by("per_page", &accepted, |text| {
+            text.parse().ok().filter(|size| (1..=MOST_PER_PAGE).contains(size))
+        });
+        Self { number: number.map_or(1, NonZeroU32::get), size: size.unwrap_or(DEFAULT_PER_PAGE) }
+    }
+
+    pub(super) fn limit(self) -> i64 {
+        self.size.into()
+    }
+
+    /// The number of entries on the pages before.
+    pub(super) fn offset(self) -> i64 {
+        (i64::from(self.number) - 1) * self.limit()
+    }
+
+    /// The addresses of the other pages, with all parameters of the request, if so many entries
+    /// match. They are relative: no proxy has to tell how clients reach the service.
+    pub(super) fn link(self, uri: &Uri, matched: i64) -> Option<HeaderValue> {
+        let number = i64::from(self.number);
+        let last = (matched.max(1) - 1) / self.limit() + 1;
+        let pages = [
+            ("first", Some(1)),
+            ("prev", (number > 1).then(|| last.min(number - 1))),
+            ("next", (number < last).then_some(number + 1)),
+            ("last", Some(last)),
+        ];
+        let links = pages.into_iter().filter_map(|(relation, number)| {
+            Some(format!("<{}>; rel=\"{relation}\"", self.address(uri, number?)))
+        });
+        HeaderValue::try_from(links.collect::<Vec<_>>().join(", ")).ok()
+    }
+
+    fn address(self, uri: &Uri, number: i64) -> String {
+        let query = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+        let others = query.filter(|(name, _)| name != "page" && name != "per_page");
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(others).append_pair("page", &number.to_string());
+        query.append_pair("per_page", &self.size.to_string());
+        format!("{}?{}", uri.path(), query.finish())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn links(query: &str, matched: i64) -> Vec<String> {
+        let uri = Uri::try_from(format!("/list{query}")).expect("a URI");
+        let page = Page::read(&mut Parameters::of(&uri));
+        let link = page.link(&uri, matched).expect("a header");
+        link.to_str().expect("text").split(", ").map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn link_names_the_other_pages_with_all_parameters() {
+        let query = "?kind=a%2Cb&page=3&per_page=10";
+        let link = |number, relation| {
+            format!("</list?kind=a%2Cb&page={number}&per_page=10>; rel=\"{relation}\"")
+        };
+        let (first, second, third) = (link(1, "first"), link(2, "prev"), link(3, "last"));
+        assert_eq!(
+            links(query, 31),
+            [&first, &second, &link(4, "next"), &link(4, "last")].map(String::clone)
+        );
+        assert_eq!(links(query, 30), [&first, &second, &third].map(String::clone));
+        assert_eq!(links(query, 11), [&first, &second, &link(2, "last")].map(String::clone));
+        assert_eq!(links(query, 0), [link(1, "first"), link(1, "prev"), link(1, "last")]);
+        let only =
+            ["first", "last"].map(|name| format!("</list?page=1&per_page=100>; rel=\"{name}\""));
+        assert_eq!(links("", 100), only);
+    }
+}

@@ -1,0 +1,128 @@
+//! Reads the history of a topic: its days and its events.
+
+use std::sync::LazyLock;
+
+use sqlx::types::Json;
+use sqlx::{AssertSqlSafe, Row as _};
+
+use super::dialect::{BINARY, Connection, EACH_NAME, Row, day_of};
+use super::text;
+use crate::model::event::{Event, EventPage, EventQuery};
+use crate::model::topic::Topic;
+use crate::model::topic_day::TopicDay;
+
+/// The days of a topic. The counts of stars change only where a span begins, so a day's gain is the
+/// sum over the spans that begin on it.
+static DAYS: LazyLock<String> = LazyLock::new(|| {
+    let day = day_of("at");
+    format!(
+        "WITH memberships AS
+             (SELECT repository_id, since, NULL AS until FROM topic_repositories WHERE topic = $1
+              UNION ALL
+              SELECT repository_id, first_day, last_day FROM former_members WHERE topic = $1),
+         steps AS
+             (SELECT repository_id, first_day AS day, stargazers_count - lag(stargazers_count)
+                  OVER (PARTITION BY repository_id ORDER BY first_day) AS step
+              FROM counts WHERE repository_id IN (SELECT repository_id FROM memberships)),
+         gains AS
+             (SELECT day, CAST(sum(step) AS BIGINT) AS gained FROM steps
+              WHERE step <> 0 AND EXISTS
+                  (SELECT 1 FROM memberships AS own
+                   WHERE own.repository_id = steps.repository_id
+                     AND since <= day AND (until IS NULL OR until >= day))
+              GROUP BY day),
+         moves AS
+             (SELECT {day} AS day, count(CASE WHEN kind = 'joined' THEN 1 END) AS arrived,
+                  count(CASE WHEN kind = 'left' THEN 1 END) AS gone
+              FROM events WHERE topic = $1 GROUP BY {day})
+         SELECT topic_days.day, total_count, stored, complete, coalesce(gained, 0) AS gained,
+             coalesce(arrived, 0) AS arrived, coalesce(gone, 0) AS gone
+         FROM topic_days LEFT JOIN gains ON gains.day = topic_days.day
+             LEFT JOIN moves ON moves.day = topic_days.day
+         WHERE topic = $1 ORDER BY topic_days.day"
+    )
+});
+
+pub(super) async fn days(
+    connection: &mut Connection,
+    topic: &Topic,
+) -> sqlx::Result<Option<Vec<TopicDay>>> {
+    if !is_tracked(connection, topic).await? {
+        return Ok(None);
+    }
+    let rows = sqlx::query(AssertSqlSafe(DAYS.as_str())).bind(topic.as_str());
+    let rows = rows.fetch_all(connection).await?;
+    let day = |(number, row): (usize, &Row)| {
+        Ok(TopicDay {
+            day: row.try_get("day")?,
+            total_count: row.try_get("total_count")?,
+            stored: row.try_get("stored")?,
+            complete: row.try_get("complete")?,
+            stars_gained: if number == 0 { None } else { Some(row.try_get("gained")?) },
+            joined: row.try_get("arrived")?,
+            left: row.try_get("gone")?,
+        })
+    };
+    rows.iter().enumerate().map(day).collect::<sqlx::Result<_>>().map(Some)
+}
+
+async fn is_tracked(connection: &mut Connection, topic: &Topic) -> sqlx::Result<bool> {
+    let known = "SELECT EXISTS (SELECT 1 FROM topics WHERE name = $1)";
+    sqlx::query_scalar(known).bind(topic.as_str()).fetch_one(connection).await
+}
+
+pub(super) async fn events(
+    connection: &mut Connection,
+    topic: &Topic,
+    query: &EventQuery,
+) -> sqlx::Result<Option<EventPage>> {
+    if !is_tracked(connection, topic).await? {
+        return Ok(None);
+    }
+    let kinds: Vec<&str> = query.kinds.iter().map(Into::into).collect();
+    let chosen = format!(
+        "topic = $2 AND kind IN (SELECT value FROM {EACH_NAME})
+         AND ($3 IS NULL OR at >= $3) AND ($4 IS NULL OR at < $4)"
+    );
+    let count = format!("SELECT count(*) FROM events WHERE {chosen}");
+    let count = sqlx::query_scalar(AssertSqlSafe(count)).bind(Json(&kinds)).bind(topic.as_str());
+    let count = count.bind(query.since).bind(query.until);
+    let matched = count.fetch_one(&mut *connection).await?;
+    // No kind begins with another one, so this is the order of ids.
+    let day = day_of("at");
+    let select = format!(
+        "SELECT at, kind, repository_id, chosen.full_name, reason, old_name, new_name, html_url,
+             description, language,
+             (SELECT counts.stargazers_count FROM counts
+              WHERE counts.repository_id = chosen.repository_id AND first_day <= {day}
+              ORDER BY first_day DESC LIMIT 1) AS stars
+         FROM (SELECT * FROM events WHERE {chosen}
+               ORDER BY at DESC, kind{BINARY}, CAST(repository_id AS TEXT){BINARY}
+               LIMIT $5 OFFSET $6) AS chosen
+             LEFT JOIN repositories ON repositories.id = repository_id
+         ORDER BY at DESC, kind{BINARY}, CAST(repository_id AS TEXT){BINARY}"
+    );
+    let select = sqlx::query(AssertSqlSafe(select)).bind(Json(&kinds)).bind(topic.as_str());
+    let select = select.bind(query.since).bind(query.until).bind(query.limit).bind(query.offset);
+    let rows = select.fetch_all(connection).await?;
+    let events = rows.iter().map(event).collect::<sqlx::Result<_>>()?;
+    Ok(Some(EventPage { matched, events }))
+}
+
+fn event(row: &Row) -> sqlx::Result<Event> {
+    let is_left = row.try_get::<Option<&str>, _>("reason")?.is_some();
+    let from: Option<String> = row.try_get("old_name")?;
+    let to: Option<String> = row.try_get("new_name")?;
+    Ok(Event {
+        at: row.try_get("at")?,
+        kind: text(row, "kind")?,
+        repository: row.try_get("repository_id")?,
+        full_name: row.try_get("full_name")?,
+        reason: if is_left { Some(text(row, "reason")?) } else { None },
+        renamed: from.zip(to),
+        stars: row.try_get("stars")?,
+        html_url: row.try_get("html_url")?,
+        description: row.try_get("description")?,
+        language: row.try_get("language")?,
+    })
+}
