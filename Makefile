@@ -170,7 +170,7 @@ clean:
 BUILD_PACKAGES := gcc:gcc,libc6-dev
 TEST_PACKAGES := $(BUILD_PACKAGES) curl:curl,ca-certificates git:git,ca-certificates jq:jq \
     python3:python3 nginx:nginx redis-server:redis-server setpriv:util-linux \
-    pgbouncer:pgbouncer sqlite3:sqlite3
+    pgbouncer:pgbouncer sqlite3:sqlite3 pip3:python3-pip
 BENCH_PACKAGES := $(BUILD_PACKAGES) python3:python3 nginx:nginx redis-server:redis-server \
     setpriv:util-linux wrk:wrk ab:apache2-utils varnishd:varnish
 APT_INSTALL := apt-get install --no-install-recommends

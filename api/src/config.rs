@@ -9,6 +9,7 @@ use settings::{
     InvalidSettings, LOG_FORMAT, LogFormat, MAINTENANCE_TOKEN, REFRESH_SCHEDULE, Reader, Schedule,
     Setting, Source, header_token, http_url,
 };
+use url::Url;
 
 use crate::github::GitHubConfig;
 use crate::model::topic::{Coverage, Coverages, Topic};
@@ -74,6 +75,11 @@ pub const SETTINGS: &[Setting] = &[
         "APP_BIND_ADDR",
         "address under which the service is published; LISTEN_ADDR's own when unset",
     ),
+    Setting::optional(
+        "PUBLIC_URL",
+        "address of the service in links that must be absolute, such as those of feeds; scheme \
+         and Host of the request when unset",
+    ),
     LOG_FORMAT,
 ];
 
@@ -91,6 +97,7 @@ pub struct Config {
     pub schedule: Schedule,
     pub scheduler: Scheduler,
     pub maintenance_token: Option<SecretString>,
+    pub public_url: Option<Url>,
     pub log_format: Option<LogFormat>,
 }
 
@@ -144,6 +151,7 @@ impl Config {
             schedule: reader.required("REFRESH_SCHEDULE", Schedule::parse),
             scheduler: reader.required("SCHEDULER", scheduler),
             maintenance_token: reader.optional("MAINTENANCE_TOKEN", header_token),
+            public_url: reader.optional("PUBLIC_URL", http_url),
             log_format: reader.optional("LOG_FORMAT", LogFormat::parse),
         };
         let is_public = config.github.url.host_str() == Some("api.github.com");

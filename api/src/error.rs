@@ -21,6 +21,9 @@ pub enum Error {
     /// The topic is not tracked, and ON_DEMAND_TOPICS is off or the route starts no fetch.
     #[error("the topic {0} is not tracked; POST /update_cache?topic={0} tracks it")]
     NotTracked(Topic),
+    /// Links would need a Host that they can name.
+    #[error("the Host of the request is missing or is not one: send one, or set PUBLIC_URL")]
+    InvalidHost,
     #[error("the mirror has no repository {0}")]
     NoRepository(String),
     #[error("there is no picture {0}; charts end in .svg, .json or .csv, badges in .svg or .json")]
@@ -85,7 +88,9 @@ pub(crate) struct Detail {
 impl Error {
     fn status(&self) -> StatusCode {
         match self {
-            Self::InvalidTopic(_) | Self::Parameters(_) => StatusCode::BAD_REQUEST,
+            Self::InvalidTopic(_) | Self::Parameters(_) | Self::InvalidHost => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::CrossSite | Self::ForeignHost => StatusCode::FORBIDDEN,
             Self::NotTracked(_)

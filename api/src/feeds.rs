@@ -5,15 +5,19 @@
 
 mod atom;
 mod event_entries;
+mod feed;
 mod json;
 mod opml;
 mod text;
+mod trending_entries;
 
 use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use strum::{EnumString, IntoStaticStr, VariantArray};
 
 pub use event_entries::event_entries;
+pub use feed::{Entry, Feed};
 pub use opml::opml;
+pub use trending_entries::{MOST_TRENDING, TrendingRow, trending_entry};
 
 use self::text::uuid;
 use crate::model::event::EventKind;
@@ -57,7 +61,7 @@ pub enum Digest {
 
 /// The days of a digest's entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Period {
+pub struct DigestPeriod {
     pub first: NaiveDate,
     pub last: NaiveDate,
 }
@@ -68,28 +72,6 @@ pub struct FeedQuery {
     pub topic: Topic,
     pub kind: FeedKind,
     pub digest: Option<Digest>,
-}
-
-/// A feed as a value. Every text has only characters that XML allows.
-#[derive(Debug)]
-pub struct Feed {
-    pub id: String,
-    pub title: String,
-    /// The absolute address of what the feed is about.
-    pub page: String,
-    /// The feed's own absolute address.
-    pub address: String,
-    pub updated: DateTime<Utc>,
-    pub entries: Vec<Entry>,
-}
-
-#[derive(Debug)]
-pub struct Entry {
-    pub id: String,
-    pub at: DateTime<Utc>,
-    pub title: String,
-    pub url: Option<String>,
-    pub html: String,
 }
 
 impl FeedKind {
@@ -125,7 +107,7 @@ impl FeedFormat {
 
 impl Digest {
     #[must_use]
-    pub fn period(self, day: NaiveDate) -> Period {
+    pub fn period(self, day: NaiveDate) -> DigestPeriod {
         let (before, after) = match self {
             Self::Daily => (0, 0),
             Self::Weekly => {
@@ -133,20 +115,20 @@ impl Digest {
                 (monday, 6 - monday)
             }
         };
-        Period { first: day - Days::new(before), last: day + Days::new(after) }
+        DigestPeriod { first: day - Days::new(before), last: day + Days::new(after) }
     }
 
     /// The finished periods that a feed looks back at, newest first.
-    pub fn finished(self, now: DateTime<Utc>) -> impl Iterator<Item = Period> {
+    pub fn finished(self, now: DateTime<Utc>) -> impl Iterator<Item = DigestPeriod> {
         let unfinished = self.period((now - SETTLING).date_naive());
         let newest = self.period(unfinished.first - Days::new(1));
-        let earlier = move |period: &Period| Some(self.period(period.first - Days::new(1)));
+        let earlier = move |period: &DigestPeriod| Some(self.period(period.first - Days::new(1)));
         let since = since(now);
         std::iter::successors(Some(newest), earlier).take_while(move |period| period.end() >= since)
     }
 }
 
-impl Period {
+impl DigestPeriod {
     #[must_use]
     pub fn start(self) -> DateTime<Utc> {
         midnight(self.first)
@@ -224,7 +206,7 @@ impl FeedQuery {
     fn digest_entry(
         &self,
         digest: Digest,
-        period: Period,
+        period: DigestPeriod,
         title: &str,
         url: String,
         html: String,
@@ -239,4 +221,8 @@ impl FeedQuery {
             html,
         }
     }
+}
+
+fn count(number: i64, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }

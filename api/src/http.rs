@@ -1,5 +1,6 @@
 //! HTTP: the routes, and what surrounds every answer.
 
+mod address;
 mod api;
 mod conditional;
 mod cors;

@@ -1,9 +1,9 @@
 //! A mirror of GitHub's repository search, one topic at a time: ranked lists, complete, fresh and
 //! fast.
 //!
-//! Each part imports only parts before it in this order: [`model`], [`lists`] and [`pictures`],
-//! [`store`] and [`cache`], [`github`] and [`archive`], [`refresh`], [`read`], [`app`], [`http`]
-//! and [`cli`].
+//! Each part imports only parts before it in this order: [`model`], [`lists`], [`feeds`] and
+//! [`pictures`], [`store`] and [`cache`], [`github`] and [`archive`], [`refresh`], [`read`],
+//! [`app`], [`http`] and [`cli`].
 
 pub mod app;
 pub mod archive;
@@ -13,6 +13,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod error;
+pub mod feeds;
 pub mod github;
 pub mod http;
 pub mod lists;

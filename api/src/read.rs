@@ -2,11 +2,13 @@
 
 mod catalogues;
 mod documents;
+mod feeds;
 mod loader;
 mod on_demand;
 mod reader;
 
 pub use documents::{Documents, Served};
+pub use feeds::FeedReader;
 pub(crate) use loader::FROM_DATABASE;
 pub use loader::Loader;
 pub use on_demand::OnDemand;

@@ -28,7 +28,8 @@ pub use lease::{ALL_TOPICS, BeginOutcome, LEASE_TIME, LEDGER_TIME, Lease, NewRef
 pub use revision::first_revision;
 pub use traits::{
     ArchiveStore, BackfillStore, HistoryStore, ListStore, QuotaStore, RefreshStore,
-    RepositoryStore, Share, SharedStore, Store, TopicStore, TrackOutcome, Unfilled,
+    RepositoryStore, Share, SharedStore, Store, TopicHistoryStore, TopicStore, TrackOutcome,
+    Unfilled,
 };
 
 /// A database; the scheme of DATABASE_URL decides which.

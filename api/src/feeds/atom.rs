@@ -2,16 +2,16 @@
 
 use atom_syndication::{Content, Entry, Feed, Link, Person, Text};
 
-use super::json::AUTHOR;
+use super::feed::{self, AUTHOR};
 
-pub(super) fn write(feed: &super::Feed) -> anyhow::Result<Vec<u8>> {
+pub(super) fn write(feed: &feed::Feed) -> anyhow::Result<Vec<u8>> {
     let link = |relation: &str, href: &str, mime_type: Option<&str>| Link {
         href: href.to_owned(),
         rel: relation.to_owned(),
         mime_type: mime_type.map(str::to_owned),
         ..Link::default()
     };
-    let entry = |entry: &super::Entry| Entry {
+    let entry = |entry: &feed::Entry| Entry {
         id: entry.id.clone(),
         title: Text::plain(entry.title.clone()),
         updated: entry.at.fixed_offset(),

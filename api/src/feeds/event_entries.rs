@@ -1,7 +1,7 @@
 //! Entries of events: one an event, or one a period.
 
 use super::text::{address, escaped, plain, uuid};
-use super::{Digest, Entry, FeedKind, FeedQuery, MOST_ENTRIES, Period};
+use super::{Digest, DigestPeriod, Entry, FeedKind, FeedQuery, MOST_ENTRIES, count};
 use crate::model::event::{Event, EventKind, LeftReason};
 use crate::model::topic::Topic;
 
@@ -78,7 +78,7 @@ fn sentence(topic: &Topic, event: &Event) -> String {
 fn period_entry(
     query: &FeedQuery,
     digest: Digest,
-    period: Period,
+    period: DigestPeriod,
     events: &[Event],
     base: &str,
 ) -> Entry {
@@ -98,8 +98,4 @@ fn period_entry(
     let kind = if query.kind == FeedKind::New { "&kind=joined" } else { "" };
     let url = format!("{base}/topics/{topic}/events?since={}{kind}", period.first);
     query.digest_entry(digest, period, &title, url, html)
-}
-
-fn count(number: i64, what: &str) -> String {
-    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }

@@ -2,13 +2,11 @@
 
 use serde_json::{Value, json};
 
+use super::feed::{AUTHOR, Entry, Feed};
 use crate::model::time::rfc3339;
 
-/// The author of every feed.
-pub(super) const AUTHOR: &str = "GitHub topic mirror";
-
-pub(super) fn write(feed: &super::Feed) -> anyhow::Result<Vec<u8>> {
-    let item = |entry: &super::Entry| -> Value {
+pub(super) fn write(feed: &Feed) -> anyhow::Result<Vec<u8>> {
+    let item = |entry: &Entry| -> Value {
         let mut item = json!({
             "id": entry.id,
             "title": entry.title,

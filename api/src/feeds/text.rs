@@ -5,11 +5,11 @@ use url::Url;
 
 use crate::model::repository::is_http;
 
-/// The text in one line, of characters that XML 1.0 allows.
+/// The text in one line, without control characters and others that XML 1.0 does not allow.
 pub(super) fn plain(text: &str) -> String {
-    let is_allowed = |char: &char| !matches!(char, '\u{fffe}' | '\u{ffff}');
-    let visible = |char: char| if char.is_control() { ' ' } else { char };
-    text.chars().filter(is_allowed).map(visible).collect()
+    let in_one_line = text.chars().map(|char| if char.is_whitespace() { ' ' } else { char });
+    let is_allowed = |char: &char| !char.is_control() && !matches!(char, '\u{fffe}' | '\u{ffff}');
+    in_one_line.filter(is_allowed).collect()
 }
 
 /// [`plain`] for HTML, also within the quotes of an attribute; and for XML, since HTML's numbers of
@@ -52,8 +52,8 @@ mod tests {
     #[test]
     fn text_of_strangers_is_neither_markup_nor_unfit_for_xml() {
         let hostile = "a\u{0}b\u{1b}[31m\n\u{fffe}<script>&amp;\"'\u{1f980}";
-        assert_eq!(plain(hostile), "a b [31m <script>&amp;\"'\u{1f980}");
-        let expected = "a b [31m &lt;script&gt;&amp;amp;&#34;&#39;\u{1f980}";
+        assert_eq!(plain(hostile), "ab[31m <script>&amp;\"'\u{1f980}");
+        let expected = "ab[31m &lt;script&gt;&amp;amp;&#34;&#39;\u{1f980}";
         assert_eq!(escaped(hostile), expected);
         assert_eq!(address("javascript:alert(1)"), None);
         let odd = address("https://github.com/a b/\"><script>");

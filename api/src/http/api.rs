@@ -1,6 +1,7 @@
 //! The API's routes, one file a resource.
 
 mod events;
+mod feeds;
 mod index;
 mod lists;
 mod maintenance;
@@ -17,9 +18,11 @@ use axum::extract::{FromRequestParts, Path};
 use axum::http::Method;
 use axum::http::request::Parts;
 use axum::routing::{MethodRouter, get};
+use strum::VariantArray as _;
 
 use crate::app::App;
 use crate::error::Error;
+use crate::feeds::{FeedFormat, FeedKind};
 use crate::model::ranking::{Listing, Ranking};
 use crate::model::repository::FullName;
 use crate::model::topic::{InvalidTopic, Topic};
@@ -44,14 +47,21 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/ready", get(ready::ready))
         .route("/topics", get(topics::topics))
         .route("/topics/{topic}", get(topics::topic).delete(maintenance::delete_topic))
+        .route("/topics/{topic}/events", get(events::events))
+        .route("/topics/{topic}/history", get(topics::history))
+        .route("/feeds.opml", get(feeds::list))
         .route("/api/repos/{owner}/{repo}", get(repositories::repository))
         .route("/api/repos/{owner}/{repo}/history", get(repositories::history))
         .route("/api/repositories/{id}", get(repositories::repository))
         .route("/api/repositories/{id}/history", get(repositories::history))
-        .route("/topics/{topic}/events", get(events::events))
-        .route("/topics/{topic}/history", get(topics::history))
         .route("/refreshes", get(refreshes::refreshes))
         .route("/refreshes/{id}", get(refreshes::refresh));
+    for (kind, format) in FeedKind::VARIANTS
+        .iter()
+        .flat_map(|kind| FeedFormat::VARIANTS.iter().map(|format| (*kind, *format)))
+    {
+        routes = routes.route(&feeds::path(kind, format), feeds::feed(kind, format));
+    }
     for listing in Listing::ALL {
         let cached = match listing {
             Listing::Trend(trend) => lists::trend(trend),

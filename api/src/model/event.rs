@@ -58,8 +58,9 @@ pub struct Event {
     pub renamed: Option<(String, String)>,
     /// The last stars seen by the end of the event's day.
     pub stars: Option<i64>,
-    // The repository's fields as they are now, `None` once it is deleted.
+    /// The address of the repository under `full_name`; `None` once the repository is deleted.
     pub html_url: Option<String>,
+    // The repository's fields as they are now.
     pub description: Option<String>,
     pub language: Option<String>,
 }

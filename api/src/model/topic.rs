@@ -75,6 +75,7 @@ pub enum Origin {
 pub struct TopicState {
     pub topic: Topic,
     pub origin: Origin,
+    pub tracked_at: DateTime<Utc>,
     /// The last read, to the hour.
     pub last_read_at: DateTime<Utc>,
     /// When an on-demand topic was first found to be unread, if it still is.

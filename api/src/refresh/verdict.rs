@@ -282,6 +282,7 @@ mod tests {
         TopicState {
             topic: "kubernetes".parse().expect("a topic"),
             origin: Origin::Configured,
+            tracked_at: at(0),
             last_read_at: at(0),
             unread_at: None,
             revision: 1,

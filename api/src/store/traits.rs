@@ -1,6 +1,7 @@
 //! The traits that both databases implement.
 
 mod repository;
+mod topic_history;
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use super::{BeginOutcome, FailingWrites, FinishRun, Lease, NewRefresh, Page, Res
 use crate::lists::catalogue::Catalogue;
 use crate::lists::writer::ListWriter;
 use crate::model::counts::Span;
-use crate::model::event::{EventPage, EventQuery, LeftReason};
+use crate::model::event::LeftReason;
 use crate::model::growth::Period;
 use crate::model::list::{CurrentVersions, ListMeta};
 use crate::model::on_demand::OnDemandLimits;
@@ -22,9 +23,9 @@ use crate::model::repository::RepositoryId;
 use crate::model::run::{Outcome, RefreshRun, Report, UpsertCounts};
 use crate::model::slice::Slice;
 use crate::model::topic::{Origin, Topic, TopicState};
-use crate::model::topic_day::TopicDay;
 
 pub use repository::RepositoryStore;
+pub use topic_history::TopicHistoryStore;
 
 /// A store shared by all parts of the service.
 pub type SharedStore = Arc<dyn Store>;
@@ -37,6 +38,7 @@ pub trait Store:
     + RepositoryStore
     + RefreshStore
     + HistoryStore
+    + TopicHistoryStore
     + BackfillStore
     + ArchiveStore
     + QuotaStore
@@ -128,12 +130,6 @@ pub trait TopicStore: Send + Sync {
 /// History: counts, days of topics, events, former names and members. It outlives lists.
 #[async_trait]
 pub trait HistoryStore: Send + Sync {
-    /// The days of a topic, oldest first; `None` if it is not tracked.
-    async fn topic_days(&self, topic: &Topic) -> Result<Option<Vec<TopicDay>>>;
-
-    /// Events of a topic; `None` if it is not tracked.
-    async fn events(&self, topic: &Topic, query: &EventQuery) -> Result<Option<EventPage>>;
-
     /// Deletes the days and events of a topic that is not tracked.
     async fn delete_topic_history(&self, topic: &Topic) -> Result<()>;
 

@@ -53,7 +53,7 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// The lines of a file of an archive.
-fn lines(folder: &Path, table: &str) -> Vec<String> {
+pub(crate) fn lines(folder: &Path, table: &str) -> Vec<String> {
     text(&std::fs::read(path(folder, table)).expect("a file")).lines().map(str::to_owned).collect()
 }
 

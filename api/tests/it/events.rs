@@ -14,6 +14,12 @@ pub(crate) fn edit(mirror: &Mirror, id: u64, fields: &Value) {
     assert!(mirror.stub.world().edit(id, fields).expect("valid fields"), "{id} is there");
 }
 
+pub(crate) fn rename(mirror: &Mirror, id: u64, full_name: &str) {
+    let (_, name) = full_name.split_once('/').expect("owner/name");
+    let html_url = format!("https://github.com/{full_name}");
+    edit(mirror, id, &json!({ "full_name": full_name, "name": name, "html_url": html_url }));
+}
+
 /// A mirror whose topic was refreshed on three days. On the second, a repository was renamed and
 /// another one archived; on the third, one left and one of the first day gained 5 stars.
 pub(crate) async fn mirror_with_events(settings: &[(&str, &str)]) -> (Mirror, [u64; 4]) {
@@ -23,7 +29,7 @@ pub(crate) async fn mirror_with_events(settings: &[(&str, &str)]) -> (Mirror, [u
     let ids = mirror.stub.world().ranked("kubernetes", "stars");
     let ids = [ids[0], ids[1], ids[2], ids[3]];
     mirror.clock.advance(TimeDelta::days(1));
-    edit(&mirror, ids[0], &json!({ "full_name": "new/name", "name": "name" }));
+    rename(&mirror, ids[0], "new/name");
     edit(&mirror, ids[1], &json!({ "archived": true }));
     mirror.refresh("kubernetes").await;
     mirror.clock.advance(TimeDelta::days(1));
@@ -148,13 +154,14 @@ async fn topic_that_is_not_tracked_is_404_and_is_not_fetched() {
         assert!(problem.text().contains("the topic mcp is not tracked"), "{}", problem.text());
     }
     assert_eq!(mirror.stub.world().counters.requests, []);
-    // Nothing has happened yet to one that is tracked.
-    for path in ["/topics/kubernetes/events", "/topics/kubernetes/history"] {
-        assert_eq!(mirror.get(path).await.json(), json!([]), "{path}");
-    }
-    mirror.refresh("kubernetes").await;
-    assert_eq!(mirror.get("/topics/kubernetes/history").await.json()[0]["stored"], 0);
-    mirror.request(Method::DELETE, "/topics/kubernetes", &[]).await;
-    let gone = mirror.get("/topics/kubernetes/history").await;
+    // Nothing is known yet of one that is tracked.
+    assert_eq!(mirror.get("/topics/kubernetes/events").await.json(), json!([]));
+    let not_yet = mirror.get("/topics/kubernetes/history").await;
+    assert_eq!(not_yet.status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_ne!(not_yet.header("retry-after"), "");
+    mirror.refresh("mcp").await;
+    assert_eq!(mirror.get("/topics/mcp/history").await.json()[0]["stored"], 5);
+    mirror.request(Method::DELETE, "/topics/mcp", &[]).await;
+    let gone = mirror.get("/topics/mcp/history").await;
     assert_eq!(gone.status, StatusCode::NOT_FOUND);
 }

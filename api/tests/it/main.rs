@@ -14,6 +14,7 @@ mod clocks;
 mod coverage;
 mod databases;
 mod events;
+mod feeds;
 mod growth;
 mod history;
 mod lists;

@@ -15,6 +15,8 @@ pub(super) async fn index() -> String {
         ("/charts/{owner}/{repo}.svg", "a picture of a repository's stars over days"),
         ("/badges/{topic}/{owner}/{repo}.svg", "a badge of its place in a topic"),
         ("/topics", "the tracked topics: how fresh and how complete each is"),
+        ("/topics/{topic}/events", "what happened to a topic's repositories, newest first"),
+        ("/feeds.opml", "feeds of each topic, for feed readers"),
         ("/refreshes", "the latest refreshes"),
         ("/ready", "whether the database and the caches can answer"),
     ];

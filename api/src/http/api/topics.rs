@@ -14,7 +14,6 @@ use crate::error::Error;
 use crate::http::document::{self, FOR_A_MINUTE};
 use crate::http::parameters::Parameters;
 use crate::lists::document::Document;
-use crate::model::list::Version;
 use crate::model::time::{optional_seconds, seconds};
 use crate::model::topic::{Coverage, Origin, Topic, TopicState};
 
@@ -77,20 +76,14 @@ pub(super) async fn history(
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     Parameters::of(&uri).finish()?;
-    let version = published_version(&app, &topic).await;
+    let version = app.reader.tracked(&topic).await?.bundle.meta.version();
     let (store, own) = (Arc::clone(&app.public), topic.clone());
     let make = || async move {
         let days = store.topic_days(&own).await?.ok_or(Error::NotTracked(own))?;
         let json = serde_json::to_vec(&days).map_err(|_| Error::Internal)?;
         Ok(Document::new("application/json", FOR_A_MINUTE, json))
     };
-    let document = app.documents.get(format!("/topics/{topic}/history"), version, make).await?;
-    Ok(document::answer(&document, &headers))
-}
-
-/// The version of the topic's lists that was published last. If the database does not answer, it is
-/// unknown, and documents are made again or, if that fails too, served as they are.
-pub(super) async fn published_version(app: &App, topic: &Topic) -> Option<Version> {
-    let versions = app.public.current_versions(topic).await.ok().flatten();
-    versions.map(|versions| versions.published)
+    let key = format!("/topics/{topic}/history");
+    let served = app.documents.get(key, Some(version), make).await?;
+    Ok(document::answer(&served, &headers))
 }

@@ -6,13 +6,12 @@ use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, Encode, Type};
 
 use super::columns::list;
+use super::counts;
 use super::dialect::{Connection, DAY_LESS_NUMBER, Database, EACH_ID, SqlStore, day_of};
-use super::{counts, topic_history};
-use crate::model::event::{EVENT_TIME, EventPage, EventQuery, UNKEPT_TIME};
+use crate::model::event::{EVENT_TIME, UNKEPT_TIME};
 use crate::model::list::LIST_LENGTH;
 use crate::model::repository::RepositoryId;
 use crate::model::topic::{Coverage, Topic};
-use crate::model::topic_day::TopicDay;
 use crate::store::archive::{EVENTS, FORMER_MEMBERS, TOPIC_DAYS, Table};
 use crate::store::{FinishRun, HistoryStore, Lease, Result};
 
@@ -301,20 +300,6 @@ impl SqlStore {
 
 #[async_trait]
 impl HistoryStore for SqlStore {
-    async fn topic_days(&self, topic: &Topic) -> Result<Option<Vec<TopicDay>>> {
-        let mut transaction = self.read().await?;
-        let days = topic_history::days(&mut transaction, topic).await?;
-        transaction.commit().await?;
-        Ok(days)
-    }
-
-    async fn events(&self, topic: &Topic, query: &EventQuery) -> Result<Option<EventPage>> {
-        let mut transaction = self.read().await?;
-        let events = topic_history::events(&mut transaction, topic, query).await?;
-        transaction.commit().await?;
-        Ok(events)
-    }
-
     async fn delete_topic_history(&self, topic: &Topic) -> Result<()> {
         let is_untracked = "topic = $1 AND NOT EXISTS (SELECT 1 FROM topics WHERE name = $1)";
         for table in [&TOPIC_DAYS, &EVENTS, &FORMER_MEMBERS] {

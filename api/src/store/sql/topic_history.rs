@@ -2,14 +2,16 @@
 
 use std::sync::LazyLock;
 
+use async_trait::async_trait;
 use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::dialect::{BINARY, Connection, EACH_NAME, Row, day_of};
+use super::dialect::{BINARY, Connection, EACH_NAME, Row, SqlStore, day_of};
 use super::text;
 use crate::model::event::{Event, EventPage, EventQuery};
 use crate::model::topic::Topic;
 use crate::model::topic_day::TopicDay;
+use crate::store::{Result, TopicHistoryStore};
 
 /// The days of a topic. The counts of stars change only where a span begins, so a day's gain is the
 /// sum over the spans that begin on it.
@@ -43,10 +45,24 @@ static DAYS: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-pub(super) async fn days(
-    connection: &mut Connection,
-    topic: &Topic,
-) -> sqlx::Result<Option<Vec<TopicDay>>> {
+#[async_trait]
+impl TopicHistoryStore for SqlStore {
+    async fn topic_days(&self, topic: &Topic) -> Result<Option<Vec<TopicDay>>> {
+        let mut transaction = self.read().await?;
+        let days = days(&mut transaction, topic).await?;
+        transaction.commit().await?;
+        Ok(days)
+    }
+
+    async fn events(&self, topic: &Topic, query: &EventQuery) -> Result<Option<EventPage>> {
+        let mut transaction = self.read().await?;
+        let events = events(&mut transaction, topic, query).await?;
+        transaction.commit().await?;
+        Ok(events)
+    }
+}
+
+async fn days(connection: &mut Connection, topic: &Topic) -> sqlx::Result<Option<Vec<TopicDay>>> {
     if !is_tracked(connection, topic).await? {
         return Ok(None);
     }
@@ -71,7 +87,7 @@ async fn is_tracked(connection: &mut Connection, topic: &Topic) -> sqlx::Result<
     sqlx::query_scalar(known).bind(topic.as_str()).fetch_one(connection).await
 }
 
-pub(super) async fn events(
+async fn events(
     connection: &mut Connection,
     topic: &Topic,
     query: &EventQuery,
@@ -91,8 +107,8 @@ pub(super) async fn events(
     // No kind begins with another one, so this is the order of ids.
     let day = day_of("at");
     let select = format!(
-        "SELECT at, kind, repository_id, chosen.full_name, reason, old_name, new_name, html_url,
-             description, language,
+        "SELECT at, kind, repository_id, chosen.full_name, reason, old_name, new_name,
+             repositories.full_name AS present_name, html_url, description, language,
              (SELECT counts.stargazers_count FROM counts
               WHERE counts.repository_id = chosen.repository_id AND first_day <= {day}
               ORDER BY first_day DESC LIMIT 1) AS stars
@@ -113,16 +129,28 @@ fn event(row: &Row) -> sqlx::Result<Event> {
     let is_left = row.try_get::<Option<&str>, _>("reason")?.is_some();
     let from: Option<String> = row.try_get("old_name")?;
     let to: Option<String> = row.try_get("new_name")?;
+    let full_name: &str = row.try_get("full_name")?;
     Ok(Event {
         at: row.try_get("at")?,
         kind: text(row, "kind")?,
         repository: row.try_get("repository_id")?,
-        full_name: row.try_get("full_name")?,
+        full_name: full_name.to_owned(),
         reason: if is_left { Some(text(row, "reason")?) } else { None },
         renamed: from.zip(to),
         stars: row.try_get("stars")?,
-        html_url: row.try_get("html_url")?,
+        html_url: html_url(row, full_name)?,
         description: row.try_get("description")?,
         language: row.try_get("language")?,
     })
+}
+
+/// The address of the repository under the name that it had then, which leads to the present one.
+fn html_url(row: &Row, full_name: &str) -> sqlx::Result<Option<String>> {
+    let present: Option<&str> = row.try_get("html_url")?;
+    let present_name: Option<&str> = row.try_get("present_name")?;
+    let of_name = |(present, name): (&str, &str)| match present.strip_suffix(name) {
+        Some(site) => format!("{site}{full_name}"),
+        None => present.to_owned(),
+    };
+    Ok(present.zip(present_name).map(of_name))
 }

@@ -14,8 +14,8 @@ use crate::store::revision::{first_revision, next_modified};
 use crate::store::{HistoryStore as _, Result, TopicStore, TrackOutcome};
 
 const STATE: &str = "
-    SELECT name, origin, last_read_at, unread_at, revision, modified_at, refreshed_at, complete,
-        total_count, found, shrunk_to, shrunk_at, covered_at, changes_until,
+    SELECT name, origin, tracked_at, last_read_at, unread_at, revision, modified_at, refreshed_at,
+        complete, total_count, found, shrunk_to, shrunk_at, covered_at, changes_until,
         (SELECT count(*) FROM topic_repositories WHERE topic = name) AS stored
     FROM topics";
 
@@ -196,6 +196,7 @@ fn state(row: &Row) -> sqlx::Result<TopicState> {
     Ok(TopicState {
         topic: text(row, "name")?,
         origin: text(row, "origin")?,
+        tracked_at: row.try_get("tracked_at")?,
         last_read_at: row.try_get("last_read_at")?,
         unread_at: row.try_get("unread_at")?,
         revision: row.try_get("revision")?,

@@ -108,6 +108,17 @@ async fn preflight_gets_the_answer_of_the_service_and_counts_towards_no_limit() 
     assert_eq!(refused.header("access-control-allow-origin"), "");
 }
 
+/// Feeds link to where the client found the service.
+#[tokio::test]
+async fn host_is_passed_on_with_its_port() {
+    let replica = Replica::start().await;
+    let Some(nginx) = Nginx::start(&[replica.address]).await else { return };
+    nginx.get("/feeds/kubernetes/new.atom").await;
+    let address = nginx.url.strip_prefix("http://").expect("an address");
+    assert_eq!(replica.last_header("host").expect("passed on"), address);
+    assert_eq!(replica.last_header("x-forwarded-proto").expect("passed on"), "http");
+}
+
 #[tokio::test]
 async fn request_id_is_passed_on_if_harmless_and_replaced_if_not() {
     let replica = Replica::start().await;

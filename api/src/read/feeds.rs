@@ -1,0 +1,172 @@
+//! The entries of feeds, from the database.
+
+use std::sync::Arc;
+
+use axum::http::HeaderValue;
+use chrono::{DateTime, NaiveDate, Utc};
+
+use super::documents::Documents;
+use crate::error::Error;
+use crate::feeds::{
+    Digest, DigestPeriod, Entry, FeedKind, FeedQuery, MOST_ENTRIES, MOST_TRENDING, TrendingRow,
+    event_entries, since, trending_entry,
+};
+use crate::lists::bundle::Encoding;
+use crate::lists::catalogue::Catalogue;
+use crate::lists::document::Document;
+use crate::lists::query::first_by_growth;
+use crate::model::event::{Event, EventQuery};
+use crate::model::growth::{Measure, Period};
+use crate::model::list::{HistoryDays, ListMeta, Version};
+use crate::model::ranking::Trend;
+use crate::model::topic::Topic;
+use crate::store::SharedStore;
+
+/// The most events that the digests of a feed count.
+const MOST_EVENTS: i64 = 50_000;
+
+/// The most periods before the usual ones among which the last entry of a feed is looked for.
+const MOST_EARLIER: usize = 31;
+
+/// Reads what feeds have. Cheap to clone.
+#[derive(Clone)]
+pub struct FeedReader {
+    pub store: SharedStore,
+    pub documents: Documents,
+}
+
+impl FeedReader {
+    /// The entries of a feed, newest first, of a topic with these facts. `base` is the address of
+    /// the service.
+    ///
+    /// # Errors
+    /// When the topic is not tracked any more, or the database does not answer.
+    pub async fn entries(
+        &self,
+        query: &FeedQuery,
+        meta: &ListMeta,
+        base: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Entry>, Error> {
+        match (query.kind, query.digest) {
+            (FeedKind::Trending, digest) => {
+                self.trending(query, digest.unwrap_or(Digest::Daily), meta, base, now).await
+            }
+            (FeedKind::New | FeedKind::Events, _) => {
+                Ok(event_entries(query, &self.events(query, now).await?, base))
+            }
+        }
+    }
+
+    /// The events of a feed: those of its days or, if there are none, of its last entry.
+    async fn events(&self, query: &FeedQuery, now: DateTime<Utc>) -> Result<Vec<Event>, Error> {
+        let read = async |since, until, limit| {
+            let kinds = query.kind.events().to_vec();
+            let wanted = EventQuery { kinds, since, until, offset: 0, limit };
+            let page = self.store.events(&query.topic, &wanted).await?;
+            Ok::<_, Error>(page.ok_or_else(|| Error::NotTracked(query.topic.clone()))?.events)
+        };
+        let Some(digest) = query.digest else {
+            let most = i64::try_from(MOST_ENTRIES).unwrap_or(i64::MAX);
+            let events = read(Some(since(now)), None, most).await?;
+            return if events.is_empty() { read(None, None, 1).await } else { Ok(events) };
+        };
+        let periods: Vec<DigestPeriod> = digest.finished(now).collect();
+        let until = periods.first().map(|newest| newest.end());
+        let events = read(periods.last().map(|oldest| oldest.start()), until, MOST_EVENTS).await?;
+        if !events.is_empty() {
+            return Ok(events);
+        }
+        let last = read(None, until, 1).await?;
+        let period = last.first().map(|event| digest.period(event.at.date_naive()));
+        match period {
+            Some(period) => read(Some(period.start()), until, MOST_EVENTS).await,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    async fn trending(
+        &self,
+        query: &FeedQuery,
+        digest: Digest,
+        meta: &ListMeta,
+        base: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Entry>, Error> {
+        let Some(HistoryDays { first, last }) = meta.history else { return Ok(Vec::new()) };
+        let mut entries = Vec::new();
+        let usual: Vec<DigestPeriod> = digest.finished(now).collect();
+        for period in usual.iter().filter(|period| first <= period.last && period.first <= last) {
+            entries.extend(self.trending_entry(query, digest, *period, meta, base).await?);
+        }
+        if entries.is_empty() && usual.last().is_some_and(|oldest| first < oldest.first) {
+            let days = self.store.topic_days(&query.topic).await?.unwrap_or_default();
+            let mut earlier: Vec<DigestPeriod> =
+                days.iter().rev().map(|day| digest.period(day.day)).collect();
+            earlier.retain(|period| usual.last().is_some_and(|oldest| period.last < oldest.first));
+            earlier.dedup();
+            for period in earlier.into_iter().take(MOST_EARLIER) {
+                let entry = self.trending_entry(query, digest, period, meta, base).await?;
+                if entry.is_some() {
+                    return Ok(entry.into_iter().collect());
+                }
+            }
+        }
+        Ok(entries)
+    }
+
+    /// The entry of a finished period; `None` if no repository grew.
+    async fn trending_entry(
+        &self,
+        query: &FeedQuery,
+        digest: Digest,
+        period: DigestPeriod,
+        meta: &ListMeta,
+        base: &str,
+    ) -> Result<Option<Entry>, Error> {
+        let rows = self.trending_rows(&query.topic, digest, period.last, meta.epoch).await?;
+        let entry = || trending_entry(query, digest, period, &rows, base);
+        Ok((!rows.is_empty()).then(entry))
+    }
+
+    /// The repositories that gained most within the window that ends with a past day. They are kept
+    /// as a document: past days do not change, and a large topic's take a second.
+    async fn trending_rows(
+        &self,
+        topic: &Topic,
+        digest: Digest,
+        day: NaiveDate,
+        epoch: i64,
+    ) -> Result<Vec<TrendingRow>, Error> {
+        let period = Period { window: digest.window(), day: Some(day) };
+        let (store, own) = (Arc::clone(&self.store), topic.clone());
+        let make = || async move {
+            let catalogue = store.catalogue(&own, period).await?;
+            let catalogue = catalogue.ok_or(Error::NotTracked(own))?;
+            let json = serde_json::to_vec(&rows(&catalogue)).map_err(|_| Error::Internal)?;
+            Ok(Document::new("application/json", HeaderValue::from_static("no-store"), json))
+        };
+        let (key, forever) = (
+            format!("trending/{topic}/{}/{day}", <&str>::from(digest)),
+            Version { epoch, revision: 0 },
+        );
+        let kept = self.documents.get(key, Some(forever), make).await?.document;
+        let json = &kept.bodies.body(Encoding::Identity).bytes;
+        serde_json::from_slice(json).map_err(|_| Error::Internal)
+    }
+}
+
+fn rows(catalogue: &Catalogue) -> Vec<TrendingRow> {
+    let rows = first_by_growth(catalogue, Trend::Trending, Measure::Gained, MOST_TRENDING);
+    let row = |row| {
+        let growing = catalogue.growing_item(row)?;
+        let item = growing.item.item;
+        Some(TrendingRow {
+            full_name: item.full_name.to_owned(),
+            html_url: item.html_url.to_owned(),
+            gained: growing.growth.gained,
+            stars: growing.growth.stars_after,
+        })
+    };
+    rows.into_iter().filter_map(row).collect()
+}
