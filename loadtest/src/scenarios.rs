@@ -9,7 +9,8 @@ use goose::prelude::{GooseUser, Scenario, Transaction, TransactionFunction, Tran
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RETRY_AFTER};
 use reqwest::{Method, StatusCode};
 
-use crate::check::{self, Asked};
+use crate::check;
+use crate::content::Asked;
 use crate::exchange::{Answer, LimitedCounts, exchange};
 use crate::rankings::{RANKINGS, Ranking};
 use crate::routes::{ROUTES, Route};
@@ -83,7 +84,7 @@ fn clients(target: &Target) -> Result<Scenario, GooseError> {
 /// Every route of [`ROUTES`].
 fn visitors(target: &Target) -> Result<Scenario, GooseError> {
     let mut scenario = Scenario::new("visitors");
-    for route in &ROUTES {
+    for route in ROUTES {
         let read = transaction(target, |user, target| Box::pin(read_route(user, target, route)));
         scenario = scenario.register_transaction(read.set_weight(route.weight)?);
     }

@@ -90,6 +90,10 @@ async fn service_passes_unless_a_threshold_fails() {
         "/api/falling/{topic}",
         "/api/repos/{owner}/{repo}",
         "/api/repos/{owner}/{repo}/history",
+        "/topics/{topic}/events",
+        "/charts/{owner}/{repo}.svg",
+        "/badges/{topic}/{owner}/{repo}.svg",
+        "/feeds/{topic}/new.atom",
     ];
     for repositories in [700, 120] {
         let mirror = Mirror::start(repositories).await;
