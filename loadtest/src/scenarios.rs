@@ -160,8 +160,8 @@ async fn choose_repository(user: &mut GooseUser, target: Target) -> TransactionR
     Ok(())
 }
 
-/// Requests a route with the repository that the visitor has chosen. A visitor without one reads the
-/// list instead: a transaction that requests nothing would never give way to others.
+/// Requests a route with the repository that the visitor has chosen. A visitor without one reads
+/// the list instead: a transaction that requests nothing would never give way to others.
 async fn read_route(
     user: &mut GooseUser,
     target: Target,

@@ -22,8 +22,8 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::process::Command;
 
-/// Runs the load test for three seconds; returns its exit code, stdout and stderr. `arguments` should
-/// have a threshold that does not depend on the machine's speed.
+/// Runs the load test for three seconds; returns its exit code, stdout and stderr. `arguments`
+/// should have a threshold that does not depend on the machine's speed.
 async fn loadtest(url: &str, arguments: &[&str]) -> (i32, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_loadtest"));
     command
