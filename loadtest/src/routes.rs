@@ -12,6 +12,8 @@ pub(crate) struct Route {
     /// The weight among the reads of a visitor.
     pub(crate) weight: usize,
     pub(crate) check: Check,
+    /// Whether the service may answer 503 with Retry-After while it makes the first answer.
+    pub(crate) may_be_late: bool,
 }
 
 impl Route {
@@ -34,7 +36,7 @@ const fn route(
     weight: usize,
     check: Check,
 ) -> Route {
-    Route { path, content_type, weight, check }
+    Route { path, content_type, weight, check, may_be_late: false }
 }
 
 pub(crate) static ROUTES: &[Route] = &[
@@ -51,5 +53,8 @@ pub(crate) static ROUTES: &[Route] = &[
     route("/charts/topics/{topic}.svg", SVG, 1, content::topic_picture),
     route("/badges/{topic}/{owner}/{repo}.svg", SVG, 2, content::topic_picture),
     route("/feeds/{topic}/new.atom", ATOM, 1, content::atom),
-    route("/feeds/{topic}/trending.json", JSON_FEED, 1, content::json_feed),
+    Route {
+        may_be_late: true,
+        ..route("/feeds/{topic}/trending.json", JSON_FEED, 1, content::json_feed)
+    },
 ];

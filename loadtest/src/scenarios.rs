@@ -172,6 +172,11 @@ async fn read_route(
     };
     let asked = Asked { topic: &target.topic, repository: &repository };
     let check = |answer: &Answer| {
+        let is_late = answer.status == StatusCode::SERVICE_UNAVAILABLE
+            && answer.header(&RETRY_AFTER).is_some();
+        if is_late && route.may_be_late {
+            return Ok(());
+        }
         ok(answer)?;
         let content_type = answer.header(&CONTENT_TYPE).unwrap_or_default();
         if !content_type.starts_with(route.content_type) {
