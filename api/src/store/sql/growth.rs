@@ -165,13 +165,15 @@ fn past_member(row: &Row, counted: &Counted, builder: &mut CatalogueBuilder) -> 
     let growth = counted.growth(row.try_get("id")?, created_at);
     let present: &str = row.try_get("full_name")?;
     let full_name = row.try_get::<Option<&str>, _>("former_name")?.unwrap_or(present);
+    // `https://github.com`, or an Enterprise Server's.
     let html_url: &str = row.try_get("html_url")?;
-    let html_url = html_url.strip_suffix(present).map(|site| format!("{site}{full_name}"));
+    let site: Vec<&str> = html_url.split('/').take(3).collect();
+    let html_url = format!("{}/{full_name}", site.join("/"));
     let item = ListItem {
         id: row.try_get("id")?,
         name: full_name.split_once('/').map_or(full_name, |(_, name)| name),
         full_name,
-        html_url: html_url.as_deref().unwrap_or_default(),
+        html_url: &html_url,
         language: row.try_get("language")?,
         updated_at: None,
         pushed_at: None,
