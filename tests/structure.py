@@ -34,7 +34,7 @@ LIBRARY = "api"
 FLOORS = [
     {"clock", "single_flight", "task", "telemetry"},
     {"model"},
-    {"lists", "feeds", "pictures"},
+    {"feeds", "lists", "pictures"},
     {"store", "cache"},
     {"github", "archive"},
     {"refresh", "backfill"},

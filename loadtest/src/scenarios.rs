@@ -167,7 +167,8 @@ async fn read_route(
     route: &'static Route,
 ) -> TransactionResult {
     let Some(Chosen(repository)) = user.get_session_data::<Chosen>().cloned() else {
-        return Ok(());
+        // A visitor that sent nothing would never let goose stop it.
+        return choose_repository(user, target).await;
     };
     let asked = Asked { topic: &target.topic, repository: &repository };
     let check = |answer: &Answer| {
