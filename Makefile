@@ -39,6 +39,21 @@ demo: | prerequisites
 	echo; echo "Serving on $(SERVED):  curl $(SERVED)/api/popularity/kubernetes"; echo; \
 	target/release/api
 
+## chart: draws docs/chart.svg, the README's picture, from the demo's past
+.PHONY: chart
+chart: | prerequisites
+	cargo build --release --locked -p api -p github-stub
+	@data=$$(mktemp -d); api=; \
+	trap 'kill $$api 2>/dev/null; rm -rf "$$data"' EXIT; \
+	export DATABASE_URL= DATABASE_URL_FILE= REDIS_URL= REDIS_URL_FILE= DATA_DIR=$$data; \
+	target/release/github-stub $(DEMO_WORLD) --archive "$$data/past"; \
+	target/release/api import "$$data/past"; \
+	SCHEDULER=external target/release/api & api=$$!; \
+	until repos=$$(curl -fsS '$(SERVED)/api/trending/kubernetes?window=90d&by=velocity' 2>/dev/null | \
+	    jq -re '[.[:2][], .[11]] | map(.full_name) | join(",")'); do sleep 0.1; done; \
+	curl -fsS "$(SERVED)/charts/compare.svg?range=90d&width=760&height=300&repos=$$repos" \
+	    -o docs/chart.svg
+
 ## test: every test; installs what is missing through apt
 .PHONY: test
 test: | test-prerequisites

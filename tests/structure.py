@@ -34,7 +34,7 @@ LIBRARY = "api"
 FLOORS = [
     {"clock", "single_flight", "task", "telemetry"},
     {"model"},
-    {"feeds", "lists", "pictures"},
+    {"lists", "feeds", "pictures"},
     {"store", "cache"},
     {"github", "archive"},
     {"refresh", "backfill"},

@@ -9,11 +9,18 @@ mod run;
 
 use std::time::Instant;
 
+use api::lists::bundle::trend_json;
+use api::model::growth::{Measure, Period, Window};
+use api::model::ranking::Trend;
 use api::model::repository::Repository;
-use api::model::topic::Topic;
-use api::store::Scope;
+use api::model::topic::{Origin, Topic};
+use api::pictures::badge::{Badge, PlaceIn};
+use api::pictures::chart::draw;
+use api::pictures::options::Options;
+use api::pictures::series::Series;
+use api::store::{Scope, SharedStore};
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// A topic, and its changes of a day.
 struct Kept {
@@ -23,6 +30,11 @@ struct Kept {
     /// Of the runs over changes.
     scope: Scope,
 }
+
+const ROUNDS: usize = 9;
+
+/// Three years.
+const YEARS_OF_DAYS: usize = 1_095;
 
 /// The first day, in seconds since 1970.
 const START: i64 = 1_750_000_000;
@@ -69,9 +81,79 @@ async fn measure() {
     }
     println!(
         "{}",
-        json!({ "slowest": slowest, "first_whole": whole[0], "second_whole": whole[1] })
+        json!({
+            "slowest": slowest, "first_whole": whole[0], "second_whole": whole[1],
+            "growth": growth(&store, &topic, at(last)).await,
+            "repository": repository(&store).await,
+        })
     );
     store.close().await;
+}
+
+/// The milliseconds that it takes to load the topic with its growth within a week and a quarter,
+/// and as of a past day, and to write a list from it.
+async fn growth(store: &SharedStore, topic: &Topic, now: DateTime<Utc>) -> Value {
+    let past = (now - TimeDelta::days(10)).date_naive();
+    let periods = [
+        ("week", Period::default()),
+        ("quarter", Period { window: Window::Quarter, day: None }),
+        ("past", Period { window: Window::Week, day: Some(past) }),
+    ];
+    let mut times = serde_json::Map::new();
+    for (name, period) in periods {
+        let mut loads = Vec::new();
+        for _ in 0..ROUNDS {
+            let began = Instant::now();
+            let catalogue = store.catalogue(topic, period).await.expect("rows").expect("a list");
+            assert!(!catalogue.rows().is_empty());
+            loads.push(milliseconds(began));
+            let began = Instant::now();
+            assert!(trend_json(&catalogue, Trend::Trending, Measure::Velocity).len() > 2);
+            times.insert("list".to_owned(), json!(milliseconds(began)));
+        }
+        times.insert(name.to_owned(), json!(median(loads)));
+    }
+    Value::Object(times)
+}
+
+/// The milliseconds that it takes to read three years of days of a repository, and to draw a chart
+/// of eight such ones, and a badge.
+async fn repository(store: &SharedStore) -> Value {
+    let topic: Topic = "one".parse().expect("a topic");
+    store.track(&topic, Origin::Requested, None, at(0)).await.expect("stored");
+    let mut one = run::repositories(&topic, 1);
+    one[0].id = 1;
+    for day in (0..YEARS_OF_DAYS).step_by(2) {
+        one[0].stargazers_count += 3;
+        run::complete_run(store, &topic, &one, Scope::First(1), at(day)).await;
+    }
+    let (mut reads, mut charts, mut badges) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let began = Instant::now();
+        let days = store.repository_days(1, None, None).await.expect("rows").expect("a row");
+        reads.push(milliseconds(began));
+        assert!(days.seen.len() > YEARS_OF_DAYS / 3);
+        let seen = || days.seen.iter().map(|span| (span.first, span.counts.stars));
+        let series: Vec<Series> =
+            (0..8).map(|line| Series::new(format!("owner/name-{line}"), seen(), [])).collect();
+        let began = Instant::now();
+        assert!(draw("stars", &series, &Options::default()).len() < 20_000);
+        charts.push(milliseconds(began));
+        let began = Instant::now();
+        assert!(Badge::new("kubernetes", 3, PlaceIn::Popularity).svg().len() > 100);
+        badges.push(milliseconds(began));
+    }
+    let [history, chart, badge] = [reads, charts, badges].map(median);
+    json!({ "history": history, "chart": chart, "badge": badge })
+}
+
+fn milliseconds(began: Instant) -> f64 {
+    began.elapsed().as_secs_f64() * 1e3
+}
+
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
 }
 
 fn at(day: usize) -> DateTime<Utc> {

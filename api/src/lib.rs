@@ -1,7 +1,7 @@
 //! A mirror of GitHub's repository search, one topic at a time: ranked lists, complete, fresh and
 //! fast.
 //!
-//! Each part imports only parts before it in this order: [`model`], [`feeds`], [`lists`] and
+//! Each part imports only parts before it in this order: [`model`], [`lists`], [`feeds`] and
 //! [`pictures`], [`store`] and [`cache`], [`github`] and [`archive`], [`refresh`], [`read`],
 //! [`app`], [`http`] and [`cli`].
 

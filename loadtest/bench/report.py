@@ -257,6 +257,17 @@ def histories(results):
         row("import into the other database, s", 60, lambda one: one["import"]["seconds"]),
         row("its memory, MB", 100, lambda one: one["import"]["megabytes"]),
     ]
+    names = {
+        ("growth", "week"): ("growth within a week of a topic: loading it, ms", None),
+        ("growth", "quarter"): ("within a quarter, ms", None),
+        ("growth", "past"): ("as of a past day, ms", None),
+        ("growth", "list"): ("a trending list of it, ms", None),
+        ("repository", "history"): ("three years of days of a repository, ms", 5),
+        ("repository", "chart"): ("a chart of eight such ones, ms", 3),
+        ("repository", "badge"): ("a badge, ms", 3),
+    }
+    for (part, name), (text, limit) in names.items():
+        rows.append(row(text, limit, lambda one, part=part, name=name: one[part][name]))
     figures = (
         "A topic of 35,000 repositories that is kept whole; 2 % of them change each day. Sizes are "
         "those of all tables with their indexes, vacuumed by PostgreSQL itself."

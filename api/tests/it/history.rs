@@ -389,7 +389,7 @@ impl Simulation {
     async fn check_growth(&mut self, kept: BTreeMap<String, Vec<u8>>) {
         self.stub.world().faults.clear();
         self.stub.world().settings.drop = BTreeSet::default();
-        // A topic that was just forgotten has no list, and a killed run holds its lease for a while.
+        // A topic that was just forgotten has no list, and a killed run holds its lease for a time.
         self.clock.advance(TimeDelta::minutes(2));
         for topic in topics() {
             self.service.refresher.refresh(Some(&topic), Trigger::Request).await.expect("a run");
