@@ -19,8 +19,15 @@ fn today() -> NaiveDate {
     DateTime::from_timestamp(START, 0).expect("a date").date_naive()
 }
 
-/// Compares the lists of a service with the script's, of the last day and of past days.
-pub(crate) async fn assert_growth(archive: &Path, url: &str, topic: &str, days: &[NaiveDate]) {
+/// Compares the lists of a service with the script's, of the last day and of past days. The lists
+/// must have rows, or the comparison proves nothing.
+async fn assert_growth(archive: &Path, url: &str, topic: &str, days: &[NaiveDate]) {
+    let rows = equal_rows(archive, url, topic, days).await;
+    assert!(rows > 20, "{topic}: the lists have {rows} rows");
+}
+
+/// Compares the lists of a service with the script's, and returns the number of their rows.
+pub(crate) async fn equal_rows(archive: &Path, url: &str, topic: &str, days: &[NaiveDate]) -> u32 {
     let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/growth.py");
     let mut command = Command::new("python3");
     command.arg(script).arg(archive).args([url, topic]).args(days.iter().map(NaiveDate::to_string));
@@ -29,7 +36,7 @@ pub(crate) async fn assert_growth(archive: &Path, url: &str, topic: &str, days: 
     let (printed, error) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "{error}");
     let rows = printed.split_once(' ').and_then(|(rows, _)| rows.parse::<u32>().ok());
-    assert!(rows.is_some_and(|rows| rows > 20), "{topic}: the lists have rows: {printed}");
+    rows.unwrap_or_else(|| panic!("{topic}: {printed}"))
 }
 
 /// A service over the demo's past: 90 days of 300 repositories of each of two topics.
