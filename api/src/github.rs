@@ -101,14 +101,6 @@ pub trait Observer: Send + Sync {
     async fn failed(&self, usage: Usage, failure: &str);
 }
 
-/// The answer to a request for a repository by its id.
-#[derive(Debug, PartialEq)]
-pub enum Lookup {
-    Found(Box<Item>),
-    /// Deleted, made private or taken down.
-    Gone,
-}
-
 /// How long a caller can wait, and how urgent its requests are.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {

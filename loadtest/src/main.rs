@@ -1,6 +1,7 @@
 //! The load test: the target, the scenarios, the run and the verdict.
 
 mod check;
+mod content;
 mod exchange;
 mod rankings;
 mod routes;

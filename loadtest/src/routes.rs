@@ -1,8 +1,8 @@
 //! The routes besides lists by rank that the load test requests: their paths, weights and checks.
 
-use crate::check::{self, Asked};
+use crate::content::{self, Asked};
 
-/// A new route is a row of [`ROUTES`], and a function of [`check`](crate::check) if none fits.
+/// A new route is a row of [`ROUTES`], and a function of [`content`](crate::content) if none fits.
 #[derive(Debug)]
 pub(crate) struct Route {
     /// The path, with `{topic}` and `{owner}/{repo}`, which is its row in the report as well.
@@ -11,7 +11,9 @@ pub(crate) struct Route {
     pub(crate) content_type: &'static str,
     /// The weight among the reads of a visitor.
     pub(crate) weight: usize,
-    pub(crate) check: fn(&Asked<'_>, &[u8]) -> Result<(), String>,
+    pub(crate) check: Check,
+    /// Whether the service may answer 503 with Retry-After while it makes the first answer.
+    pub(crate) may_be_late: bool,
 }
 
 impl Route {
@@ -22,33 +24,37 @@ impl Route {
 }
 
 const JSON: &str = "application/json";
+const SVG: &str = "image/svg+xml";
+const ATOM: &str = "application/atom+xml";
+const JSON_FEED: &str = "application/feed+json";
 
-pub(crate) static ROUTES: [Route; 7] = [
-    Route { path: "/api/newest/{topic}", content_type: JSON, weight: 2, check: check::newest },
-    Route { path: "/api/trending/{topic}", content_type: JSON, weight: 4, check: check::trending },
+type Check = fn(&Asked<'_>, &[u8]) -> Result<(), String>;
+
+const fn route(
+    path: &'static str,
+    content_type: &'static str,
+    weight: usize,
+    check: Check,
+) -> Route {
+    Route { path, content_type, weight, check, may_be_late: false }
+}
+
+pub(crate) static ROUTES: &[Route] = &[
+    route("/api/newest/{topic}", JSON, 2, content::newest),
+    route("/api/trending/{topic}", JSON, 4, content::trending),
+    route("/api/trending/{topic}?window=30d&by=velocity", JSON, 1, content::by_velocity),
+    route("/api/falling/{topic}", JSON, 2, content::falling),
+    route("/api/repos/{owner}/{repo}", JSON, 2, content::repository),
+    route("/api/repos/{owner}/{repo}/history", JSON, 1, content::history),
+    route("/api/repos/{owner}/{repo}/history?to=2007-10-01", JSON, 1, content::no_history),
+    route("/topics/{topic}/history", JSON, 1, content::topic_days),
+    route("/topics/{topic}/events", JSON, 1, content::events),
+    route("/charts/{owner}/{repo}.svg", SVG, 2, content::repository_picture),
+    route("/charts/topics/{topic}.svg", SVG, 1, content::topic_picture),
+    route("/badges/{topic}/{owner}/{repo}.svg", SVG, 2, content::topic_picture),
+    route("/feeds/{topic}/new.atom", ATOM, 1, content::atom),
     Route {
-        path: "/api/trending/{topic}?window=30d&by=velocity",
-        content_type: JSON,
-        weight: 1,
-        check: check::by_velocity,
-    },
-    Route { path: "/api/falling/{topic}", content_type: JSON, weight: 2, check: check::falling },
-    Route {
-        path: "/api/repos/{owner}/{repo}",
-        content_type: JSON,
-        weight: 2,
-        check: check::repository,
-    },
-    Route {
-        path: "/api/repos/{owner}/{repo}/history",
-        content_type: JSON,
-        weight: 1,
-        check: check::history,
-    },
-    Route {
-        path: "/api/repos/{owner}/{repo}/history?to=2007-10-01",
-        content_type: JSON,
-        weight: 1,
-        check: check::no_history,
+        may_be_late: true,
+        ..route("/feeds/{topic}/trending.json", JSON_FEED, 1, content::json_feed)
     },
 ];

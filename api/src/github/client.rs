@@ -19,7 +19,7 @@ use super::response::{NoResponse, Response, ResponseClass, failure};
 use super::search::{self, SearchPage, Sort};
 use super::stars::{self, StarPage};
 use super::text::decode;
-use super::{Deadline, GitHubConfig, GitHubError, Lookup, Observer, Usage};
+use super::{Deadline, GitHubConfig, GitHubError, Observer, Usage};
 use crate::clock::Clock;
 use crate::model::quota::Resource;
 use crate::model::repository::{Repository, RepositoryId};
@@ -136,10 +136,10 @@ impl GitHub {
         repository.private &= !(self.keeps_internal && repository.internal);
     }
 
-    /// A repository by its id, under which GitHub knows it even after it has moved. If GitHub
-    /// refuses it to the token (a policy of the owner's, or of the token's), it is requested once
-    /// more without one: public data is public. A failure is not retried here, because the caller
-    /// has other repositories to ask for.
+    /// A repository by its id, under which GitHub knows it even after it has moved; `None` if it
+    /// was deleted, made private or taken down. If GitHub refuses it to the token (a policy of the
+    /// owner's, or of the token's), it is requested once more without one: public data is public. A
+    /// failure is not retried here, because the caller has other repositories to ask for.
     ///
     /// # Errors
     /// When GitHub gave no usable response; "not found" and "blocked" are usable ones.
@@ -148,14 +148,14 @@ impl GitHub {
         id: RepositoryId,
         deadline: Deadline,
         usage: &mut Usage,
-    ) -> Result<Lookup, GitHubError> {
+    ) -> Result<Option<Item>, GitHubError> {
         let url = search::endpoint(&self.base, &format!("repositories/{id}"));
         let read = |response: Response| match response.status {
-            403 | 404 | 410 | 451 => Ok(Lookup::Gone),
+            403 | 404 | 410 | 451 => Ok(None),
             _ => Item::read(&decode(&response.body).0)
                 .map(|mut item| {
                     self.open(&mut item.repository);
-                    Lookup::Found(Box::new(item))
+                    Some(item)
                 })
                 .map_err(|skipped| {
                     warn!(id, reason = skipped.reason, "a repository cannot be read");

@@ -10,7 +10,7 @@ use url::Url;
 use super::plan::Query;
 use super::publish::ChangedTopics;
 use crate::clock::Clock;
-use crate::github::{Deadline, GitHub, GitHubError, Lookup, Observer, SearchPage, Usage};
+use crate::github::{Deadline, GitHub, GitHubError, Observer, SearchPage, Usage};
 use crate::model::quota::Priority;
 use crate::model::repository::{Repository, RepositoryId};
 use crate::model::run::{Plan, Report, Trigger};
@@ -134,13 +134,10 @@ impl<'a> Recorder<'a> {
         let deadline = Deadline { priority: Priority::Scheduled, until: now };
         let lookup = self.run.github.repository(id, deadline, &mut self.usage).await;
         self.copy_usage();
-        Ok(match lookup? {
-            Lookup::Found(item) => {
-                self.report.mended += count(item.mended);
-                Some(item.repository)
-            }
-            Lookup::Gone => None,
-        })
+        Ok(lookup?.map(|item| {
+            self.report.mended += count(item.mended);
+            item.repository
+        }))
     }
 
     fn copy_usage(&mut self) {

@@ -4,11 +4,8 @@ mod dialect;
 #[path = "sql/statements.rs"]
 mod statements;
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _};
 use tracing::info;
@@ -16,9 +13,7 @@ use tracing::info;
 use self::statements::{Checkout, Pools};
 use super::error::{INVALID_CATALOG_NAME, Result};
 use super::fault::Fault;
-use super::health::FailingWrites;
-use super::migrations::{MigrationText, migrator, newest};
-use super::traits::{Share, SharedStore, Store};
+use super::migrations::{MigrationText, migrator};
 
 /// The migrations, by version; the same numbers as SQLite's.
 const MIGRATIONS: &[MigrationText] = &[
@@ -120,8 +115,14 @@ impl PostgresStore {
         Ok(transaction)
     }
 
-    fn migrator() -> Migrator {
-        migrator(MIGRATIONS)
+    /// Makes the schema, or brings it up to date.
+    async fn migrate(&self) -> Result<()> {
+        self.create_database().await?;
+        // The index of a large table takes longer than a statement may.
+        let patient = self.options.clone().options([("statement_timeout", "0")]);
+        let mut connection = connect(&patient).await?;
+        migrator(MIGRATIONS).run_direct(None, &mut connection, false).await?;
+        Ok(connection.close().await?)
     }
 
     /// Creates the database itself if it is missing and the role may.
@@ -209,47 +210,5 @@ async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
     match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {
         Ok(connection) => connection.map_err(explain),
         Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
-    }
-}
-
-#[async_trait]
-impl Store for PostgresStore {
-    async fn bootstrap(&self) -> Result<bool> {
-        self.create_database().await?;
-        let new = !self.has_schema().await?;
-        // The index of a large table takes longer than a statement may.
-        let patient = self.options.clone().options([("statement_timeout", "0")]);
-        let mut connection = connect(&patient).await?;
-        Self::migrator().run_direct(None, &mut connection, false).await?;
-        connection.close().await?;
-        self.take_over_old_rows().await?;
-        Ok(new)
-    }
-
-    async fn has_schema(&self) -> Result<bool> {
-        let mut connection = match self.reader().await {
-            Err(error) if error.fault() == Fault::NoSchema => return Ok(false),
-            connection => connection?,
-        };
-        let table = "SELECT to_regclass('_sqlx_migrations')::text";
-        let table: Option<String> = sqlx::query_scalar(table).fetch_one(&mut connection).await?;
-        if table.is_none() {
-            return Ok(false);
-        }
-        let version = "SELECT max(version) FROM _sqlx_migrations WHERE success";
-        let version: Option<i64> = sqlx::query_scalar(version).fetch_one(&mut connection).await?;
-        Ok(version >= newest(MIGRATIONS))
-    }
-
-    fn share(&self, share: Share) -> SharedStore {
-        Arc::new(Self { pools: self.pools.share(share), ..self.clone() })
-    }
-
-    fn failing_writes(&self) -> Option<FailingWrites> {
-        self.pools.failing_writes()
-    }
-
-    async fn close(&self) {
-        self.pools.close().await;
     }
 }

@@ -9,18 +9,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use sqlx::ConnectOptions;
 use sqlx::Connection as _;
-use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 
 use self::file::{Comparison, OpenFile};
 use self::statements::{Checkout, Pools};
 use super::error::{Result, StoreError};
-use super::health::FailingWrites;
-use super::migrations::{MigrationText, migrator, newest};
-use super::traits::{Share, SharedStore, Store};
+use super::migrations::{MigrationText, migrator};
 
 /// The migrations, by version; the same numbers as PostgreSQL's.
 const MIGRATIONS: &[MigrationText] = &[
@@ -130,43 +126,10 @@ impl SqliteStore {
         StoreError::Replaced(self.file.path().to_owned())
     }
 
-    fn migrator() -> Migrator {
-        migrator(MIGRATIONS)
-    }
-}
-
-#[async_trait]
-impl Store for SqliteStore {
-    async fn bootstrap(&self) -> Result<bool> {
-        let new = !self.has_schema().await?;
+    /// Makes the schema, or brings it up to date.
+    async fn migrate(&self) -> Result<()> {
         let mut connection = self.options.connect().await?;
-        Self::migrator().run_direct(None, &mut connection, false).await?;
-        connection.close().await?;
-        self.take_over_old_rows().await?;
-        Ok(new)
-    }
-
-    async fn has_schema(&self) -> Result<bool> {
-        let table = "SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'";
-        let mut connection = self.reader().await?;
-        let tables: i64 = sqlx::query_scalar(table).fetch_one(&mut connection).await?;
-        if tables == 0 {
-            return Ok(false);
-        }
-        let version = "SELECT max(version) FROM _sqlx_migrations WHERE success";
-        let version: Option<i64> = sqlx::query_scalar(version).fetch_one(&mut connection).await?;
-        Ok(version >= newest(MIGRATIONS))
-    }
-
-    fn share(&self, share: Share) -> SharedStore {
-        Arc::new(Self { pools: self.pools.share(share), ..self.clone() })
-    }
-
-    fn failing_writes(&self) -> Option<FailingWrites> {
-        self.pools.failing_writes()
-    }
-
-    async fn close(&self) {
-        self.pools.close().await;
+        migrator(MIGRATIONS).run_direct(None, &mut connection, false).await?;
+        Ok(connection.close().await?)
     }
 }

@@ -35,9 +35,12 @@ pub type SharedStore = Arc<dyn Store>;
 pub trait Store:
     TopicStore
     + ListStore
-    + RepositoryStore
     + RefreshStore
+    + SliceStore
+    + DoubtStore
+    + LedgerStore
     + HistoryStore
+    + RepositoryStore
     + TopicHistoryStore
     + BackfillStore
     + ArchiveStore
@@ -218,7 +221,7 @@ pub trait ListStore: Send + Sync {
     async fn allot_modified(&self, topic: &Topic, now: DateTime<Utc>) -> Result<()>;
 }
 
-/// Refreshes: the lease, the changes that they bring, the ledger. A method that takes a lease also
+/// Refreshes: the lease, and the changes that they bring. A method that takes a lease also
 /// renews it, and fails with [`LeaseLost`](super::StoreError::LeaseLost) when another process
 /// holds it.
 #[async_trait]
@@ -246,6 +249,39 @@ pub trait RefreshStore: Send + Sync {
         now: DateTime<Utc>,
     ) -> Result<(UpsertCounts, Vec<Topic>)>;
 
+    /// Gives a topic without a list its first one, of the rows stored so far.
+    async fn first_list(
+        &self,
+        lease: &Lease,
+        topic: &Topic,
+        best_match: &[RepositoryId],
+        total_count: Option<i64>,
+        now: DateTime<Utc>,
+    ) -> Result<()>;
+
+    /// The last transaction of a topic's data: removals, best-match ranks, the topic's day.
+    /// Returns the number of displaced repositories, and the topics whose lists may differ now.
+    async fn finish(
+        &self,
+        lease: &Lease,
+        finish: &FinishRun<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<(i64, Vec<Topic>)>;
+
+    /// Ends a refresh: closes its entry in the ledger, gives the lease back, and drops entries
+    /// older than [`LEDGER_TIME`](super::LEDGER_TIME). The caller has published the lists.
+    async fn end(
+        &self,
+        lease: &Lease,
+        outcome: Outcome,
+        report: &Report,
+        now: DateTime<Utc>,
+    ) -> Result<()>;
+}
+
+/// Slices of a topic that a run has read whole, which need not be read again.
+#[async_trait]
+pub trait SliceStore: Send + Sync {
     /// The slices of a topic that were read whole since then, and when each reading began.
     async fn slices(
         &self,
@@ -272,17 +308,11 @@ pub trait RefreshStore: Send + Sync {
         slice: Slice,
         now: DateTime<Utc>,
     ) -> Result<Vec<RepositoryId>>;
+}
 
-    /// Gives a topic without a list its first one, of the rows stored so far.
-    async fn first_list(
-        &self,
-        lease: &Lease,
-        topic: &Topic,
-        best_match: &[RepositoryId],
-        total_count: Option<i64>,
-        now: DateTime<Utc>,
-    ) -> Result<()>;
-
+/// Members of a topic that a run should have shown, and did not.
+#[async_trait]
+pub trait DoubtStore: Send + Sync {
     /// The repositories of the scope that the run has not shown: first those that were confirmed,
     /// or asked for without an answer, longest ago.
     async fn unconfirmed(
@@ -309,26 +339,11 @@ pub trait RefreshStore: Send + Sync {
         gone: &[(RepositoryId, LeftReason)],
         now: DateTime<Utc>,
     ) -> Result<()>;
+}
 
-    /// The last transaction of a topic's data: removals, best-match ranks, the topic's day.
-    /// Returns the number of displaced repositories, and the topics whose lists may differ now.
-    async fn finish(
-        &self,
-        lease: &Lease,
-        finish: &FinishRun<'_>,
-        now: DateTime<Utc>,
-    ) -> Result<(i64, Vec<Topic>)>;
-
-    /// Ends a refresh: closes its entry in the ledger, gives the lease back, and drops entries
-    /// older than [`LEDGER_TIME`](super::LEDGER_TIME). The caller has published the lists.
-    async fn end(
-        &self,
-        lease: &Lease,
-        outcome: Outcome,
-        report: &Report,
-        now: DateTime<Utc>,
-    ) -> Result<()>;
-
+/// The ledger of refreshes.
+#[async_trait]
+pub trait LedgerStore: Send + Sync {
     /// The ledger, newest first, without the children of runs over several topics.
     async fn refreshes(&self, limit: i64) -> Result<Vec<RefreshRun>>;
 

@@ -19,6 +19,7 @@ use chrono::{DateTime, Days, NaiveDate, TimeDelta, Timelike};
 use github_stub::limits::Limit;
 use github_stub::{Fault, FaultKind, Stub, World};
 use reqwest::StatusCode;
+use serde_json::Value;
 use strum::VariantArray as _;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -413,7 +414,12 @@ impl Simulation {
         for (path, list) in kept {
             let now = http_client().get(format!("{url}{path}")).send().await.expect("an answer");
             let now = now.text().await.expect("text");
-            assert_eq!(now, String::from_utf8_lossy(&list), "{path}");
+            let rows = |list: &str| -> Vec<Value> { serde_json::from_str(list).expect("a list") };
+            let list = String::from_utf8_lossy(&list);
+            for (now, then) in rows(&now).iter().zip(rows(&list)) {
+                assert_eq!(*now, then, "{path}");
+            }
+            assert_eq!(now, list, "{path}");
             *self.model.occurrences.entry("past days").or_default() += 1;
         }
     }

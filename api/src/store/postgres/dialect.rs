@@ -3,12 +3,15 @@
 
 pub(super) use super::PostgresStore as SqlStore;
 pub(super) use super::statements::Checkout as Connection;
-pub(super) use super::{STATEMENT_TIME, check_connection, explain, is_full};
+pub(super) use super::{MIGRATIONS, STATEMENT_TIME, check_connection, explain, is_full};
 pub(super) use sqlx::Postgres as Database;
 pub(super) use sqlx::postgres::{
     PgConnectOptions as ConnectOptions, PgConnection as RawConnection,
     PgQueryResult as QueryResult, PgRow as Row, PgStatement as Statement, PgTypeInfo as TypeInfo,
 };
+
+/// Whether migrations were ever run.
+pub(super) const HAS_MIGRATIONS: &str = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL";
 
 /// The identity of the database's life. Tables that a dump restores have other numbers.
 pub(super) const EPOCH: &str = "

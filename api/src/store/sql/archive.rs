@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::{Value, json};
+use sqlx::Row as _;
 use sqlx::types::Json;
-use sqlx::{AssertSqlSafe, Row as _};
 
 use super::columns::{assignments, typed, values};
 use super::days;
@@ -90,13 +90,13 @@ impl ArchiveStore for SqlStore {
         let mut changed = merge(&mut transaction, &TOPICS, rows, now).await?;
         if changed > 0 {
             // Places of the archive and of the topic would be twice.
-            let places = sqlx::query("UPDATE topic_repositories SET rank = NULL WHERE topic = $1");
-            places.bind(name).execute(&mut transaction).await?;
+            let places = "UPDATE topic_repositories SET rank = NULL WHERE topic = $1";
+            query!(places, name).execute(&mut transaction).await?;
         }
         // A topic that was refreshed since the archive was written keeps its members.
         let refreshed = "SELECT refreshed_at FROM topics WHERE name = $1";
-        let refreshed = sqlx::query_scalar(refreshed).bind(name);
-        let refreshed: Option<DateTime<Utc>> = refreshed.fetch_one(&mut transaction).await?;
+        let refreshed: Option<DateTime<Utc>> =
+            query_scalar!(refreshed, name).fetch_one(&mut transaction).await?;
         if refreshed.map(rfc3339).as_deref() == row[REFRESHED_AT].as_str() {
             for some in members.chunks(MEMBERS_AT_ONCE) {
                 let some: Vec<ArchiveRow> =
@@ -106,7 +106,7 @@ impl ArchiveStore for SqlStore {
         }
         if changed > 0 {
             let update = "UPDATE topics SET revision = revision + 1 WHERE name = $1";
-            sqlx::query(update).bind(name).execute(&mut transaction).await?;
+            query!(update, name).execute(&mut transaction).await?;
         }
         Ok(transaction.commit().await?)
     }
@@ -152,7 +152,7 @@ async fn page(
         None => String::new(),
     };
     let select = format!("SELECT {columns} FROM {source} {condition} ORDER BY {key} LIMIT {PAGE}");
-    let mut select = sqlx::query(AssertSqlSafe(select));
+    let mut select = query!(select);
     if let Some(after) = after {
         select = select.bind(Json(after));
     }
@@ -221,8 +221,8 @@ async fn insert(
         columns = columns.join(", "),
         values = values.join(", ")
     );
-    let insert = sqlx::query(AssertSqlSafe(insert)).bind(Json(rows)).bind(now);
-    Ok(insert.bind(first_revision(now)).execute(connection).await?.rows_affected())
+    let insert = query!(insert, Json(rows), now, first_revision(now));
+    Ok(insert.execute(connection).await?.rows_affected())
 }
 
 /// Makes a new revision of each topic that has one of the repositories.
@@ -232,7 +232,7 @@ async fn new_revisions(connection: &mut Connection, ids: &[RepositoryId]) -> sql
              (SELECT topic FROM topic_repositories
               WHERE repository_id IN (SELECT value FROM {EACH_ID}))"
     );
-    sqlx::query(AssertSqlSafe(update)).bind(Json(ids)).execute(connection).await?;
+    query!(update, Json(ids)).execute(connection).await?;
     Ok(())
 }
 
@@ -248,7 +248,6 @@ async fn note_forgotten(
          SELECT value, $2 FROM {EACH_NAME} WHERE value NOT IN (SELECT name FROM topics)
          ON CONFLICT (topic) DO UPDATE SET forgotten_at = excluded.forgotten_at"
     );
-    let note = sqlx::query(AssertSqlSafe(note)).bind(Json(topics)).bind(now);
-    note.execute(connection).await?;
+    query!(note, Json(topics), now).execute(connection).await?;
     Ok(())
 }

@@ -14,19 +14,14 @@ use crate::store::{BackfillStore, Result, Unfilled};
 #[async_trait]
 impl BackfillStore for SqlStore {
     async fn unfilled(&self, topic: &Topic, day: NaiveDate) -> Result<Vec<Unfilled>> {
-        let rows = sqlx::query(
-            "SELECT id, full_name, stargazers_count, created_at
+        let select = "SELECT id, full_name, stargazers_count, created_at
              FROM topic_repositories JOIN repositories ON id = topic_repositories.repository_id
              WHERE topic = $1
                AND NOT EXISTS (SELECT 1 FROM backfilled WHERE backfilled.repository_id = id)
                AND NOT EXISTS
                    (SELECT 1 FROM backfills WHERE backfills.repository_id = id AND asked_on = $2)
-             ORDER BY stargazers_count DESC, id",
-        )
-        .bind(topic.as_str())
-        .bind(day)
-        .fetch_all(&mut self.reader().await?)
-        .await?;
+             ORDER BY stargazers_count DESC, id";
+        let rows = query!(select, topic.as_str(), day).fetch_all(&mut self.reader().await?).await?;
         let unfilled = |row: &Row| {
             Ok(Unfilled {
                 id: row.try_get("id")?,
@@ -48,11 +43,10 @@ impl BackfillStore for SqlStore {
         let note = "INSERT INTO backfills (repository_id, asked_on)
             SELECT id, $2 FROM repositories WHERE id = $1
             ON CONFLICT (repository_id) DO UPDATE SET asked_on = excluded.asked_on";
-        let note = sqlx::query(note).bind(repository).bind(day);
         // A repository that was deleted since has no history any more.
-        if note.execute(&mut transaction).await?.rows_affected() == 1 {
-            let old = sqlx::query("DELETE FROM backfilled WHERE repository_id = $1");
-            old.bind(repository).execute(&mut transaction).await?;
+        if query!(note, repository, day).execute(&mut transaction).await?.rows_affected() == 1 {
+            let old = query!("DELETE FROM backfilled WHERE repository_id = $1", repository);
+            old.execute(&mut transaction).await?;
             counts::write(&mut transaction, "backfilled", spans).await?;
         }
         Ok(transaction.commit().await?)

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Days, Utc};
 use serde_json::{Value, json};
+use sqlx::Row as _;
 use sqlx::types::Json;
-use sqlx::{AssertSqlSafe, Row as _};
 
 use super::dialect::{AS_INTEGER, Connection, EACH_ROW, Row, as_date};
 use super::text;
@@ -52,7 +52,7 @@ pub(super) async fn write(
         json!([span.repository, span.first, span.last, stars, forks, open_issues])
     };
     let rows: Vec<Value> = spans.iter().map(row).collect();
-    sqlx::query(AssertSqlSafe(format!(
+    let insert = format!(
         "INSERT INTO {table} (repository_id, first_day, last_day, stargazers_count, forks_count,
              open_issues_count)
          SELECT (value->>0){AS_INTEGER}, {first}, {last}, (value->>3){AS_INTEGER},
@@ -61,10 +61,8 @@ pub(super) async fn write(
          ON CONFLICT (repository_id, first_day) DO UPDATE
          SET last_day = excluded.last_day, stargazers_count = excluded.stargazers_count,
              forks_count = excluded.forks_count, open_issues_count = excluded.open_issues_count"
-    )))
-    .bind(Json(rows))
-    .execute(connection)
-    .await?;
+    );
+    query!(insert, Json(rows)).execute(connection).await?;
     Ok(())
 }
 
@@ -91,8 +89,8 @@ pub(super) async fn write_unchanged(
     now: DateTime<Utc>,
 ) -> sqlx::Result<bool> {
     let began = "SELECT started_at FROM refreshes WHERE id = $1";
-    let began = sqlx::query_scalar(began).bind(lease.refresh);
-    let began: DateTime<Utc> = began.fetch_one(&mut *connection).await?;
+    let began: DateTime<Utc> =
+        query_scalar!(began, lease.refresh).fetch_one(&mut *connection).await?;
     let day = now.date_naive();
     // mutant in store::history: a run past midnight claims no counts that it did not show
     //     began.date_naive() != day => false
@@ -115,8 +113,7 @@ pub(super) async fn write_unchanged(
          FROM topic_repositories AS member, repositories WHERE {UNCHANGED}"
     );
     let bind = |statement: String| {
-        let query = sqlx::query(AssertSqlSafe(statement)).bind(topic.as_str()).bind(lease.refresh);
-        query.bind(updated_at).bind(confirmed_at).bind(day)
+        query!(statement, topic.as_str(), lease.refresh, updated_at, confirmed_at, day)
     };
     let extend = bind(extend).bind(day - Days::new(1)).execute(&mut *connection).await?;
     let begin = bind(begin).execute(connection).await?;
@@ -133,6 +130,6 @@ pub(super) async fn new_revisions_of_shared(
              JOIN topic_repositories AS other ON other.repository_id = own.repository_id
          WHERE own.topic = $1)
         RETURNING name";
-    let rows = sqlx::query(update).bind(topic.as_str()).fetch_all(connection).await?;
+    let rows = query!(update, topic.as_str()).fetch_all(connection).await?;
     rows.iter().map(|row| text(row, "name")).collect()
 }

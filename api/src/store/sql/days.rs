@@ -4,7 +4,6 @@ use std::collections::{BTreeSet, HashMap};
 
 use chrono::NaiveDate;
 use serde_json::{Value, json};
-use sqlx::AssertSqlSafe;
 use sqlx::types::Json;
 
 use super::counts::{self, SPAN};
@@ -42,8 +41,7 @@ pub(super) async fn import(
          WHERE repository_id IN (SELECT value FROM {EACH_ID}) ORDER BY repository_id, first_day",
         source = table.source
     );
-    let select = sqlx::query(AssertSqlSafe(select)).bind(Json(&ids));
-    let known = select.fetch_all(&mut *connection).await?;
+    let known = query!(select, Json(&ids)).fetch_all(&mut *connection).await?;
     let known = known.iter().map(counts::span).collect::<sqlx::Result<Vec<_>>>()?;
     let known: Vec<Span> = known.into_iter().flatten().collect();
     if matches!(table.merge, Merge::Backfill) {
@@ -86,8 +84,8 @@ pub(super) async fn new_memberships(
          WHERE topic = $2 AND repository_id IN (SELECT value FROM {EACH_ID})
          ORDER BY repository_id, first_day"
     );
-    let select = sqlx::query_as(AssertSqlSafe(select)).bind(Json(&ids)).bind(topic.as_str());
-    let known: Vec<(RepositoryId, NaiveDate, NaiveDate)> = select.fetch_all(connection).await?;
+    let known: Vec<(RepositoryId, NaiveDate, NaiveDate)> =
+        query_as!(select, Json(&ids), topic.as_str()).fetch_all(connection).await?;
     let known: Vec<Span> = known.into_iter().map(span).collect();
     let row = |span: Span| {
         vec![topic.clone(), json!(span.repository), json!(span.first), json!(span.last)]

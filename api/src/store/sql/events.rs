@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, SubsecRound, Utc};
 use serde_json::{Value, json};
-use sqlx::AssertSqlSafe;
 use sqlx::types::Json;
 
 use super::dialect::{AS_INTEGER, Connection, EACH_ID, EACH_ROW};
@@ -44,7 +43,7 @@ pub(super) async fn write(
         json!([change.repository, kind, reason, change.former_name])
     };
     let rows: Vec<Value> = changes.iter().map(row).collect();
-    sqlx::query(AssertSqlSafe(format!(
+    let insert = format!(
         "INSERT INTO events (topic, at, kind, repository_id, full_name, reason, old_name, new_name)
          SELECT topic, $2, value->>1, repository_id, full_name, value->>2, value->>3,
              CASE WHEN value->>3 IS NOT NULL THEN full_name END
@@ -54,12 +53,10 @@ pub(super) async fn write(
              JOIN topics ON topics.name = topic AND filled IS NOT NULL
          WHERE $3 IS NULL OR topic = $3
          ON CONFLICT DO NOTHING"
-    )))
-    .bind(Json(rows))
-    .bind(now.trunc_subsecs(0))
-    .bind(topic.map(Topic::as_str))
-    .execute(connection)
-    .await?;
+    );
+    query!(insert, Json(rows), now.trunc_subsecs(0), topic.map(Topic::as_str))
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -75,15 +72,12 @@ pub(super) async fn write_former_names(
     if renamed.is_empty() {
         return Ok(());
     }
-    sqlx::query(AssertSqlSafe(format!(
+    let insert = format!(
         "INSERT INTO names (repository_id, until, full_name)
          SELECT (value->>0){AS_INTEGER}, $2, value->>1 FROM {EACH_ROW} WHERE true
          ON CONFLICT DO NOTHING"
-    )))
-    .bind(Json(renamed))
-    .bind(now.trunc_subsecs(0))
-    .execute(connection)
-    .await?;
+    );
+    query!(insert, Json(renamed), now.trunc_subsecs(0)).execute(connection).await?;
     Ok(())
 }
 
@@ -107,7 +101,7 @@ pub(super) async fn join(
     //     coalesce({LAST_KIND}, '') <> 'joined' => TRUE
     // mutant in store::history: what a change of coverage brings has not joined
     //     filled = 'top' AND $4 = 'top' => filled = 'top' AND $4 = $4
-    let joined: Vec<RepositoryId> = sqlx::query_scalar(AssertSqlSafe(format!(
+    let update = format!(
         "UPDATE topic_repositories AS member SET joined_at = $3
          WHERE topic = $2 AND repository_id IN (SELECT value FROM {EACH_ID}) AND EXISTS
              (SELECT 1 FROM topics, repositories
@@ -116,24 +110,24 @@ pub(super) async fn join(
                 AND (filled = 'complete' OR filled = 'top' AND $4 = 'top'
                      AND (repositories.created_at >= topics.tracked_at OR {LAST_KIND} = 'left')))
          RETURNING repository_id"
-    )))
-    .bind(Json(new))
-    .bind(topic.as_str())
-    .bind(now.trunc_subsecs(0))
-    .bind(<&str>::from(coverage))
+    );
+    let joined: Vec<RepositoryId> = query_scalar!(
+        update,
+        Json(new),
+        topic.as_str(),
+        now.trunc_subsecs(0),
+        <&str>::from(coverage)
+    )
     .fetch_all(&mut *connection)
     .await?;
-    sqlx::query(AssertSqlSafe(format!(
+    let update = format!(
         "UPDATE topic_repositories AS member SET joined_at =
              (SELECT max(at) FROM events WHERE events.topic = $2 AND kind = 'joined'
                   AND events.repository_id = member.repository_id)
          WHERE topic = $2 AND repository_id IN (SELECT value FROM {EACH_ID})
            AND joined_at IS NULL AND {LAST_KIND} = 'joined'"
-    )))
-    .bind(Json(new))
-    .bind(topic.as_str())
-    .execute(&mut *connection)
-    .await?;
+    );
+    query!(update, Json(new), topic.as_str()).execute(&mut *connection).await?;
     let joined = joined.into_iter().map(|id| Change::new(id, EventKind::Joined));
     write(connection, Some(topic), &joined.collect::<Vec<_>>(), now).await
 }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use futures_util::TryStreamExt;
+use sqlx::Row as _;
 use sqlx::types::Json;
-use sqlx::{AssertSqlSafe, Row as _};
 
 use super::dialect::{Connection, Row, as_rows};
 use crate::lists::catalogue::{CatalogueBuilder, RowFacts};
@@ -56,7 +56,7 @@ pub(super) async fn counted(
     let last_run = "SELECT max(day) FROM topic_days WHERE topic = $1";
     let mut end = period.day;
     if end.is_none() {
-        end = sqlx::query_scalar(last_run).bind(topic.as_str()).fetch_one(&mut *connection).await?;
+        end = query_scalar!(last_run, topic.as_str()).fetch_one(&mut *connection).await?;
     }
     loop {
         // Without a day of the topic, every count is read.
@@ -92,8 +92,7 @@ async fn spans(
          FROM {}",
         if day.is_some() { MEMBERS_ON } else { MEMBERS }
     );
-    let select = sqlx::query(AssertSqlSafe(select)).bind(topic.as_str());
-    let select = select.bind(day.unwrap_or(LAST_DAY)).bind(from);
+    let select = query!(select, topic.as_str(), day.unwrap_or(LAST_DAY), from);
     let mut rows = select.fetch(connection);
     let mut counted = HashMap::new();
     while let Some(row) = rows.try_next().await? {
@@ -133,7 +132,7 @@ pub(super) async fn history_days(
               UNION ALL
               SELECT first_day, {counts} FROM former_members AS member WHERE topic = $1) AS spans"
     );
-    let first = sqlx::query_scalar(AssertSqlSafe(first)).bind(topic.as_str());
+    let first = query_scalar!(first, topic.as_str());
     let first: Option<NaiveDate> = first.fetch_one(connection).await?;
     Ok(first.zip(counted.last).map(|(first, last)| HistoryDays { first, last }))
 }
@@ -154,8 +153,7 @@ pub(super) async fn past_members(
          FROM {MEMBERS_ON} JOIN repositories ON repositories.id = member.repository_id"
     );
     let end = (day + Days::new(1)).and_time(NaiveTime::MIN).and_utc();
-    let select = sqlx::query(AssertSqlSafe(select)).bind(topic.as_str()).bind(day).bind(end);
-    let mut rows = select.fetch(connection);
+    let mut rows = query!(select, topic.as_str(), day, end).fetch(connection);
     while let Some(row) = rows.try_next().await? {
         past_member(&row, counted, builder)?;
     }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Days, Utc};
 use sqlx::types::Json;
-use sqlx::{AssertSqlSafe, Encode, Type};
+use sqlx::{Encode, Type};
 
 use super::columns::list;
 use super::counts;
@@ -43,10 +43,9 @@ pub(super) async fn write_topic_day(
         "SELECT repository_id FROM topic_repositories WHERE topic = $1 AND rank IS NOT NULL
          ORDER BY rank LIMIT {LIST_LENGTH}"
     );
-    let ranked = sqlx::query_scalar(AssertSqlSafe(ranked)).bind(topic.as_str());
-    let best_match: Vec<RepositoryId> = ranked.fetch_all(&mut *connection).await?;
-    sqlx::query(
-        "INSERT INTO topic_days (topic, day, total_count, stored, complete, best_match)
+    let best_match: Vec<RepositoryId> =
+        query_scalar!(ranked, topic.as_str()).fetch_all(&mut *connection).await?;
+    let insert = "INSERT INTO topic_days (topic, day, total_count, stored, complete, best_match)
          VALUES ($1, $2, $3, (SELECT count(*) FROM topic_repositories WHERE topic = $1), $4, $5)
          ON CONFLICT (topic, day) DO UPDATE
          SET total_count = CASE WHEN excluded.complete OR NOT topic_days.complete
@@ -54,13 +53,15 @@ pub(super) async fn write_topic_day(
                  ELSE topic_days.total_count END,
              stored = excluded.stored,
              complete = topic_days.complete OR excluded.complete,
-             best_match = coalesce(excluded.best_match, topic_days.best_match)",
+             best_match = coalesce(excluded.best_match, topic_days.best_match)";
+    query!(
+        insert,
+        topic.as_str(),
+        day,
+        finish.total_count,
+        complete.is_some(),
+        complete.map(|_| Json(best_match))
     )
-    .bind(topic.as_str())
-    .bind(day)
-    .bind(finish.total_count)
-    .bind(complete.is_some())
-    .bind(complete.map(|_| Json(best_match)))
     .execute(connection)
     .await?;
     Ok(changed)
@@ -76,7 +77,8 @@ pub(super) async fn begin_memberships(
     if new.is_empty() {
         return Ok(());
     }
-    let today = now.date_naive();
+    let (topic, today) = (topic.as_str(), now.date_naive());
+    let yesterday = today - Days::new(1);
     let recent = "former.topic = $2 AND former.last_day >= $3";
     let begin = format!(
         "UPDATE topic_repositories AS member SET since = coalesce(
@@ -84,19 +86,17 @@ pub(super) async fn begin_memberships(
               WHERE {recent} AND former.repository_id = member.repository_id), $4)
          WHERE topic = $2 AND repository_id IN (SELECT value FROM {EACH_ID})"
     );
-    let begin = sqlx::query(AssertSqlSafe(begin)).bind(Json(new)).bind(topic.as_str());
-    begin.bind(today - Days::new(1)).bind(today).execute(&mut *connection).await?;
+    query!(begin, Json(new), topic, yesterday, today).execute(&mut *connection).await?;
     let goes_on = format!(
         "DELETE FROM former_members AS former
          WHERE {recent} AND former.repository_id IN (SELECT value FROM {EACH_ID})"
     );
-    let goes_on = sqlx::query(AssertSqlSafe(goes_on)).bind(Json(new)).bind(topic.as_str());
-    goes_on.bind(today - Days::new(1)).execute(&mut *connection).await?;
+    query!(goes_on, Json(new), topic, yesterday).execute(&mut *connection).await?;
     let kept = format!(
         "UPDATE repositories SET unkept_since = NULL
          WHERE id IN (SELECT value FROM {EACH_ID}) AND unkept_since IS NOT NULL"
     );
-    sqlx::query(AssertSqlSafe(kept)).bind(Json(new)).execute(connection).await?;
+    query!(kept, Json(new)).execute(connection).await?;
     Ok(())
 }
 
@@ -115,13 +115,10 @@ pub(super) async fn end_memberships(
          ON CONFLICT (topic, repository_id, first_day) DO UPDATE SET last_day = excluded.last_day
          WHERE former_members.last_day < excluded.last_day"
     );
-    let ids = Json(gone.unwrap_or_default());
-    let keep = sqlx::query(AssertSqlSafe(keep)).bind(ids).bind(topic.as_str());
-    let keep = keep.bind(gone.is_none()).bind(now.date_naive());
-    keep.execute(&mut *connection).await?;
+    let (ids, topic, all) = (Json(gone.unwrap_or_default()), topic.as_str(), gone.is_none());
+    query!(keep, ids, topic, all, now.date_naive()).execute(&mut *connection).await?;
     let delete = format!("DELETE FROM topic_repositories WHERE {chosen}");
-    let delete = sqlx::query(AssertSqlSafe(delete)).bind(ids).bind(topic.as_str());
-    delete.bind(gone.is_none()).execute(connection).await?;
+    query!(delete, ids, topic, all).execute(connection).await?;
     Ok(())
 }
 
@@ -141,7 +138,7 @@ pub(super) async fn own_repositories(
              (SELECT 1 FROM former_members AS other
               WHERE other.repository_id = own.repository_id AND other.topic <> $1)"
     );
-    sqlx::query_scalar(AssertSqlSafe(own)).bind(topic.as_str()).fetch_all(connection).await
+    query_scalar!(own, topic.as_str()).fetch_all(connection).await
 }
 
 /// Ends the memberships of a topic that is deleted, and notes when that was.
@@ -157,11 +154,10 @@ pub(super) async fn forget(
          SELECT name, $2 FROM topics WHERE name = $1 AND {has_history}
          ON CONFLICT (topic) DO UPDATE SET forgotten_at = excluded.forgotten_at"
     );
-    let note = sqlx::query(AssertSqlSafe(note)).bind(topic.as_str()).bind(now);
-    note.execute(&mut *connection).await?;
+    query!(note, topic.as_str(), now).execute(&mut *connection).await?;
     // A topic that never had a repository is mostly a typing error.
     let delete = format!("DELETE FROM topic_days WHERE topic = $1 AND NOT {has_history}");
-    sqlx::query(AssertSqlSafe(delete)).bind(topic.as_str()).execute(connection).await?;
+    query!(delete, topic.as_str()).execute(connection).await?;
     Ok(())
 }
 
@@ -179,15 +175,14 @@ impl SqlStore {
     pub(in crate::store) async fn take_over_old_rows(&self) -> Result<()> {
         let added = day_of("coalesce(started_at, confirmed_at)");
         let mut transaction = self.write().await?;
-        sqlx::query(AssertSqlSafe(format!(
+        let update = format!(
             "UPDATE topic_repositories AS member SET since =
                  (SELECT {added} FROM topic_repositories AS own
                       LEFT JOIN refreshes ON refreshes.id = own.added_in
                   WHERE own.topic = member.topic AND own.repository_id = member.repository_id)
              WHERE since IS NULL"
-        )))
-        .execute(&mut transaction)
-        .await?;
+        );
+        query!(update).execute(&mut transaction).await?;
         transaction.commit().await?;
         let select = format!(
             "SELECT DISTINCT repository_id FROM star_snapshots ORDER BY repository_id LIMIT {BATCH}"
@@ -209,11 +204,10 @@ impl SqlStore {
         let delete = format!("DELETE FROM star_snapshots WHERE {own}");
         loop {
             let mut transaction = self.write().await?;
-            let some = sqlx::query_scalar(AssertSqlSafe(select.as_str()));
+            let some = query_scalar!(select.as_str());
             let some: Vec<RepositoryId> = some.fetch_all(&mut transaction).await?;
             for statement in [&add, &delete] {
-                let statement = sqlx::query(AssertSqlSafe(statement.as_str())).bind(Json(&some));
-                statement.execute(&mut transaction).await?;
+                query!(statement.as_str(), Json(&some)).execute(&mut transaction).await?;
             }
             transaction.commit().await?;
             if some.is_empty() {
@@ -237,8 +231,7 @@ impl SqlStore {
                 )
             }));
             for delete in deletions {
-                let delete = sqlx::query(AssertSqlSafe(delete)).bind(Json(some));
-                delete.execute(&mut transaction).await?;
+                query!(delete, Json(some)).execute(&mut transaction).await?;
             }
             transaction.commit().await?;
         }
@@ -257,8 +250,10 @@ impl SqlStore {
         );
         loop {
             let mut transaction = self.write().await?;
-            let delete = sqlx::query(AssertSqlSafe(delete.as_str())).bind(value.clone());
-            let deleted = delete.execute(&mut transaction).await?.rows_affected();
+            let deleted = query!(delete.as_str(), value.clone())
+                .execute(&mut transaction)
+                .await?
+                .rows_affected();
             transaction.commit().await?;
             if deleted < BATCH as u64 {
                 return Ok(());
@@ -270,14 +265,14 @@ impl SqlStore {
     /// transactions.
     async fn set_unkept(&self, condition: &str, since: Option<DateTime<Utc>>) -> Result<()> {
         let chosen = format!("SELECT id FROM repositories WHERE {condition}");
-        let chosen = sqlx::query_scalar(AssertSqlSafe(chosen));
+        let chosen = query_scalar!(chosen);
         let chosen: Vec<RepositoryId> = chosen.fetch_all(&mut self.reader().await?).await?;
         for some in chosen.chunks(BATCH) {
             let update = format!(
                 "UPDATE repositories SET unkept_since = $2
                  WHERE id IN (SELECT value FROM {EACH_ID}) AND {condition}"
             );
-            let update = sqlx::query(AssertSqlSafe(update)).bind(Json(some)).bind(since);
+            let update = query!(update, Json(some), since);
             let mut transaction = self.write().await?;
             update.execute(&mut transaction).await?;
             transaction.commit().await?;
@@ -290,9 +285,8 @@ impl SqlStore {
         let mut transaction = self.write().await?;
         let last = "SELECT swept_at FROM database_life";
         let last: Option<Option<DateTime<Utc>>> =
-            sqlx::query_scalar(last).fetch_optional(&mut transaction).await?;
-        let note = sqlx::query("UPDATE database_life SET swept_at = $1").bind(now);
-        note.execute(&mut transaction).await?;
+            query_scalar!(last).fetch_optional(&mut transaction).await?;
+        query!("UPDATE database_life SET swept_at = $1", now).execute(&mut transaction).await?;
         transaction.commit().await?;
         Ok(last.flatten())
     }
@@ -307,8 +301,7 @@ impl HistoryStore for SqlStore {
         }
         let mut transaction = self.write().await?;
         let delete = format!("DELETE FROM forgotten_topics WHERE {is_untracked}");
-        let delete = sqlx::query(AssertSqlSafe(delete)).bind(topic.as_str());
-        delete.execute(&mut transaction).await?;
+        query!(delete, topic.as_str()).execute(&mut transaction).await?;
         Ok(transaction.commit().await?)
     }
 
@@ -328,17 +321,17 @@ impl HistoryStore for SqlStore {
             )
         });
         let old = "SELECT id FROM repositories WHERE unkept_since < $1".to_owned() + &lost.concat();
-        let old = sqlx::query_scalar(AssertSqlSafe(old)).bind(seen - UNKEPT_TIME);
+        let old = query_scalar!(old, seen - UNKEPT_TIME);
         let old: Vec<RepositoryId> = old.fetch_all(&mut self.reader().await?).await?;
         self.delete_repositories(&old).await?;
         let forgotten = "SELECT topic FROM forgotten_topics WHERE forgotten_at < $1";
-        let forgotten = sqlx::query_scalar(forgotten).bind(seen - UNKEPT_TIME);
+        let forgotten = query_scalar!(forgotten, seen - UNKEPT_TIME);
         let forgotten: Vec<String> = forgotten.fetch_all(&mut self.reader().await?).await?;
         for topic in forgotten.iter().filter_map(|name| name.parse().ok()) {
             self.delete_topic_history(&topic).await?;
         }
         let mut transaction = self.write().await?;
-        sqlx::query("DELETE FROM forgotten_topics WHERE topic IN (SELECT name FROM topics)")
+        query!("DELETE FROM forgotten_topics WHERE topic IN (SELECT name FROM topics)")
             .execute(&mut transaction)
             .await?;
         transaction.commit().await?;

@@ -1,7 +1,6 @@
 //! Leases: one process at a time refreshes a topic.
 
 use chrono::{DateTime, Utc};
-use sqlx::AssertSqlSafe;
 
 use super::Checkout;
 use super::dialect::{Connection, SqlStore, WITH_LOCK};
@@ -14,13 +13,15 @@ impl SqlStore {
         let mut transaction = self.begin().await?;
         let renew =
             "UPDATE leases SET expires_at = $4 WHERE name = $1 AND owner = $2 AND fence = $3";
-        let renewed = sqlx::query(AssertSqlSafe(format!("{renew}{WITH_LOCK}")))
-            .bind(&lease.name)
-            .bind(&lease.owner)
-            .bind(lease.fence)
-            .bind(now + LEASE_TIME)
-            .execute(&mut transaction)
-            .await?;
+        let renewed = query!(
+            format!("{renew}{WITH_LOCK}"),
+            &lease.name,
+            &lease.owner,
+            lease.fence,
+            now + LEASE_TIME
+        )
+        .execute(&mut transaction)
+        .await?;
         // mutant in store: a lost lease stores nothing
         //     renewed.rows_affected() == 1 => true
         if renewed.rows_affected() == 1 {
@@ -44,10 +45,10 @@ pub(super) async fn holder(
     name: &str,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Option<(i64, bool)>> {
-    let held: Option<(i64, DateTime<Utc>)> = sqlx::query_as(
+    let held: Option<(i64, DateTime<Utc>)> = query_as!(
         "SELECT refresh_id, expires_at FROM leases WHERE name = $1 AND owner IS NOT NULL",
+        name
     )
-    .bind(name)
     .fetch_optional(connection)
     .await?;
     let is_valid = |ends: DateTime<Utc>| ends > now && ends <= now + LEASE_TIME * 2;
@@ -62,24 +63,19 @@ pub(super) async fn take(
     now: DateTime<Utc>,
 ) -> sqlx::Result<Lease> {
     let name = lease_name(refresh);
-    let fence: i64 = sqlx::query_scalar(
+    let insert =
         "INSERT INTO leases (name, owner, fence, expires_at, refresh_id) VALUES ($1, $2, 1, $3, $4)
          ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, fence = leases.fence + 1,
              expires_at = excluded.expires_at, refresh_id = excluded.refresh_id
-         RETURNING fence",
-    )
-    .bind(name)
-    .bind(refresh.owner)
-    .bind(now + LEASE_TIME)
-    .bind(id)
-    .fetch_one(connection)
-    .await?;
+         RETURNING fence";
+    let fence: i64 = query_scalar!(insert, name, refresh.owner, now + LEASE_TIME, id)
+        .fetch_one(connection)
+        .await?;
     Ok(Lease { name: name.to_owned(), owner: refresh.owner.to_owned(), fence, refresh: id })
 }
 
 /// Gives the lease back.
 pub(super) async fn release(connection: &mut Connection, name: &str) -> sqlx::Result<()> {
-    let release = sqlx::query("UPDATE leases SET owner = NULL WHERE name = $1").bind(name);
-    release.execute(connection).await?;
+    query!("UPDATE leases SET owner = NULL WHERE name = $1", name).execute(connection).await?;
     Ok(())
 }

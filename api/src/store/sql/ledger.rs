@@ -1,53 +1,49 @@
 //! The ledger of refreshes.
 
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use sqlx::Row as _;
 use sqlx::types::Json;
-use sqlx::{AssertSqlSafe, Row as _};
 
-use super::dialect::{Connection, Row};
+use super::dialect::{Connection, Row, SqlStore};
 use super::text;
 use crate::model::run::{Outcome, RefreshRun, Report, RunState};
 use crate::model::topic::Topic;
-use crate::store::NewRefresh;
+use crate::store::{LedgerStore, NewRefresh, Result};
 
 const ENTRY: &str =
     "SELECT id, topic, cause, outcome, started_at, finished_at, report FROM refreshes";
 
-pub(super) async fn newest(
-    connection: &mut Connection,
-    limit: i64,
-) -> sqlx::Result<Vec<RefreshRun>> {
-    let query = format!("{ENTRY} WHERE parent_id IS NULL ORDER BY id DESC LIMIT $1");
-    let query = sqlx::query(AssertSqlSafe(query)).bind(limit);
-    query.fetch_all(connection).await?.iter().map(entry).collect()
-}
-
-pub(super) async fn latest(
-    connection: &mut Connection,
-    topic: &Topic,
-) -> sqlx::Result<Option<RefreshRun>> {
-    let query = format!("{ENTRY} WHERE topic = $1 ORDER BY id DESC LIMIT 1");
-    let query = sqlx::query(AssertSqlSafe(query)).bind(topic.as_str());
-    query.fetch_optional(connection).await?.as_ref().map(entry).transpose()
-}
-
-/// An entry with its children. A run over several topics writes its own numbers at its end; until
-/// then the sum of its topics' numbers stands for them.
-pub(super) async fn entry_with_children(
-    connection: &mut Connection,
-    id: i64,
-) -> sqlx::Result<Option<RefreshRun>> {
-    let query = format!("{ENTRY} WHERE id = $1 OR parent_id = $1 ORDER BY id <> $1, id");
-    let rows = sqlx::query(AssertSqlSafe(query)).bind(id).fetch_all(connection).await?;
-    let mut entries = rows.iter().map(entry).collect::<sqlx::Result<Vec<_>>>()?.into_iter();
-    let Some(mut refresh) = entries.next().filter(|first| first.id == id) else {
-        return Ok(None);
-    };
-    refresh.topics = entries.collect();
-    if refresh.state == RunState::Running {
-        refresh.topics.iter().for_each(|topic| refresh.report.add(&topic.report));
+#[async_trait]
+impl LedgerStore for SqlStore {
+    async fn refreshes(&self, limit: i64) -> Result<Vec<RefreshRun>> {
+        let select = format!("{ENTRY} WHERE parent_id IS NULL ORDER BY id DESC LIMIT $1");
+        let rows = query!(select, limit).fetch_all(&mut self.reader().await?).await?;
+        Ok(rows.iter().map(entry).collect::<sqlx::Result<_>>()?)
     }
-    Ok(Some(refresh))
+
+    /// A run over several topics writes its own numbers at its end; until then the sum of its
+    /// topics' numbers stands for them.
+    async fn refresh(&self, id: i64) -> Result<Option<RefreshRun>> {
+        let select = format!("{ENTRY} WHERE id = $1 OR parent_id = $1 ORDER BY id <> $1, id");
+        let rows = query!(select, id).fetch_all(&mut self.reader().await?).await?;
+        let mut entries = rows.iter().map(entry).collect::<sqlx::Result<Vec<_>>>()?.into_iter();
+        let Some(mut refresh) = entries.next().filter(|first| first.id == id) else {
+            return Ok(None);
+        };
+        refresh.topics = entries.collect();
+        if refresh.state == RunState::Running {
+            refresh.topics.iter().for_each(|topic| refresh.report.add(&topic.report));
+        }
+        Ok(Some(refresh))
+    }
+
+    async fn latest(&self, topic: &Topic) -> Result<Option<RefreshRun>> {
+        let select = format!("{ENTRY} WHERE topic = $1 ORDER BY id DESC LIMIT 1");
+        let select = query!(select, topic.as_str());
+        let row = select.fetch_optional(&mut self.reader().await?).await?;
+        Ok(row.as_ref().map(entry).transpose()?)
+    }
 }
 
 /// Shows a running refresh as a child of a run over several topics that joins it.
@@ -57,14 +53,14 @@ pub(super) async fn adopt(
     parent: i64,
 ) -> sqlx::Result<()> {
     let adopt = "UPDATE refreshes SET parent_id = $2 WHERE id = $1 AND parent_id IS NULL";
-    sqlx::query(adopt).bind(running).bind(parent).execute(connection).await?;
+    query!(adopt, running, parent).execute(connection).await?;
     Ok(())
 }
 
 /// Whether a refresh has ended; false if its entry was deleted.
 pub(super) async fn has_ended(connection: &mut Connection, id: i64) -> sqlx::Result<bool> {
     let ended = "SELECT finished_at IS NOT NULL FROM refreshes WHERE id = $1";
-    let ended = sqlx::query_scalar(ended).bind(id).fetch_optional(connection).await?;
+    let ended = query_scalar!(ended, id).fetch_optional(connection).await?;
     Ok(ended == Some(true))
 }
 
@@ -74,7 +70,7 @@ pub(super) async fn abandon(
     id: i64,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let report = sqlx::query_scalar("SELECT report FROM refreshes WHERE id = $1").bind(id);
+    let report = query_scalar!("SELECT report FROM refreshes WHERE id = $1", id);
     let report: Option<Option<Json<Report>>> = report.fetch_optional(&mut *connection).await?;
     let mut report = report.flatten().map(|report| report.0).unwrap_or_default();
     report.fail_with("its process ended");
@@ -86,14 +82,16 @@ pub(super) async fn open_entry(
     refresh: &NewRefresh<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<i64> {
-    sqlx::query_scalar(
+    let insert =
         "INSERT INTO refreshes (parent_id, topic, cause, started_at) VALUES ($1, $2, $3, $4)
-         RETURNING id",
+         RETURNING id";
+    query_scalar!(
+        insert,
+        refresh.parent,
+        refresh.topic.map(Topic::as_str),
+        <&str>::from(refresh.trigger),
+        now
     )
-    .bind(refresh.parent)
-    .bind(refresh.topic.map(Topic::as_str))
-    .bind(<&str>::from(refresh.trigger))
-    .bind(now)
     .fetch_one(connection)
     .await
 }
@@ -104,8 +102,8 @@ pub(super) async fn note_progress(
     id: i64,
     report: &Report,
 ) -> sqlx::Result<()> {
-    let update = sqlx::query("UPDATE refreshes SET report = $2 WHERE id = $1").bind(id);
-    update.bind(Json(report)).execute(connection).await?;
+    let update = "UPDATE refreshes SET report = $2 WHERE id = $1";
+    query!(update, id, Json(report)).execute(connection).await?;
     Ok(())
 }
 
@@ -116,13 +114,9 @@ pub(super) async fn close_entry(
     report: &Report,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    sqlx::query("UPDATE refreshes SET outcome = $2, finished_at = $3, report = $4 WHERE id = $1")
-        .bind(id)
-        .bind(<&str>::from(outcome))
-        .bind(now)
-        .bind(Json(report))
-        .execute(connection)
-        .await?;
+    let update = "UPDATE refreshes SET outcome = $2, finished_at = $3, report = $4 WHERE id = $1";
+    let update = query!(update, id, <&str>::from(outcome), now, Json(report));
+    update.execute(connection).await?;
     Ok(())
 }
 

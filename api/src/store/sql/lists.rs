@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt;
-use sqlx::{AssertSqlSafe, Row as _};
+use sqlx::Row as _;
 
 use super::dialect::{Connection, EPOCH, Row, SqlStore};
 use super::growth::{self, Counted};
@@ -53,8 +53,7 @@ impl ListStore for SqlStore {
             "SELECT {ITEM} FROM topic_repositories JOIN repositories ON id = repository_id
              WHERE topic = $1{condition} ORDER BY {order}, id LIMIT {LIST_LENGTH}"
         );
-        let select = sqlx::query(AssertSqlSafe(select)).bind(topic.as_str());
-        let mut rows = select.fetch(&mut transaction);
+        let mut rows = query!(select, topic.as_str()).fetch(&mut transaction);
         while let Some(row) = rows.try_next().await? {
             writer.write(&item(&row)?);
         }
@@ -86,8 +85,8 @@ impl ListStore for SqlStore {
             "SELECT {EPOCH} AS epoch, listed_revision, revision FROM topics
              WHERE name = $1 AND modified_at IS NOT NULL"
         );
-        let query = sqlx::query_as(AssertSqlSafe(query)).bind(topic.as_str());
-        let row = query.fetch_optional(&mut self.reader().await?).await?;
+        let row =
+            query_as!(query, topic.as_str()).fetch_optional(&mut self.reader().await?).await?;
         let versions = |(epoch, published, newest): (i64, i64, i64)| CurrentVersions {
             published: Version { epoch, revision: published },
             newest,
@@ -96,14 +95,14 @@ impl ListStore for SqlStore {
     }
 
     async fn epoch(&self) -> Result<i64> {
-        let query = sqlx::query_scalar(AssertSqlSafe(format!("SELECT {EPOCH}")));
-        Ok(query.fetch_one(&mut self.reader().await?).await?)
+        Ok(query_scalar!(format!("SELECT {EPOCH}")).fetch_one(&mut self.reader().await?).await?)
     }
 
     async fn allot_modified(&self, topic: &Topic, now: DateTime<Utc>) -> Result<()> {
         let unlisted = "SELECT revision > listed_revision FROM topics WHERE name = $1";
-        let unlisted = sqlx::query_scalar(unlisted).bind(topic.as_str());
-        if unlisted.fetch_optional(&mut self.reader().await?).await? != Some(true) {
+        if query_scalar!(unlisted, topic.as_str()).fetch_optional(&mut self.reader().await?).await?
+            != Some(true)
+        {
             return Ok(());
         }
         let mut transaction = self.write().await?;
@@ -123,8 +122,7 @@ async fn members(
         "SELECT {ITEM}, rank, created_at
          FROM topic_repositories JOIN repositories ON id = repository_id WHERE topic = $1"
     );
-    let select = sqlx::query(AssertSqlSafe(select)).bind(topic.as_str());
-    let mut rows = select.fetch(connection);
+    let mut rows = query!(select, topic.as_str()).fetch(connection);
     while let Some(row) = rows.try_next().await? {
         let item = item(&row)?;
         let created_at = row.try_get("created_at")?;
@@ -145,10 +143,7 @@ fn order(ranking: Ranking) -> (&'static str, &'static str) {
 }
 
 async fn meta(connection: &mut Connection, topic: &Topic) -> sqlx::Result<Option<ListMeta>> {
-    let row = sqlx::query(AssertSqlSafe(META.as_str()))
-        .bind(topic.as_str())
-        .fetch_optional(connection)
-        .await?;
+    let row = query!(META.as_str(), topic.as_str()).fetch_optional(connection).await?;
     let Some(row) = row else { return Ok(None) };
     let total_count = row.try_get("total_count")?;
     let refreshed_at: Option<DateTime<Utc>> = row.try_get("refreshed_at")?;

@@ -3,25 +3,18 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
+use sqlx::Row as _;
 use sqlx::types::Json;
-use sqlx::{AssertSqlSafe, Row as _};
 
 use super::counts::{self, LEFT_JOIN_SPAN, SPAN};
 use super::dialect::{Connection, EACH_ID, PLACES};
-use super::events::{self, Change};
-use super::{history, text};
+use super::events::Change;
+use super::text;
 use crate::model::counts::{Counts, Span, record};
-use crate::model::event::{EventKind, LeftReason};
+use crate::model::event::EventKind;
 use crate::model::repository::{Repository, RepositoryId};
 use crate::model::topic::Topic;
-use crate::store::{Lease, Page, Scope};
-
-/// The repositories of a topic, which is the first parameter, with their places in its rankings.
-const PLACED: &str = "
-    (SELECT id, confirmed_in, confirmed_at, asked_at, stargazers_count, updated_at,
-         row_number() OVER (ORDER BY stargazers_count DESC, id) AS by_stars,
-         row_number() OVER (ORDER BY updated_at DESC, id) AS by_update
-     FROM topic_repositories JOIN repositories ON id = repository_id WHERE topic = $1) AS placed";
+use crate::store::{Lease, Page};
 
 /// A repository of a page as the store knew it before.
 pub(super) struct Known {
@@ -39,17 +32,13 @@ pub(super) async fn known(
     ids: &[RepositoryId],
     day: NaiveDate,
 ) -> sqlx::Result<HashMap<RepositoryId, Known>> {
-    let rows = sqlx::query(AssertSqlSafe(format!(
+    let select = format!(
         "SELECT value, full_name, archived, {SPAN},
              EXISTS (SELECT 1 FROM topic_repositories
                      WHERE topic = $3 AND topic_repositories.repository_id = value) AS is_member
          FROM {EACH_ID} LEFT JOIN repositories ON repositories.id = value {LEFT_JOIN_SPAN}"
-    )))
-    .bind(Json(ids))
-    .bind(day)
-    .bind(topic.as_str())
-    .fetch_all(connection)
-    .await?;
+    );
+    let rows = query!(select, Json(ids), day, topic.as_str()).fetch_all(connection).await?;
     let known = rows.iter().map(|row| {
         let name: Option<String> = row.try_get("full_name")?;
         let stored = name.zip(row.try_get::<Option<bool>, _>("archived")?);
@@ -94,31 +83,26 @@ pub(super) async fn add_members(
 ) -> sqlx::Result<usize> {
     let shown: Vec<RepositoryId> =
         page.repositories.iter().map(|repository| repository.id).collect();
-    let added_in: Vec<i64> = sqlx::query_scalar(AssertSqlSafe(format!(
+    let insert = format!(
         "INSERT INTO topic_repositories (topic, repository_id, added_in, confirmed_in, confirmed_at)
          SELECT $2, value, $3, $3, $4 FROM {EACH_ID} WHERE true
          ON CONFLICT (topic, repository_id) DO UPDATE
          SET confirmed_in = excluded.confirmed_in, confirmed_at = excluded.confirmed_at,
              asked_at = NULL
          RETURNING added_in"
-    )))
-    .bind(Json(&shown))
-    .bind(topic.as_str())
-    .bind(lease.refresh)
-    .bind(now)
-    .fetch_all(&mut *connection)
-    .await?;
+    );
+    let added_in: Vec<i64> =
+        query_scalar!(insert, Json(&shown), topic.as_str(), lease.refresh, now)
+            .fetch_all(&mut *connection)
+            .await?;
     if !page.unreadable.is_empty() {
-        sqlx::query(AssertSqlSafe(format!(
+        let update = format!(
             "UPDATE topic_repositories SET confirmed_in = $3, confirmed_at = $4, asked_at = $4
              WHERE topic = $2 AND repository_id IN (SELECT value FROM {EACH_ID})"
-        )))
-        .bind(Json(page.unreadable))
-        .bind(topic.as_str())
-        .bind(lease.refresh)
-        .bind(now)
-        .execute(connection)
-        .await?;
+        );
+        query!(update, Json(page.unreadable), topic.as_str(), lease.refresh, now)
+            .execute(connection)
+            .await?;
     }
     Ok(added_in.iter().filter(|added_in| **added_in == lease.refresh).count())
 }
@@ -134,18 +118,15 @@ pub(super) async fn new_revisions(
     if changed.is_empty() && added == 0 {
         return Ok(Vec::new());
     }
-    let rows = sqlx::query(AssertSqlSafe(format!(
+    let update = format!(
         "UPDATE topics SET revision = revision + 1
          WHERE name = $2 AND $3
             OR name IN (SELECT topic FROM topic_repositories
                         WHERE repository_id IN (SELECT value FROM {EACH_ID}))
          RETURNING name"
-    )))
-    .bind(Json(changed))
-    .bind(topic.as_str())
-    .bind(added > 0)
-    .fetch_all(connection)
-    .await?;
+    );
+    let rows =
+        query!(update, Json(changed), topic.as_str(), added > 0).fetch_all(connection).await?;
     rows.iter().map(|row| text(row, "name")).collect()
 }
 
@@ -170,97 +151,6 @@ pub(super) fn spans(
     repositories.iter().flat_map(spans).collect()
 }
 
-/// Takes repositories out of a topic that they have left.
-pub(super) async fn remove(
-    connection: &mut Connection,
-    topic: &Topic,
-    gone: &[(RepositoryId, LeftReason)],
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    let left = |&(repository, reason): &(RepositoryId, LeftReason)| Change {
-        reason: Some(reason),
-        ..Change::new(repository, EventKind::Left)
-    };
-    let changes: Vec<_> = gone.iter().map(left).collect();
-    events::write(connection, Some(topic), &changes, now).await?;
-    let ids: Vec<RepositoryId> = gone.iter().map(|(id, _)| *id).collect();
-    history::end_memberships(connection, topic, Some(&ids), now).await
-}
-
-/// Notes that GitHub gave no answer about these repositories, so that the others come first.
-pub(super) async fn note_unanswered(
-    connection: &mut Connection,
-    topic: &Topic,
-    ids: &[RepositoryId],
-    now: DateTime<Utc>,
-) -> sqlx::Result<()> {
-    sqlx::query(AssertSqlSafe(format!(
-        "UPDATE topic_repositories SET asked_at = $3
-         WHERE topic = $2 AND repository_id IN (SELECT value FROM {EACH_ID})"
-    )))
-    .bind(Json(ids))
-    .bind(topic.as_str())
-    .bind(now)
-    .execute(connection)
-    .await?;
-    Ok(())
-}
-
-/// The repositories of the scope that the run has not shown: first those that were confirmed, or
-/// asked for without an answer, longest ago.
-pub(super) async fn unconfirmed(
-    connection: &mut Connection,
-    lease: &Lease,
-    topic: &Topic,
-    scope: Scope,
-) -> sqlx::Result<Vec<RepositoryId>> {
-    let (updated_at, confirmed_at) = scope.since().unzip();
-    // mutant in store: a repository with a place in either ranking is unconfirmed
-    //     (by_stars <= $3 OR by_update <= $3) => by_stars <= $3
-    sqlx::query_scalar(AssertSqlSafe(format!(
-        "SELECT id FROM {PLACED}
-         WHERE confirmed_in <> $2
-           AND (by_stars <= $3 OR by_update <= $3)
-           AND ($4 IS NULL OR updated_at > $4 OR confirmed_at < $5)
-         ORDER BY coalesce(asked_at, confirmed_at), stargazers_count DESC, id"
-    )))
-    .bind(topic.as_str())
-    .bind(lease.refresh)
-    .bind(scope.depth())
-    .bind(updated_at)
-    .bind(confirmed_at)
-    .fetch_all(connection)
-    .await
-}
-
-/// Takes repositories that others have displaced out of a topic, and returns their number. In a
-/// topic that is kept whole no repository is displaced, and looking for some would take long.
-pub(super) async fn remove_displaced(
-    connection: &mut Connection,
-    lease: &Lease,
-    topic: &Topic,
-    scope: Scope,
-    now: DateTime<Utc>,
-) -> sqlx::Result<usize> {
-    // mutant in coverage: no repository of a whole topic is displaced
-    //     Scope::First(depth) = scope else { return Ok(0) } => depth = scope.depth().min(500)
-    let Scope::First(depth) = scope else { return Ok(0) };
-    // mutant in store: only a repository without a place in both rankings is displaced
-    //     by_stars > $3 AND by_update > $3 => by_stars > $3
-    let displaced: Vec<RepositoryId> = sqlx::query_scalar(AssertSqlSafe(format!(
-        "SELECT id FROM {PLACED} WHERE confirmed_in <> $2 AND by_stars > $3 AND by_update > $3"
-    )))
-    .bind(topic.as_str())
-    .bind(lease.refresh)
-    .bind(depth)
-    .fetch_all(&mut *connection)
-    .await?;
-    if !displaced.is_empty() {
-        history::end_memberships(connection, topic, Some(&displaced), now).await?;
-    }
-    Ok(displaced.len())
-}
-
 /// Gives the topic's repositories their places in best match; returns the number of changed places.
 pub(super) async fn rank(
     connection: &mut Connection,
@@ -278,8 +168,10 @@ pub(super) async fn rank(
     );
     let mut changed = 0;
     for update in [others, placed] {
-        let update = sqlx::query(AssertSqlSafe(update)).bind(Json(best_match)).bind(topic.as_str());
-        changed += update.execute(&mut *connection).await?.rows_affected();
+        changed += query!(update, Json(best_match), topic.as_str())
+            .execute(&mut *connection)
+            .await?
+            .rows_affected();
     }
     Ok(changed)
 }

@@ -10,14 +10,13 @@ use crate::store::{QuotaStore, Result};
 #[async_trait]
 impl QuotaStore for SqlStore {
     async fn quota(&self, resource: Resource) -> Result<Quota> {
-        let row = sqlx::query(
+        let select =
             "SELECT version, limit_, remaining, reset_at, next_at, busy_until, paused_until,
                  strikes, saved_at
-             FROM quotas WHERE bucket = $1",
-        )
-        .bind(<&str>::from(resource))
-        .fetch_optional(&mut self.reader().await?)
-        .await?;
+             FROM quotas WHERE bucket = $1";
+        let row = query!(select, <&str>::from(resource))
+            .fetch_optional(&mut self.reader().await?)
+            .await?;
         let Some(row) = row else { return Ok(Quota::default()) };
         Ok(Quota {
             version: row.try_get("version")?,
@@ -33,7 +32,7 @@ impl QuotaStore for SqlStore {
     }
 
     async fn save_quota(&self, resource: Resource, quota: &Quota) -> Result<bool> {
-        let saved = sqlx::query(
+        let insert =
             "INSERT INTO quotas (bucket, version, limit_, remaining, reset_at, next_at, busy_until,
                  paused_until, strikes, saved_at)
              VALUES ($1, $2 + 1, $3, $4, $5, $6, $7, $8, $9, $10)
@@ -42,18 +41,20 @@ impl QuotaStore for SqlStore {
                  reset_at = excluded.reset_at, next_at = excluded.next_at,
                  busy_until = excluded.busy_until, paused_until = excluded.paused_until,
                  strikes = excluded.strikes, saved_at = excluded.saved_at
-             WHERE quotas.version = $2",
+             WHERE quotas.version = $2";
+        let saved = query!(
+            insert,
+            <&str>::from(resource),
+            quota.version,
+            quota.limit,
+            quota.remaining,
+            quota.reset_at,
+            quota.next_at,
+            quota.busy_until,
+            quota.paused_until,
+            quota.secondary_limits,
+            quota.saved_at
         )
-        .bind(<&str>::from(resource))
-        .bind(quota.version)
-        .bind(quota.limit)
-        .bind(quota.remaining)
-        .bind(quota.reset_at)
-        .bind(quota.next_at)
-        .bind(quota.busy_until)
-        .bind(quota.paused_until)
-        .bind(quota.secondary_limits)
-        .bind(quota.saved_at)
         .execute(&mut self.writer().await?)
         .await?;
         Ok(saved.rows_affected() == 1)

@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
+use sqlx::Row as _;
 use sqlx::types::Json;
-use sqlx::{AssertSqlSafe, Row as _};
 
 use super::columns::{assignments, list, values};
 use super::dialect::{Connection, EACH_ROW, Row};
@@ -89,9 +89,8 @@ pub(super) async fn upsert(
     repositories: &[Repository],
     now: DateTime<Utc>,
 ) -> sqlx::Result<Vec<UpsertedRow>> {
-    let upsert = sqlx::query(AssertSqlSafe(UPSERT.as_str()));
     let batch = repositories.iter().map(row_values).collect::<Result<Vec<_>, _>>()?;
-    let rows = upsert.bind(Json(batch)).bind(now).fetch_all(connection).await?;
+    let rows = query!(UPSERT.as_str(), Json(batch), now).fetch_all(connection).await?;
     let row = |row: &Row| {
         // A new row has the first version.
         Ok(UpsertedRow { id: row.try_get("id")?, is_new: row.try_get::<i64, _>("version")? == 1 })

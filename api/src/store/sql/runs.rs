@@ -2,20 +2,17 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use sqlx::AssertSqlSafe;
 
 use super::dialect::{Connection, SqlStore};
 use super::topics::{NEW_HEADERS, allot, new_revision};
-use super::{counts, events, history, leases, ledger, pages, repositories, slices};
-use crate::model::event::LeftReason;
+use super::{counts, doubts, events, history, leases, ledger, pages, repositories};
 use crate::model::on_demand::UNKNOWN_TIME;
 use crate::model::repository::RepositoryId;
-use crate::model::run::{Outcome, RefreshRun, Report, Trigger, UpsertCounts};
-use crate::model::slice::Slice;
+use crate::model::run::{Outcome, Report, Trigger, UpsertCounts};
 use crate::model::time::CLOCK_SKEW;
 use crate::model::topic::Topic;
 use crate::store::{
-    BeginOutcome, FinishRun, LEDGER_TIME, Lease, NewRefresh, Page, RefreshStore, Result, Scope,
+    BeginOutcome, FinishRun, LEDGER_TIME, Lease, NewRefresh, Page, RefreshStore, Result,
 };
 
 #[async_trait]
@@ -105,40 +102,6 @@ impl RefreshStore for SqlStore {
         Ok((counts, changed))
     }
 
-    async fn slices(
-        &self,
-        topic: &Topic,
-        since: DateTime<Utc>,
-    ) -> Result<Vec<(Slice, DateTime<Utc>)>> {
-        Ok(slices::read_since(&mut self.reader().await?, topic, since).await?)
-    }
-
-    async fn keep_slice(
-        &self,
-        lease: &Lease,
-        topic: &Topic,
-        slice: Slice,
-        began: DateTime<Utc>,
-        now: DateTime<Utc>,
-    ) -> Result<()> {
-        let mut transaction = self.write_as(lease, now).await?;
-        slices::keep(&mut transaction, lease, topic, slice, began).await?;
-        Ok(transaction.commit().await?)
-    }
-
-    async fn take_slice(
-        &self,
-        lease: &Lease,
-        topic: &Topic,
-        slice: Slice,
-        now: DateTime<Utc>,
-    ) -> Result<Vec<RepositoryId>> {
-        let mut transaction = self.write_as(lease, now).await?;
-        let taken = slices::take(&mut transaction, lease, topic, slice, now).await?;
-        transaction.commit().await?;
-        Ok(taken)
-    }
-
     async fn first_list(
         &self,
         lease: &Lease,
@@ -149,48 +112,11 @@ impl RefreshStore for SqlStore {
     ) -> Result<()> {
         let mut transaction = self.write_as(lease, now).await?;
         pages::rank(&mut transaction, topic, best_match).await?;
-        sqlx::query("UPDATE topics SET total_count = $2 WHERE name = $1")
-            .bind(topic.as_str())
-            .bind(total_count)
+        query!("UPDATE topics SET total_count = $2 WHERE name = $1", topic.as_str(), total_count)
             .execute(&mut transaction)
             .await?;
         new_revision(&mut transaction, topic).await?;
         allot(&mut transaction, topic, true, now).await?;
-        Ok(transaction.commit().await?)
-    }
-
-    async fn unconfirmed(
-        &self,
-        lease: &Lease,
-        topic: &Topic,
-        scope: Scope,
-    ) -> Result<Vec<RepositoryId>> {
-        let mut connection = self.reader().await?;
-        Ok(pages::unconfirmed(&mut connection, lease, topic, scope).await?)
-    }
-
-    async fn note_unanswered(
-        &self,
-        lease: &Lease,
-        topic: &Topic,
-        ids: &[RepositoryId],
-        now: DateTime<Utc>,
-    ) -> Result<()> {
-        let mut transaction = self.write_as(lease, now).await?;
-        pages::note_unanswered(&mut transaction, topic, ids, now).await?;
-        Ok(transaction.commit().await?)
-    }
-
-    async fn remove(
-        &self,
-        lease: &Lease,
-        topic: &Topic,
-        gone: &[(RepositoryId, LeftReason)],
-        now: DateTime<Utc>,
-    ) -> Result<()> {
-        let mut transaction = self.write_as(lease, now).await?;
-        pages::remove(&mut transaction, topic, gone, now).await?;
-        new_revision(&mut transaction, topic).await?;
         Ok(transaction.commit().await?)
     }
 
@@ -205,9 +131,10 @@ impl RefreshStore for SqlStore {
         let mut displaced = 0;
         if let Some(complete) = &finish.complete {
             displaced =
-                pages::remove_displaced(&mut transaction, lease, topic, complete.scope, now)
+                doubts::remove_displaced(&mut transaction, lease, topic, complete.scope, now)
                     .await?;
-            slices::delete_all(&mut transaction, topic).await?;
+            let read = query!("DELETE FROM slices WHERE topic = $1", topic.as_str());
+            read.execute(&mut transaction).await?;
             let ranked = pages::rank(&mut transaction, topic, complete.best_match).await?;
             if displaced > 0 || ranked > 0 {
                 new_revision(&mut transaction, topic).await?;
@@ -233,27 +160,13 @@ impl RefreshStore for SqlStore {
             let failed = format!(
                 "UPDATE topics SET complete = FALSE, {NEW_HEADERS} WHERE name = $1 AND complete"
             );
-            let failed = sqlx::query(AssertSqlSafe(failed)).bind(&lease.name);
-            failed.execute(&mut transaction).await?;
+            query!(failed, &lease.name).execute(&mut transaction).await?;
         }
         leases::release(&mut transaction, &lease.name).await?;
-        sqlx::query("DELETE FROM refreshes WHERE finished_at < $1")
-            .bind(now - LEDGER_TIME)
+        query!("DELETE FROM refreshes WHERE finished_at < $1", now - LEDGER_TIME)
             .execute(&mut transaction)
             .await?;
         Ok(transaction.commit().await?)
-    }
-
-    async fn refreshes(&self, limit: i64) -> Result<Vec<RefreshRun>> {
-        Ok(ledger::newest(&mut self.reader().await?, limit).await?)
-    }
-
-    async fn refresh(&self, id: i64) -> Result<Option<RefreshRun>> {
-        Ok(ledger::entry_with_children(&mut self.reader().await?, id).await?)
-    }
-
-    async fn latest(&self, topic: &Topic) -> Result<Option<RefreshRun>> {
-        Ok(ledger::latest(&mut self.reader().await?, topic).await?)
     }
 }
 
@@ -267,18 +180,14 @@ async fn just_listed(
     topic: &Topic,
     now: DateTime<Utc>,
 ) -> sqlx::Result<Option<i64>> {
-    sqlx::query_scalar(
-        "SELECT id FROM topics JOIN refreshes ON topic = name
+    let select = "SELECT id FROM topics JOIN refreshes ON topic = name
          WHERE name = $1 AND modified_at IS NOT NULL
              AND COALESCE(refreshed_at, modified_at) > $2
              AND COALESCE(refreshed_at, modified_at) <= $3
-         ORDER BY id DESC LIMIT 1",
-    )
-    .bind(topic.as_str())
-    .bind(now - UNKNOWN_TIME)
-    .bind(now + CLOCK_SKEW)
-    .fetch_optional(connection)
-    .await
+         ORDER BY id DESC LIMIT 1";
+    query_scalar!(select, topic.as_str(), now - UNKNOWN_TIME, now + CLOCK_SKEW)
+        .fetch_optional(connection)
+        .await
 }
 
 /// Saves the result of a run in its topic's row.
@@ -287,29 +196,24 @@ async fn save_result(
     finish: &FinishRun<'_>,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    let cursor = finish.cursor;
-    let update = if let Some(complete) = &finish.complete {
-        let update = format!(
-            "UPDATE topics SET {NEW_HEADERS}, complete = TRUE, covered_at = $2, changes_until = $3,
-                 shrunk_to = NULL, shrunk_at = NULL, refreshed_at = $4, found = $5,
-                 total_count = $6, filled = $7
-             WHERE name = $1"
-        );
-        let update = sqlx::query(AssertSqlSafe(update)).bind(finish.topic.as_str());
-        let update = update.bind(cursor.covered_at).bind(cursor.changes_until);
-        let update = update.bind(now).bind(complete.found).bind(finish.total_count);
-        update.bind(<&str>::from(complete.scope.coverage()))
-    } else {
-        let (shrunk_to, shrunk_at) = finish.shrunk.unzip();
-        let update = format!(
-            "UPDATE topics SET {NEW_HEADERS}, complete = FALSE, covered_at = $2, changes_until = $3,
-                 shrunk_to = $4, shrunk_at = $5
-             WHERE name = $1"
-        );
-        let update = sqlx::query(AssertSqlSafe(update)).bind(finish.topic.as_str());
-        let update = update.bind(cursor.covered_at).bind(cursor.changes_until);
-        update.bind(shrunk_to).bind(shrunk_at)
-    };
-    update.execute(connection).await?;
+    let (complete, cursor) = (finish.complete.as_ref(), finish.cursor);
+    let (shrunk_to, shrunk_at) = finish.shrunk.unzip();
+    let update = format!(
+        "UPDATE topics SET {NEW_HEADERS}, complete = $2, covered_at = $3, changes_until = $4,
+             shrunk_to = $5, shrunk_at = $6, refreshed_at = coalesce($7, refreshed_at),
+             found = coalesce($8, found), total_count = coalesce($9, total_count),
+             filled = coalesce($10, filled)
+         WHERE name = $1"
+    );
+    query!(update, finish.topic.as_str(), complete.is_some(), cursor.covered_at)
+        .bind(cursor.changes_until)
+        .bind(shrunk_to)
+        .bind(shrunk_at)
+        .bind(complete.map(|_| now))
+        .bind(complete.map(|complete| complete.found))
+        .bind(complete.and(finish.total_count))
+        .bind(complete.map(|complete| <&str>::from(complete.scope.coverage())))
+        .execute(connection)
+        .await?;
     Ok(())
 }

@@ -1,6 +1,26 @@
 //! The statements, written once. `postgres.rs` and `sqlite.rs` each compile this folder with their
 //! own `dialect`, since sqlx's drivers share no type that would be simpler.
 
+/// A statement with its parameters; its text has no value of a client. sqlx's own macros of these
+/// names need a database when the program is built.
+macro_rules! query {
+    ($sql:expr $(, $parameter:expr)* $(,)?) => {
+        sqlx::query(sqlx::AssertSqlSafe($sql))$(.bind($parameter))*
+    };
+}
+
+macro_rules! query_as {
+    ($sql:expr $(, $parameter:expr)* $(,)?) => {
+        sqlx::query_as(sqlx::AssertSqlSafe($sql))$(.bind($parameter))*
+    };
+}
+
+macro_rules! query_scalar {
+    ($sql:expr $(, $parameter:expr)* $(,)?) => {
+        sqlx::query_scalar(sqlx::AssertSqlSafe($sql))$(.bind($parameter))*
+    };
+}
+
 mod archive;
 mod backfills;
 mod checkout;
@@ -8,6 +28,7 @@ mod columns;
 mod connections;
 mod counts;
 mod days;
+mod doubts;
 mod events;
 mod growth;
 mod history;
@@ -20,6 +41,7 @@ mod pool;
 mod quotas;
 mod repositories;
 mod runs;
+mod schema;
 mod slices;
 mod topic_history;
 mod topics;

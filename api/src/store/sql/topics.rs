@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::Row as _;
 use sqlx::types::Json;
-use sqlx::{AssertSqlSafe, Row as _};
 
 use super::dialect::{Connection, EACH_NAME, Row, SqlStore};
 use super::{history, text};
@@ -23,25 +23,18 @@ const STATE: &str = "
 impl TopicStore for SqlStore {
     async fn configure(&self, topics: &[Topic], now: DateTime<Utc>) -> Result<()> {
         let mut transaction = self.write().await?;
-        sqlx::query(AssertSqlSafe(format!(
+        let insert = format!(
             "INSERT INTO topics (name, origin, tracked_at, last_read_at, revision)
              SELECT value, 'configured', $2, $2, $3 FROM {EACH_NAME} WHERE true
              ON CONFLICT (name) DO UPDATE SET origin = 'configured'
              WHERE topics.origin <> 'configured'"
-        )))
-        .bind(Json(topics))
-        .bind(now)
-        .bind(first_revision(now))
-        .execute(&mut transaction)
-        .await?;
-        sqlx::query(AssertSqlSafe(format!(
+        );
+        query!(insert, Json(topics), now, first_revision(now)).execute(&mut transaction).await?;
+        let update = format!(
             "UPDATE topics SET origin = 'on_demand', last_read_at = $2
              WHERE origin = 'configured' AND name NOT IN (SELECT value FROM {EACH_NAME})"
-        )))
-        .bind(Json(topics))
-        .bind(now)
-        .execute(&mut transaction)
-        .await?;
+        );
+        query!(update, Json(topics), now).execute(&mut transaction).await?;
         Ok(transaction.commit().await?)
     }
 
@@ -54,7 +47,7 @@ impl TopicStore for SqlStore {
     ) -> Result<TrackOutcome> {
         let mut transaction = self.write().await?;
         let known = "SELECT EXISTS (SELECT 1 FROM topics WHERE name = $1)";
-        let known = sqlx::query_scalar(known).bind(topic.as_str());
+        let known = query_scalar!(known, topic.as_str());
         let known: bool = known.fetch_one(&mut transaction).await?;
         if let (false, Some(limits)) = (known, limits)
             && let Some(refusal) = refusal(&mut transaction, limits, now).await?
@@ -63,49 +56,39 @@ impl TopicStore for SqlStore {
             return Ok(refusal);
         }
         // An on-demand topic can become a requested one; no topic is ever demoted here.
-        sqlx::query(
-            "INSERT INTO topics (name, origin, tracked_at, last_read_at, revision)
+        let insert = "INSERT INTO topics (name, origin, tracked_at, last_read_at, revision)
              VALUES ($1, $2, $3, $3, $4)
              ON CONFLICT (name) DO UPDATE SET origin = excluded.origin
-             WHERE topics.origin = 'on_demand' AND excluded.origin <> 'on_demand'",
-        )
-        .bind(topic.as_str())
-        .bind(<&str>::from(origin))
-        .bind(now)
-        .bind(first_revision(now))
-        .execute(&mut transaction)
-        .await?;
+             WHERE topics.origin = 'on_demand' AND excluded.origin <> 'on_demand'";
+        query!(insert, topic.as_str(), <&str>::from(origin), now, first_revision(now))
+            .execute(&mut transaction)
+            .await?;
         transaction.commit().await?;
         Ok(TrackOutcome::Tracked)
     }
 
     async fn topics(&self) -> Result<Vec<TopicState>> {
         let order = "ORDER BY origin = 'on_demand', origin = 'requested', name";
-        let query = sqlx::query(AssertSqlSafe(format!("{STATE} {order}")));
-        let rows = query.fetch_all(&mut self.reader().await?).await?;
+        let rows = query!(format!("{STATE} {order}")).fetch_all(&mut self.reader().await?).await?;
         Ok(rows.iter().map(state).collect::<sqlx::Result<_>>()?)
     }
 
     async fn topic(&self, topic: &Topic) -> Result<Option<TopicState>> {
-        let query = sqlx::query(AssertSqlSafe(format!("{STATE} WHERE name = $1")));
-        let row = query.bind(topic.as_str()).fetch_optional(&mut self.reader().await?).await?;
+        let query = query!(format!("{STATE} WHERE name = $1"), topic.as_str());
+        let row = query.fetch_optional(&mut self.reader().await?).await?;
         Ok(row.as_ref().map(state).transpose()?)
     }
 
     async fn mark_read(&self, topic: &Topic, now: DateTime<Utc>) -> Result<()> {
         let update = "UPDATE topics SET last_read_at = $2 WHERE name = $1 AND last_read_at < $2";
-        sqlx::query(update)
-            .bind(topic.as_str())
-            .bind(now)
-            .execute(&mut self.writer().await?)
-            .await?;
+        query!(update, topic.as_str(), now).execute(&mut self.writer().await?).await?;
         Ok(())
     }
 
     async fn note_unread(&self, since: DateTime<Utc>, now: DateTime<Utc>) -> Result<()> {
         let update = "UPDATE topics SET unread_at = CASE WHEN last_read_at < $1 THEN $2 END
             WHERE origin = 'on_demand' AND (last_read_at < $1) <> (unread_at IS NOT NULL)";
-        sqlx::query(update).bind(since).bind(now).execute(&mut self.writer().await?).await?;
+        query!(update, since, now).execute(&mut self.writer().await?).await?;
         Ok(())
     }
 
@@ -119,15 +102,16 @@ impl TopicStore for SqlStore {
         end_its_refresh(&mut transaction, topic, now).await?;
         let known = "SELECT EXISTS (SELECT 1 FROM topics WHERE name = $1)
             OR $2 AND EXISTS (SELECT 1 FROM forgotten_topics WHERE topic = $1)";
-        let known = sqlx::query_scalar(known).bind(topic.as_str()).bind(!keep_history);
-        let is_known: bool = known.fetch_one(&mut transaction).await?;
+        let is_known: bool =
+            query_scalar!(known, topic.as_str(), !keep_history).fetch_one(&mut transaction).await?;
         let own = match keep_history {
             true => Vec::new(),
             false => history::own_repositories(&mut transaction, topic).await?,
         };
         history::forget(&mut transaction, topic, now).await?;
-        let delete = sqlx::query("DELETE FROM topics WHERE name = $1").bind(topic.as_str());
-        delete.execute(&mut transaction).await?;
+        query!("DELETE FROM topics WHERE name = $1", topic.as_str())
+            .execute(&mut transaction)
+            .await?;
         transaction.commit().await?;
         if !keep_history {
             self.delete_repositories(&own).await?;
@@ -149,21 +133,19 @@ async fn refusal(
     now: DateTime<Utc>,
 ) -> Result<Option<TrackOutcome>> {
     let tracked = format!("SELECT count(*) FROM topics WHERE origin = 'on_demand' AND {KNOWN}");
-    let tracked = sqlx::query_scalar(AssertSqlSafe(tracked));
-    let tracked: i64 = tracked.fetch_one(&mut *connection).await?;
+    let tracked: i64 = query_scalar!(tracked).fetch_one(&mut *connection).await?;
     if tracked >= limits.topics {
         return Ok(Some(TrackOutcome::Full));
     }
     let hour = TimeDelta::hours(1);
-    let new: Vec<DateTime<Utc>> = sqlx::query_scalar(AssertSqlSafe(format!(
+    let select = format!(
         "SELECT tracked_at FROM topics WHERE origin = 'on_demand' AND tracked_at > $1
          AND tracked_at <= $3 AND {KNOWN} ORDER BY tracked_at DESC LIMIT $2",
-    )))
-    .bind(now - hour)
-    .bind(limits.new_an_hour)
-    .bind(now + CLOCK_SKEW)
-    .fetch_all(&mut *connection)
-    .await?;
+    );
+    let new: Vec<DateTime<Utc>> =
+        query_scalar!(select, now - hour, limits.new_an_hour, now + CLOCK_SKEW)
+            .fetch_all(&mut *connection)
+            .await?;
     let full = i64::try_from(new.len()).is_ok_and(|new| new >= limits.new_an_hour);
     let oldest = new.last().filter(|_| full);
     Ok(oldest.map(|oldest| TrackOutcome::TooManyNew(*oldest + hour)))
@@ -175,16 +157,11 @@ async fn end_its_refresh(
     topic: &Topic,
     now: DateTime<Utc>,
 ) -> sqlx::Result<()> {
-    sqlx::query(
+    let update =
         "UPDATE refreshes SET outcome = 'failed', finished_at = $2 WHERE finished_at IS NULL
-         AND id = (SELECT refresh_id FROM leases WHERE name = $1 AND owner IS NOT NULL)",
-    )
-    .bind(topic.as_str())
-    .bind(now)
-    .execute(&mut *connection)
-    .await?;
-    sqlx::query("UPDATE leases SET owner = NULL, fence = fence + 1 WHERE name = $1")
-        .bind(topic.as_str())
+         AND id = (SELECT refresh_id FROM leases WHERE name = $1 AND owner IS NOT NULL)";
+    query!(update, topic.as_str(), now).execute(&mut *connection).await?;
+    query!("UPDATE leases SET owner = NULL, fence = fence + 1 WHERE name = $1", topic.as_str())
         .execute(connection)
         .await?;
     Ok(())
@@ -224,7 +201,7 @@ pub(super) const NEW_HEADERS: &str = "revision = revision + 1, listed_revision =
 /// Makes a new revision after the rows of a topic's lists have changed.
 pub(super) async fn new_revision(connection: &mut Connection, topic: &Topic) -> sqlx::Result<()> {
     let update = "UPDATE topics SET revision = revision + 1 WHERE name = $1";
-    sqlx::query(update).bind(topic.as_str()).execute(connection).await?;
+    query!(update, topic.as_str()).execute(connection).await?;
     Ok(())
 }
 
@@ -240,17 +217,19 @@ pub(super) async fn allot(
     //     revision > listed_revision => TRUE
     let unlisted = "SELECT modified_at, refreshed_at IS NOT NULL
         FROM topics WHERE name = $1 AND revision > listed_revision";
-    let unlisted = sqlx::query_as(unlisted).bind(topic.as_str());
+    let unlisted = query_as!(unlisted, topic.as_str());
     let unlisted: Option<(Option<DateTime<Utc>>, bool)> =
         unlisted.fetch_optional(&mut *connection).await?;
     let Some((last, has_rows)) = unlisted else { return Ok(()) };
     if !(first || has_rows || last.is_some()) {
         return Ok(());
     }
-    sqlx::query("UPDATE topics SET listed_revision = revision, modified_at = $2 WHERE name = $1")
-        .bind(topic.as_str())
-        .bind(next_modified(last, now))
-        .execute(connection)
-        .await?;
+    query!(
+        "UPDATE topics SET listed_revision = revision, modified_at = $2 WHERE name = $1",
+        topic.as_str(),
+        next_modified(last, now)
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }

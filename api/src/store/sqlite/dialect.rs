@@ -1,15 +1,19 @@
 //! Every name that SQLite gives to the statements in `sql/`. A batch is one JSON parameter, always
 //! the first.
 
-pub(super) use super::STATEMENT_TIME;
 pub(super) use super::SqliteStore as SqlStore;
 pub(super) use super::statements::Checkout as Connection;
+pub(super) use super::{MIGRATIONS, STATEMENT_TIME};
 pub(super) use sqlx::Sqlite as Database;
 pub(super) use sqlx::sqlite::{
     SqliteConnectOptions as ConnectOptions, SqliteConnection as RawConnection,
     SqliteQueryResult as QueryResult, SqliteRow as Row, SqliteStatement as Statement,
     SqliteTypeInfo as TypeInfo,
 };
+
+/// Whether migrations were ever run.
+pub(super) const HAS_MIGRATIONS: &str =
+    "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = '_sqlx_migrations')";
 
 /// The identity of the database's life.
 pub(super) const EPOCH: &str = "COALESCE((SELECT epoch FROM database_life), 0)";

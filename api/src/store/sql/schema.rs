@@ -1,0 +1,45 @@
+//! The database as a whole.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::dialect::{HAS_MIGRATIONS, MIGRATIONS, SqlStore};
+use crate::store::migrations::newest;
+use crate::store::{FailingWrites, Fault, Result, Share, SharedStore, Store};
+
+#[async_trait]
+impl Store for SqlStore {
+    async fn bootstrap(&self) -> Result<bool> {
+        let new = !self.has_schema().await?;
+        self.migrate().await?;
+        self.take_over_old_rows().await?;
+        Ok(new)
+    }
+
+    async fn has_schema(&self) -> Result<bool> {
+        let mut connection = match self.reader().await {
+            Err(error) if error.fault() == Fault::NoSchema => return Ok(false),
+            connection => connection?,
+        };
+        let has_migrations: bool = query_scalar!(HAS_MIGRATIONS).fetch_one(&mut connection).await?;
+        if !has_migrations {
+            return Ok(false);
+        }
+        let version = "SELECT max(version) FROM _sqlx_migrations WHERE success";
+        let version: Option<i64> = query_scalar!(version).fetch_one(&mut connection).await?;
+        Ok(version >= newest(MIGRATIONS))
+    }
+
+    fn share(&self, share: Share) -> SharedStore {
+        Arc::new(Self { pools: self.pools.share(share), ..self.clone() })
+    }
+
+    fn failing_writes(&self) -> Option<FailingWrites> {
+        self.pools.failing_writes()
+    }
+
+    async fn close(&self) {
+        self.pools.close().await;
+    }
+}
