@@ -168,7 +168,6 @@ async fn read_route(
     route: &'static Route,
 ) -> TransactionResult {
     let Some(Chosen(repository)) = user.get_session_data::<Chosen>().cloned() else {
-        // A visitor that sent nothing would never let goose stop it.
         return choose_repository(user, target).await;
     };
     let asked = Asked { topic: &target.topic, repository: &repository };
