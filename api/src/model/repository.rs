@@ -165,6 +165,13 @@ impl fmt::Display for FullName {
     }
 }
 
+/// The address of a repository under another of its names, which leads to the present one.
+#[must_use]
+pub fn address_under(full_name: &str, html_url: &str) -> String {
+    let site = html_url.match_indices('/').nth(2).map_or(html_url, |(end, _)| &html_url[..end]);
+    format!("{site}/{full_name}")
+}
+
 /// Whether an address is one that pages may link: http or https.
 #[must_use]
 pub fn is_http(address: &str) -> bool {

@@ -1,18 +1,18 @@
 //! The traits that both databases implement.
 
+mod backfill;
 mod repository;
 mod topic_history;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 
 use super::archive::{ArchiveRow, ArchiveSink, Table};
 use super::{BeginOutcome, FailingWrites, FinishRun, Lease, NewRefresh, Page, Result, Scope};
 use crate::lists::catalogue::Catalogue;
 use crate::lists::writer::ListWriter;
-use crate::model::counts::Span;
 use crate::model::event::LeftReason;
 use crate::model::growth::Period;
 use crate::model::list::{CurrentVersions, ListMeta};
@@ -24,6 +24,7 @@ use crate::model::run::{Outcome, RefreshRun, Report, UpsertCounts};
 use crate::model::slice::Slice;
 use crate::model::topic::{Origin, Topic, TopicState};
 
+pub use backfill::{BackfillStore, Unfilled};
 pub use repository::RepositoryStore;
 pub use topic_history::TopicHistoryStore;
 
@@ -138,35 +139,6 @@ pub trait HistoryStore: Send + Sync {
 
     /// Deletes history that nothing has kept for 90 days, and old events.
     async fn delete_unkept(&self, now: DateTime<Utc>) -> Result<()>;
-}
-
-/// A repository without backfilled counts.
-#[derive(Debug, PartialEq)]
-pub struct Unfilled {
-    pub id: RepositoryId,
-    pub full_name: String,
-    /// The stars as a refresh last saw them.
-    pub stars: i64,
-    pub created_at: Option<DateTime<Utc>>,
-}
-
-/// Backfilled counts: stars of past days by GitHub's own history, kept apart from counts that were
-/// seen.
-#[async_trait]
-pub trait BackfillStore: Send + Sync {
-    /// The repositories of a topic that have no backfilled counts and were not asked for on the
-    /// day, most stars first.
-    async fn unfilled(&self, topic: &Topic, day: NaiveDate) -> Result<Vec<Unfilled>>;
-
-    /// Notes that GitHub was asked for a repository's star history on the day, and replaces its
-    /// backfilled counts: GitHub's history of a day changes when a star is given back, so all of a
-    /// repository's counts are of one moment. There are none if GitHub does not offer a history.
-    async fn backfill(
-        &self,
-        repository: RepositoryId,
-        spans: &[Span],
-        day: NaiveDate,
-    ) -> Result<()>;
 }
 
 /// The archive: everything that is kept, in a form that both databases read and write.

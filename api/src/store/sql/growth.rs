@@ -12,7 +12,7 @@ use crate::lists::catalogue::{CatalogueBuilder, RowFacts};
 use crate::model::counts::{Counts, Span};
 use crate::model::growth::{Growth, Period};
 use crate::model::list::{HistoryDays, ListItem};
-use crate::model::repository::RepositoryId;
+use crate::model::repository::{RepositoryId, address_under};
 use crate::model::topic::Topic;
 
 /// The repositories that a topic, the first parameter, has, or had on the day of the second.
@@ -165,10 +165,8 @@ fn past_member(row: &Row, counted: &Counted, builder: &mut CatalogueBuilder) -> 
     let growth = counted.growth(row.try_get("id")?, created_at);
     let present: &str = row.try_get("full_name")?;
     let full_name = row.try_get::<Option<&str>, _>("former_name")?.unwrap_or(present);
-    // `https://github.com`, or an Enterprise Server's.
     let html_url: &str = row.try_get("html_url")?;
-    let site: Vec<&str> = html_url.split('/').take(3).collect();
-    let html_url = format!("{}/{full_name}", site.join("/"));
+    let html_url = address_under(full_name, html_url);
     let item = ListItem {
         id: row.try_get("id")?,
         name: full_name.split_once('/').map_or(full_name, |(_, name)| name),

@@ -9,6 +9,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 use super::dialect::{BINARY, Connection, EACH_NAME, Row, SqlStore, day_of};
 use super::text;
 use crate::model::event::{Event, EventPage, EventQuery};
+use crate::model::repository::address_under;
 use crate::model::topic::Topic;
 use crate::model::topic_day::TopicDay;
 use crate::store::{Result, TopicHistoryStore};
@@ -107,8 +108,8 @@ async fn events(
     // No kind begins with another one, so this is the order of ids.
     let day = day_of("at");
     let select = format!(
-        "SELECT at, kind, repository_id, chosen.full_name, reason, old_name, new_name,
-             repositories.full_name AS present_name, html_url, description, language,
+        "SELECT at, kind, repository_id, chosen.full_name, reason, old_name, new_name, html_url,
+             description, language,
              (SELECT counts.stargazers_count FROM counts
               WHERE counts.repository_id = chosen.repository_id AND first_day <= {day}
               ORDER BY first_day DESC LIMIT 1) AS stars
@@ -130,6 +131,7 @@ fn event(row: &Row) -> sqlx::Result<Event> {
     let from: Option<String> = row.try_get("old_name")?;
     let to: Option<String> = row.try_get("new_name")?;
     let full_name: &str = row.try_get("full_name")?;
+    let html_url: Option<&str> = row.try_get("html_url")?;
     Ok(Event {
         at: row.try_get("at")?,
         kind: text(row, "kind")?,
@@ -138,19 +140,8 @@ fn event(row: &Row) -> sqlx::Result<Event> {
         reason: if is_left { Some(text(row, "reason")?) } else { None },
         renamed: from.zip(to),
         stars: row.try_get("stars")?,
-        html_url: html_url(row, full_name)?,
+        html_url: html_url.map(|present| address_under(full_name, present)),
         description: row.try_get("description")?,
         language: row.try_get("language")?,
     })
-}
-
-/// The address of the repository under the name that it had then, which leads to the present one.
-fn html_url(row: &Row, full_name: &str) -> sqlx::Result<Option<String>> {
-    let present: Option<&str> = row.try_get("html_url")?;
-    let present_name: Option<&str> = row.try_get("present_name")?;
-    let of_name = |(present, name): (&str, &str)| match present.strip_suffix(name) {
-        Some(site) => format!("{site}{full_name}"),
-        None => present.to_owned(),
-    };
-    Ok(present.zip(present_name).map(of_name))
 }
