@@ -49,8 +49,10 @@ chart: | prerequisites
 	target/release/github-stub $(DEMO_WORLD) --archive "$$data/past"; \
 	target/release/api import "$$data/past"; \
 	SCHEDULER=external target/release/api & api=$$!; \
-	until repos=$$(curl -fsS '$(SERVED)/api/trending/kubernetes?window=90d&by=velocity' 2>/dev/null | \
-	    jq -re '[.[:2][], .[11]] | map(.full_name) | join(",")'); do sleep 0.1; done; \
+	until curl -fsS $(SERVED)/health >/dev/null 2>&1; do sleep 0.1; done; \
+	names() { curl -fsS "$(SERVED)/api/$$1" | jq -r ".[:$$2][].full_name"; }; \
+	repos=$$( (names 'trending/kubernetes?window=90d&by=velocity' 2; \
+	    names 'falling/kubernetes?window=30d' 1) | paste -sd,); \
 	curl -fsS "$(SERVED)/charts/compare.svg?range=90d&width=760&height=300&repos=$$repos" \
 	    -o docs/chart.svg
 
