@@ -41,7 +41,7 @@ demo: | prerequisites
 
 ## chart: draws docs/chart.svg, the README's picture, from the demo's past
 .PHONY: chart
-chart: | prerequisites
+chart: | test-prerequisites
 	cargo build --release --locked -p api -p github-stub
 	@data=$$(mktemp -d); api=; \
 	trap 'kill $$api 2>/dev/null; rm -rf "$$data"' EXIT; \

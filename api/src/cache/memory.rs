@@ -21,7 +21,7 @@ const FRESH: TimeDelta = TimeDelta::seconds(60);
 /// How long a copy is kept that no tier below confirms.
 const KEPT: Duration = Duration::from_hours(24);
 
-/// The lists of some 250 topics. The least used ones are evicted first.
+/// The lists of some 110 topics. The least used ones are evicted first.
 const CAPACITY_BYTES: u64 = 128 << 20;
 
 /// The fastest tier.
