@@ -78,9 +78,13 @@ impl Stack {
             refreshes.status == StatusCode::OK && refreshes.text().contains(complete)
         })
         .await;
-        let mut healthcheck = cron(&self.nginx.url, &self.cron_state);
-        let output = healthcheck.arg("healthcheck").output().await.expect("cron runs");
-        assert!(output.status.success());
+        // cron hears of the refresh's end when it asks for it the next time.
+        eventually(60, "cron is healthy", async || {
+            let mut healthcheck = cron(&self.nginx.url, &self.cron_state);
+            let output = healthcheck.arg("healthcheck").output().await.expect("cron runs");
+            output.status.success()
+        })
+        .await;
     }
 
     async fn check_lists(&self) {
