@@ -2,7 +2,7 @@
 
 use crate::content::{self, Asked};
 
-/// A new route is a row of [`ROUTES`], and a function of [`content`](crate::content) if none fits.
+/// A new route is a row of [`ROUTES`], and a function of [`content`] if none fits.
 #[derive(Debug)]
 pub(crate) struct Route {
     /// The path, with `{topic}` and `{owner}/{repo}`, which is its row in the report as well.

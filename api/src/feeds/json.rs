@@ -1,4 +1,4 @@
-//! Feeds as JSON Feed 1.1 (https://www.jsonfeed.org/version/1.1/).
+//! Feeds as JSON Feed 1.1 (<https://www.jsonfeed.org/version/1.1/>).
 
 use serde_json::{Value, json};
 

@@ -23,7 +23,7 @@ const BAR: f64 = 2.5;
 /// The distance between the end of a line and its label.
 const BESIDE: f64 = 9.0;
 
-/// Draws what `measure` names, such as `Stars`, for up to [`super::colors::LINES`] series.
+/// Draws what `measure` names, such as `Stars`, for up to eight series.
 #[must_use]
 pub fn draw(measure: &str, series: &[Series], options: &Options) -> String {
     let heading = Heading::new(measure, series, options);
