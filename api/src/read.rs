@@ -7,6 +7,7 @@ mod loader;
 mod on_demand;
 mod reader;
 
+pub(crate) use catalogues::is_of;
 pub use documents::{Documents, Served};
 pub use feeds::FeedReader;
 pub(crate) use loader::FROM_DATABASE;

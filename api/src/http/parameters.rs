@@ -8,6 +8,9 @@ use url::form_urlencoded;
 
 use crate::error::{Error, ParameterFault};
 
+/// The unknown parameters that an error names, at most.
+const MOST_UNKNOWN: usize = 10;
+
 /// The parameters of a request that no handler has read yet, and the faults found so far.
 ///
 /// A handler reads each parameter that it knows, and then calls [`Parameters::finish`], which
@@ -85,8 +88,12 @@ impl<'a> Parameters<'a> {
             [] => "is unknown here: this route accepts no parameters".to_owned(),
             known => format!("is unknown here: this route accepts {}", known.join(", ")),
         };
-        let mut unknown: Vec<_> = self.values.iter().map(|(key, _)| key.to_string()).collect();
-        unknown.dedup();
+        let mut unknown: Vec<String> = Vec::new();
+        for (name, _) in &self.values {
+            if unknown.len() < MOST_UNKNOWN && !unknown.iter().any(|known| known == name) {
+                unknown.push(name.to_string());
+            }
+        }
         for name in unknown {
             self.refuse(&name, rule.clone());
         }
@@ -120,5 +127,8 @@ mod tests {
         ];
         assert_eq!(faults("page=one&archived=true&archived=true&x%20y=1"), expected);
         assert_eq!(faults("page="), ["page accepts a number from 1"]);
+        assert_eq!(faults(&"a&b&".repeat(1_000)).len(), 2);
+        let many: String = (0..1_000).map(|number| format!("{number}&")).collect();
+        assert_eq!(faults(&many).len(), 10);
     }
 }

@@ -14,6 +14,9 @@ pub struct Document {
     pub bodies: List,
     /// For If-Modified-Since; `None` if the ETag alone tells whether a copy is current.
     pub modified_at: Option<DateTime<Utc>>,
+    /// Made of other data than those of the version asked for: a refresh is changing them, or the
+    /// database does not answer.
+    pub is_provisional: bool,
 }
 
 impl Document {
@@ -23,7 +26,7 @@ impl Document {
         let mut head = HeaderMap::new();
         head.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         head.insert(header::CACHE_CONTROL, cache_control);
-        Self { head, bodies: List::new(bytes), modified_at: None }
+        Self { head, bodies: List::new(bytes), modified_at: None, is_provisional: false }
     }
 
     /// The document with a header more.

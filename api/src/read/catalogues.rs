@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use moka::future::Cache as Moka;
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::error::Error;
@@ -14,7 +15,10 @@ use crate::single_flight::SingleFlight;
 use crate::store::SharedStore;
 
 /// The least used catalogues are evicted first. One of 35,000 repositories takes some 10 MB.
-const CAPACITY_BYTES: u64 = 64 << 20;
+const CAPACITY_BYTES: u64 = 48 << 20;
+
+/// Loads at a time: each takes a connection and the memory of a topic's counts.
+const LOADS: usize = 2;
 
 type Key = (Topic, Period);
 
@@ -24,6 +28,7 @@ pub(super) struct Catalogues {
     store: SharedStore,
     entries: Moka<Key, Arc<Catalogue>>,
     loads: Arc<SingleFlight<Key, Result<Arc<Catalogue>, Error>>>,
+    permits: Arc<Semaphore>,
 }
 
 impl Catalogues {
@@ -33,10 +38,12 @@ impl Catalogues {
             u32::try_from(catalogue.size()).unwrap_or(u32::MAX)
         };
         let entries = Moka::builder().max_capacity(CAPACITY_BYTES).weigher(size).build();
-        Self { store, entries, loads: Arc::new(SingleFlight::new(tasks)) }
+        let permits = Arc::new(Semaphore::new(LOADS));
+        Self { store, entries, loads: Arc::new(SingleFlight::new(tasks)), permits }
     }
 
-    /// The topic's catalogue, of this version of its lists or a newer one. If the database does not
+    /// The topic's catalogue, of this version of its lists or a newer one. One that a refresh was
+    /// changing when it was loaded is not served again. If the database does not
     /// answer, the last one is returned however old it is.
     pub(super) async fn get(
         &self,
@@ -46,7 +53,7 @@ impl Catalogues {
     ) -> Result<Arc<Catalogue>, Error> {
         let key = (topic.clone(), period);
         let kept = self.entries.get(&key).await;
-        let is_current = |kept: &&Arc<Catalogue>| !kept.meta().version().is_behind(version);
+        let is_current = |kept: &&Arc<Catalogue>| is_of(kept, version);
         if let Some(current) = kept.as_ref().filter(is_current) {
             return Ok(Arc::clone(current));
         }
@@ -61,9 +68,16 @@ impl Catalogues {
 
     async fn load(self, key: Key) -> Result<Arc<Catalogue>, Error> {
         let (topic, period) = &key;
+        let _permit = self.permits.acquire().await.map_err(|_| Error::Internal)?;
         let loaded = self.store.catalogue(topic, *period).await?;
         let catalogue = Arc::new(loaded.ok_or_else(|| Error::NotTracked(topic.clone()))?);
         self.entries.insert(key, Arc::clone(&catalogue)).await;
         Ok(catalogue)
     }
+}
+
+/// Whether a catalogue is of published data, of this version or a newer one.
+pub(crate) fn is_of(catalogue: &Catalogue, version: Version) -> bool {
+    let meta = catalogue.meta();
+    meta.modified_at.is_some() && !meta.version().is_behind(version)
 }

@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::lists::document::Document;
 use crate::model::list::Version;
 use crate::single_flight::SingleFlight;
+use crate::store::Fault;
 
 /// How long a document of no version is served before it is made again.
 const FRESH: TimeDelta = TimeDelta::seconds(60);
@@ -21,7 +22,16 @@ const FRESH: TimeDelta = TimeDelta::seconds(60);
 const KEPT: Duration = Duration::from_hours(24);
 
 /// The least used documents are evicted first.
-const CAPACITY_BYTES: u64 = 64 << 20;
+const CAPACITY_BYTES: u64 = 32 << 20;
+
+/// The memory that a document takes besides its key and bodies, in bytes: headers, and the cache's
+/// own entry.
+const ENTRY_BYTES: usize = 3_000;
+
+/// How long a reader waits for a document to be made: less if there is an older one to serve. Its
+/// making goes on.
+const LONGEST_WAIT: Duration = Duration::from_secs(4);
+const LONGEST_WAIT_IF_KEPT: Duration = Duration::from_millis(750);
 
 /// Makes and keeps documents. Cheap to clone.
 #[derive(Clone)]
@@ -57,7 +67,7 @@ impl Documents {
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, tasks: TaskTracker) -> Self {
         let size = |key: &String, entry: &Entry| {
-            u32::try_from(key.len() + entry.document.size()).unwrap_or(u32::MAX)
+            u32::try_from(ENTRY_BYTES + key.len() + entry.document.size()).unwrap_or(u32::MAX)
         };
         let entries =
             Moka::builder().max_capacity(CAPACITY_BYTES).weigher(size).time_to_live(KEPT).build();
@@ -65,8 +75,9 @@ impl Documents {
     }
 
     /// The document of this key, made once however many readers ask. A document of a version of a
-    /// topic's lists is served as long as that is the version asked for; any other one for a
-    /// minute. If the database does not answer, the last one is served however old it is.
+    /// topic's lists is served as long as that is the version asked for; any other one, and a
+    /// provisional one, for a minute. If the database does not answer in time, the last one is
+    /// served however old it is.
     ///
     /// # Errors
     /// Those of `make`.
@@ -88,12 +99,18 @@ impl Documents {
             let (making, key) = (make(), key.clone());
             async move {
                 let document = Arc::new(making.await?);
+                let version = version.filter(|_| !document.is_provisional);
                 let entry = Entry { document: Arc::clone(&document), version, made_at: now };
                 entries.insert(key, entry).await;
                 Ok(document)
             }
         };
-        let made = self.makings.join(&key, start).await.unwrap_or(Err(Error::Internal));
+        let making = self.makings.join(&key, start);
+        let limit = if kept.is_some() { LONGEST_WAIT_IF_KEPT } else { LONGEST_WAIT };
+        let made = match tokio::time::timeout(limit, making).await {
+            Ok(made) => made.unwrap_or(Err(Error::Internal)),
+            Err(_) => Err(Error::Database(Fault::Down)),
+        };
         match (made, kept) {
             (Err(Error::Database(_)), Some(entry)) => Ok(Served::kept(entry.document)),
             (made, _) => Ok(Served { document: made?, cache_status: FROM_DATABASE }),
@@ -102,6 +119,9 @@ impl Documents {
 
     fn is_fresh(&self, entry: &Entry, version: Option<Version>) -> bool {
         let age = self.clock.now() - entry.made_at;
-        entry.version == version && (version.is_some() || (TimeDelta::zero()..FRESH).contains(&age))
+        match entry.version {
+            Some(own) => version == Some(own),
+            None => (TimeDelta::zero()..FRESH).contains(&age),
+        }
     }
 }

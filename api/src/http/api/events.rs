@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Uri, header};
-use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use chrono::{DateTime, Datelike, NaiveTime, Utc};
 use serde::Serialize;
 use strum::{VariantArray, VariantNames};
 
@@ -15,7 +15,7 @@ use crate::http::pages::Page;
 use crate::http::parameters::Parameters;
 use crate::model::event::{Event, EventKind, EventQuery};
 use crate::model::repository::RepositoryId;
-use crate::model::time::seconds;
+use crate::model::time::{parse_day, seconds};
 use crate::model::topic::Topic;
 
 /// An entry of `/topics/{topic}/events`.
@@ -81,9 +81,10 @@ pub(super) async fn events(
 
 /// The beginning of a UTC day, or a time of RFC 3339.
 fn day_or_time(text: &str) -> Option<DateTime<Utc>> {
-    if text.len() == "2026-11-26".len() {
-        let day: NaiveDate = text.parse().ok()?;
+    if let Some(day) = parse_day(text) {
         return Some(day.and_time(NaiveTime::MIN).and_utc());
     }
-    DateTime::parse_from_rfc3339(text).ok().map(|time| time.to_utc())
+    // Not every database has years before 1 or after 9999, which an offset can lead to.
+    let time = DateTime::parse_from_rfc3339(text).ok()?.to_utc();
+    (1..=9_999).contains(&time.year()).then_some(time)
 }

@@ -25,9 +25,9 @@ use crate::lists::document::Document;
 use crate::model::growth::{Measure, Period, Window};
 use crate::model::list::{HistoryDays, ListMeta};
 use crate::model::ranking::{Listing, Ranking, Trend};
-use crate::model::time::rfc3339;
+use crate::model::time::{parse_day, rfc3339};
 use crate::model::topic::Topic;
-use crate::read::{FROM_DATABASE, Served};
+use crate::read::{FROM_DATABASE, Served, is_of};
 use crate::task::join;
 
 const X_WINDOW: HeaderName = HeaderName::from_static("x-window");
@@ -40,6 +40,9 @@ const HEADERS: usize = 24;
 /// A list from the caches, as a body that is ready to send.
 pub(super) fn cached(listing: Listing) -> MethodRouter<Arc<App>> {
     let answer = async move |State(app): State<Arc<App>>, topic: Topic, request: Request| {
+        if listing == Listing::Newest {
+            Parameters::of(request.uri()).finish()?;
+        }
         let hit = app.reader.lists(&topic).await?;
         Ok::<_, Error>(ready(&app, &hit, listing, request.headers()))
     };
@@ -53,7 +56,7 @@ pub(super) fn trend(trend: Trend) -> MethodRouter<Arc<App>> {
         let mut wanted = TrendQuery::of(trend, request.uri())?;
         let hit = app.reader.lists(&topic).await?;
         wanted.check_day(hit.bundle.meta.history)?;
-        if wanted == TrendQuery::default() {
+        if (wanted.period, wanted.measure) == Default::default() {
             return Ok(ready(&app, &hit, Listing::Trend(trend), request.headers()));
         }
         let served = trend_document(&app, &topic, trend, wanted, &hit.bundle.meta).await?;
@@ -86,10 +89,12 @@ fn ready(app: &App, hit: &Hit, listing: Listing, request: &HeaderMap) -> Respons
 }
 
 /// The parameters of a list by growth.
-#[derive(Clone, Copy, Default, PartialEq)]
+#[derive(Clone, Copy)]
 struct TrendQuery {
     period: Period,
     measure: Measure,
+    /// The day asked for is the last one.
+    is_of_last_day: bool,
 }
 
 impl TrendQuery {
@@ -100,10 +105,10 @@ impl TrendQuery {
             Trend::Trending => parameters.read("by", Measure::ACCEPTED),
             Trend::Falling => None,
         };
-        let day = parameters.read("day", "a day such as 2026-01-31");
+        let day = parameters.read_by("day", "a day such as 2026-01-31", parse_day);
         parameters.finish()?;
         let period = Period { window: window.unwrap_or_default(), day };
-        Ok(Self { period, measure: measure.unwrap_or_default() })
+        Ok(Self { period, measure: measure.unwrap_or_default(), is_of_last_day: false })
     }
 
     /// Refuses a day without counts. The last day is no past one.
@@ -112,6 +117,7 @@ impl TrendQuery {
         let rule = match history {
             Some(HistoryDays { last, .. }) if day == last => {
                 self.period.day = None;
+                self.is_of_last_day = true;
                 return Ok(());
             }
             Some(HistoryDays { first, last }) if first <= day && day < last => return Ok(()),
@@ -132,23 +138,33 @@ async fn trend_document(
     wanted: TrendQuery,
     meta: &ListMeta,
 ) -> Result<Served, Error> {
-    let TrendQuery { period: Period { window, day }, measure } = wanted;
+    let TrendQuery { period: Period { window, day }, measure, is_of_last_day } = wanted;
     let (window, measure): (&str, &str) = (window.into(), measure.into());
-    let day = day.map(|day| day.to_string()).unwrap_or_default();
+    let last = meta.history.map(|history| history.last).filter(|_| is_of_last_day);
+    let day = day.or(last).map(|day| day.to_string()).unwrap_or_default();
     let name = Listing::Trend(trend).name();
     let key = format!("{name}/{topic}?window={window}&by={measure}&day={day}");
     let (version, history) = (meta.version(), meta.history);
     let (app, topic) = (Arc::clone(app), topic.clone());
     let documents = app.documents.clone();
     let make = || async move {
-        let catalogue = app.reader.catalogue(&topic, wanted.period, version).await?;
+        let mut period = wanted.period;
+        let mut catalogue = app.reader.catalogue(&topic, period, version).await?;
+        if let Some(last) = last
+            && catalogue.meta().history.is_some_and(|own| own.last != last)
+        {
+            // A refresh has counted the first repositories of a new day since.
+            period.day = Some(last);
+            catalogue = app.reader.catalogue(&topic, period, version).await?;
+        }
         let write = move || {
             let json = trend_json(&catalogue, trend, wanted.measure);
             let meta = catalogue.meta();
             let mut document = Document::new("application/json", FOR_A_MINUTE, json);
             document.modified_at = meta.modified_at;
             document.head.extend(head(meta));
-            history_head(&mut document.head, wanted.period, meta.history.or(history));
+            document.is_provisional = !is_of(&catalogue, version);
+            history_head(&mut document.head, period, meta.history.or(history));
             document
         };
         Ok(join(tokio::task::spawn_blocking(write)).await)

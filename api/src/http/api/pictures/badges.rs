@@ -17,6 +17,7 @@ use crate::lists::query::{popularity_place, trending_place};
 use crate::model::growth::{Period, Window};
 use crate::model::topic::Topic;
 use crate::pictures::badge::{Badge, PlaceIn};
+use crate::read::is_of;
 
 #[derive(Clone, Copy, Default, EnumString)]
 #[strum(serialize_all = "lowercase")]
@@ -63,7 +64,9 @@ pub(super) async fn badge(
             Format::Svg => badge.svg(),
             _ => serde_json::to_string(&badge).map_err(|_| Error::Internal)?,
         };
-        Ok(format.document(text))
+        let mut document = format.document(text);
+        document.is_provisional = !is_of(&catalogue, version);
+        Ok(document)
     };
     Ok(answer(&app.documents.get(key, Some(version), make).await?, &headers))
 }
