@@ -165,6 +165,8 @@ async fn parameter_of_growth_that_is_not_accepted_is_named() {
         ("window=2d".to_owned(), "window accepts 1d, 7d, 30d or 90d"),
         ("by=stars".to_owned(), "by accepts gained, percent, velocity or acceleration"),
         ("day=yesterday".to_owned(), "day accepts a day such as 2026-01-31"),
+        ("day=2026-9-1".to_owned(), "day accepts a day such as 2026-01-31"),
+        ("day=%2B12026-09-01".to_owned(), "day accepts a day such as 2026-01-31"),
         ("window=1d&window=7d".to_owned(), "window may be given only once"),
         ("page=1".to_owned(), "page is unknown here: this route accepts window, by, day"),
         (format!("day={before}"), &days),
@@ -177,8 +179,9 @@ async fn parameter_of_growth_that_is_not_accepted_is_named() {
         let name = query.split('=').next();
         assert_eq!(answer.json()["errors"][0]["parameter"].as_str(), name);
     }
-    let falling = mirror.get("/api/falling/kubernetes?by=gained").await;
-    assert_eq!(falling.status, StatusCode::BAD_REQUEST);
+    for path in ["/api/falling/kubernetes?by=gained", "/api/newest/kubernetes?window=1d"] {
+        assert_eq!(mirror.get(path).await.status, StatusCode::BAD_REQUEST, "{path}");
+    }
     let two = mirror.get("/api/trending/kubernetes?window=2d&by=x").await.json();
     assert_eq!(two["errors"].as_array().map(Vec::len), Some(2), "{two}");
 }
@@ -199,4 +202,40 @@ async fn first_refresh_of_a_day_moves_the_window() {
     let window = format!("{}/{}", today() - TimeDelta::days(6), today() + TimeDelta::days(1));
     assert_eq!(next_day.header("x-window"), window);
     assert_eq!(next_day.header("x-history-since"), today().to_string());
+}
+
+#[tokio::test]
+async fn list_made_while_the_database_fails_is_made_again_within_a_minute() {
+    let mirror = Mirror::refreshed(World::generate(30, 7, "kubernetes")).await;
+    let path = "/api/trending/kubernetes?window=30d";
+    let old = mirror.get(path).await;
+    mirror.clock.advance(TimeDelta::hours(24));
+    let id = mirror.lists("kubernetes").await[1][0];
+    mirror.stub.world().star(id, 8_000_000, mirror.service.clock.now());
+    mirror.refresh("kubernetes").await;
+    mirror.database.query("ALTER TABLE counts RENAME TO lost").await;
+    let kept = mirror.get(path).await;
+    assert_eq!((kept.status, &kept.body), (StatusCode::OK, &old.body), "the last one is served");
+    mirror.database.query("ALTER TABLE lost RENAME TO counts").await;
+    mirror.clock.advance(TimeDelta::seconds(61));
+    let new = mirror.get(path).await;
+    assert_eq!(new.ids().first(), Some(&id), "{}", new.text());
+}
+
+#[tokio::test]
+async fn list_made_while_a_refresh_runs_is_made_again_when_it_has_ended() {
+    let mirror = Mirror::refreshed(World::generate(30, 7, "kubernetes")).await;
+    mirror.clock.advance(TimeDelta::hours(24));
+    // As a page of a refresh that has not published it.
+    mirror.database.query("UPDATE topics SET revision = revision + 1").await;
+    let path = "/api/trending/kubernetes?window=30d";
+    let during = mirror.get(path).await;
+    assert!(!during.headers.contains_key("last-modified"), "{:?}", during.headers);
+    let id = mirror.lists("kubernetes").await[1][0];
+    mirror.stub.world().star(id, 8_000_000, mirror.service.clock.now());
+    mirror.refresh("kubernetes").await;
+    mirror.clock.advance(TimeDelta::seconds(61));
+    let after = mirror.get(path).await;
+    assert_eq!(after.ids().first(), Some(&id), "{}", after.text());
+    assert!(after.headers.contains_key("last-modified"), "{:?}", after.headers);
 }
