@@ -5,10 +5,26 @@ use std::num::NonZeroU32;
 use axum::http::{HeaderValue, Uri};
 use url::form_urlencoded;
 
-use super::parameters::Parameters;
+use super::parameters::{Parameter, Parameters, Shape};
 
 const DEFAULT_PER_PAGE: u32 = 100;
 const MOST_PER_PAGE: u32 = 500;
+
+pub(super) const PAGE: Parameter = Parameter {
+    name: "page",
+    accepted: "a number from 1",
+    doc: "The page; one past the end is empty.",
+    example: "2",
+    shape: Shape::Integer { minimum: 1, maximum: u32::MAX },
+};
+
+pub(super) const PER_PAGE: Parameter = Parameter {
+    name: "per_page",
+    accepted: "a number from 1 to 500",
+    doc: "The most entries of a page, 100 if it is absent.",
+    example: "10",
+    shape: Shape::Integer { minimum: 1, maximum: MOST_PER_PAGE },
+};
 
 /// A page of an answer.
 #[derive(Clone, Copy, Debug)]
@@ -20,9 +36,8 @@ pub(super) struct Page {
 
 impl Page {
     pub(super) fn read(parameters: &mut Parameters<'_>) -> Self {
-        let number = parameters.read::<NonZeroU32>("page", "a number from 1");
-        let accepted = format!("a number from 1 to {MOST_PER_PAGE}");
-        let size = parameters.read_by("per_page", &accepted, |text| {
+        let number = parameters.read::<NonZeroU32>(&PAGE);
+        let size = parameters.read_by(&PER_PAGE, |text| {
             text.parse().ok().filter(|size| (1..=MOST_PER_PAGE).contains(size))
         });
         Self { number: number.map_or(1, NonZeroU32::get), size: size.unwrap_or(DEFAULT_PER_PAGE) }

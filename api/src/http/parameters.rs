@@ -11,6 +11,36 @@ use crate::error::{Error, ParameterFault};
 /// The unknown parameters that an error names, at most.
 const MOST_UNKNOWN: usize = 10;
 
+/// A parameter of a query. Its reader, its errors and its description all take it from here.
+#[expect(dead_code, reason = "the description of the routes will read all fields")]
+pub(super) struct Parameter {
+    pub name: &'static str,
+    /// Completes the sentence "NAME accepts …".
+    pub accepted: &'static str,
+    /// The meaning, in one sentence.
+    pub doc: &'static str,
+    /// A value that is accepted.
+    pub example: &'static str,
+    pub shape: Shape,
+}
+
+/// The values that a parameter accepts, for its JSON schema.
+#[expect(dead_code, reason = "the description of the routes will read it")]
+pub(super) enum Shape {
+    Boolean,
+    /// `2026-01-31`.
+    Date,
+    /// Both ends are accepted.
+    Integer {
+        minimum: u32,
+        maximum: u32,
+    },
+    OneOf(&'static [&'static str]),
+    /// A regular expression for the whole value, without anchors.
+    Pattern(&'static str),
+    Text,
+}
+
 /// The parameters of a request that no handler has read yet, and the faults found so far.
 ///
 /// A handler reads each parameter that it knows, and then calls [`Parameters::finish`], which
@@ -29,18 +59,17 @@ impl<'a> Parameters<'a> {
     }
 
     /// The value of a parameter; `None` if the request has none, or one that does not parse.
-    /// `accepted` completes the sentence "NAME accepts …".
-    pub(super) fn read<T: FromStr>(&mut self, name: &'static str, accepted: &str) -> Option<T> {
-        self.read_by(name, accepted, |text| text.parse().ok())
+    pub(super) fn read<T: FromStr>(&mut self, parameter: &Parameter) -> Option<T> {
+        self.read_by(parameter, |text| text.parse().ok())
     }
 
     /// [`Parameters::read`] by a function that returns `None` for values that are not accepted.
     pub(super) fn read_by<T>(
         &mut self,
-        name: &'static str,
-        accepted: &str,
+        parameter: &Parameter,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Option<T> {
+        let Parameter { name, accepted, .. } = *parameter;
         self.known.push(name);
         let (own, others) = self.values.drain(..).partition(|(key, _)| key == name);
         self.values = others;
@@ -64,14 +93,14 @@ impl<'a> Parameters<'a> {
     /// [`Parameters::read_by`] for a parameter that a request must have.
     pub(super) fn require_by<T>(
         &mut self,
-        name: &'static str,
-        accepted: &str,
+        parameter: &Parameter,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Option<T> {
+        let Parameter { name, accepted, .. } = *parameter;
         if !self.values.iter().any(|(key, _)| key == name) {
             self.refuse(name, format!("is missing; it accepts {accepted}"));
         }
-        self.read_by(name, accepted, parse)
+        self.read_by(parameter, parse)
     }
 
     /// Notes a fault of a value that parsed. `rule` completes the sentence "NAME …".
@@ -105,11 +134,26 @@ impl<'a> Parameters<'a> {
 mod tests {
     use super::*;
 
+    const PAGE: Parameter = Parameter {
+        name: "page",
+        accepted: "a number from 1",
+        doc: "",
+        example: "1",
+        shape: Shape::Integer { minimum: 1, maximum: u32::MAX },
+    };
+    const ARCHIVED: Parameter = Parameter {
+        name: "archived",
+        accepted: "true or false",
+        doc: "",
+        example: "true",
+        shape: Shape::Boolean,
+    };
+
     fn faults(query: &str) -> Vec<String> {
         let uri = Uri::try_from(format!("/list?{query}")).expect("a URI");
         let mut parameters = Parameters::of(&uri);
-        let _: Option<u32> = parameters.read("page", "a number from 1");
-        let _: Option<bool> = parameters.read("archived", "true or false");
+        let _: Option<u32> = parameters.read(&PAGE);
+        let _: Option<bool> = parameters.read(&ARCHIVED);
         match parameters.finish() {
             Err(Error::Parameters(faults)) => faults.iter().map(ToString::to_string).collect(),
             _ => Vec::new(),

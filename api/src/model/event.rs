@@ -1,7 +1,7 @@
 //! Events: what happened to the repositories of a topic.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use strum::{EnumString, IntoStaticStr, VariantArray, VariantNames};
+use strum::{EnumString, IntoStaticStr, VariantArray};
 
 use super::repository::RepositoryId;
 
@@ -12,17 +12,7 @@ pub const EVENT_TIME: TimeDelta = TimeDelta::days(400);
 pub const UNKEPT_TIME: TimeDelta = TimeDelta::days(90);
 
 #[derive(
-    Clone,
-    Copy,
-    Debug,
-    EnumString,
-    IntoStaticStr,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    VariantArray,
-    VariantNames,
+    Clone, Copy, Debug, EnumString, IntoStaticStr, PartialEq, Eq, PartialOrd, Ord, VariantArray,
 )]
 #[strum(serialize_all = "snake_case")]
 pub enum EventKind {

@@ -37,9 +37,6 @@ pub enum Window {
 impl Window {
     pub const ALL: &[Self] = Self::VARIANTS;
 
-    /// `1d, 7d, 30d or 90d`, for errors.
-    pub const ACCEPTED: &str = "1d, 7d, 30d or 90d";
-
     #[must_use]
     pub fn days(self) -> Days {
         Days::new(match self {
@@ -75,11 +72,6 @@ pub enum Measure {
     Percent,
     Velocity,
     Acceleration,
-}
-
-impl Measure {
-    /// `gained, percent, velocity or acceleration`, for errors.
-    pub const ACCEPTED: &str = "gained, percent, velocity or acceleration";
 }
 
 /// The growth of a repository within a window.

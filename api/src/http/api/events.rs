@@ -7,16 +7,34 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use chrono::{DateTime, Datelike, NaiveTime, Utc};
 use serde::Serialize;
-use strum::{VariantArray, VariantNames};
+use strum::VariantArray as _;
 
 use crate::app::App;
 use crate::error::Error;
 use crate::http::pages::Page;
-use crate::http::parameters::Parameters;
+use crate::http::parameters::{Parameter, Parameters, Shape};
 use crate::model::event::{Event, EventKind, EventQuery};
 use crate::model::repository::RepositoryId;
 use crate::model::time::{parse_day, seconds};
 use crate::model::topic::Topic;
+
+const KIND: Parameter = Parameter {
+    name: "kind",
+    accepted: "one or more of joined, left, renamed, archived, unarchived, with commas",
+    doc: "The kinds of events, all if it is absent.",
+    example: "joined,left",
+    shape: Shape::Pattern(
+        "(joined|left|renamed|archived|unarchived)(,(joined|left|renamed|archived|unarchived))*",
+    ),
+};
+
+const SINCE: Parameter = Parameter {
+    name: "since",
+    accepted: "a day, such as 2026-11-26, or a time, such as 2026-11-26T12:00:00Z",
+    doc: "The earliest time of an event; a day stands for its beginning in UTC.",
+    example: "2026-11-26",
+    shape: Shape::Text,
+};
 
 /// An entry of `/topics/{topic}/events`.
 #[derive(Serialize)]
@@ -57,16 +75,13 @@ pub(super) async fn events(
     uri: Uri,
 ) -> Result<(HeaderMap, Json<Vec<EventEntry>>), Error> {
     let mut parameters = Parameters::of(&uri);
-    let accepted =
-        format!("one or more of {}, with commas", <EventKind as VariantNames>::VARIANTS.join(", "));
-    let kinds = parameters
-        .read_by("kind", &accepted, |text| text.split(',').map(|kind| kind.parse().ok()).collect());
-    let accepted = "a day, such as 2026-11-26, or a time, such as 2026-11-26T12:00:00Z";
-    let since = parameters.read_by("since", accepted, day_or_time);
+    let kinds =
+        parameters.read_by(&KIND, |text| text.split(',').map(|kind| kind.parse().ok()).collect());
+    let since = parameters.read_by(&SINCE, day_or_time);
     let page = Page::read(&mut parameters);
     parameters.finish()?;
     let query = EventQuery {
-        kinds: kinds.unwrap_or_else(|| <EventKind as VariantArray>::VARIANTS.to_vec()),
+        kinds: kinds.unwrap_or_else(|| EventKind::VARIANTS.to_vec()),
         since,
         until: None,
         offset: page.offset(),

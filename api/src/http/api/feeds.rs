@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::feeds::{Digest, FeedFormat, FeedKind, FeedQuery, opml, since};
 use crate::http::address::base_url;
 use crate::http::document;
-use crate::http::parameters::Parameters;
+use crate::http::parameters::{Parameter, Parameters, Shape};
 use crate::lists::document::Document;
 use crate::model::list::ListMeta;
 use crate::model::topic::Topic;
@@ -21,6 +21,14 @@ use crate::read::{FeedReader, Served};
 
 const CACHE_CONTROL: HeaderValue =
     HeaderValue::from_static("public, max-age=300, stale-if-error=86400");
+
+const DIGEST: Parameter = Parameter {
+    name: "digest",
+    accepted: "daily or weekly",
+    doc: "One entry for each finished UTC day or ISO week; the trending feed is daily without it.",
+    example: "weekly",
+    shape: Shape::OneOf(&["daily", "weekly"]),
+};
 
 /// The longest wait for a feed. The digests of a large topic's past days take a second each when
 /// they are made for the first time, and nginx waits no longer than five.
@@ -39,7 +47,7 @@ pub(super) fn feed(kind: FeedKind, format: FeedFormat) -> MethodRouter<Arc<App>>
     let answer =
         async move |State(app): State<Arc<App>>, topic: Topic, uri: Uri, headers: HeaderMap| {
             let mut parameters = Parameters::of(&uri);
-            let digest = parameters.read("digest", "daily or weekly");
+            let digest = parameters.read(&DIGEST);
             parameters.finish()?;
             let digest = digest.or((kind == FeedKind::Trending).then_some(Digest::Daily));
             let base = base_url(app.config.public_url.as_ref(), &headers)?;

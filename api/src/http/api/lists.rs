@@ -19,7 +19,7 @@ use crate::error::{Error, ParameterFault};
 use crate::http::conditional::{encoding, http_date, is_current};
 use crate::http::cors;
 use crate::http::document::{self, CACHE_STATUS, FOR_A_MINUTE, send};
-use crate::http::parameters::Parameters;
+use crate::http::parameters::{Parameter, Parameters, Shape};
 use crate::lists::bundle::{self, Encoding, trend_json};
 use crate::lists::document::Document;
 use crate::model::growth::{Measure, Period, Window};
@@ -33,6 +33,30 @@ use crate::task::join;
 const X_WINDOW: HeaderName = HeaderName::from_static("x-window");
 const X_HISTORY_SINCE: HeaderName = HeaderName::from_static("x-history-since");
 const X_ACCEL_EXPIRES: HeaderName = HeaderName::from_static("x-accel-expires");
+
+pub(super) const WINDOW: Parameter = Parameter {
+    name: "window",
+    accepted: "1d, 7d, 30d or 90d",
+    doc: "The days within which growth is counted, 7d if it is absent.",
+    example: "30d",
+    shape: Shape::OneOf(&["1d", "7d", "30d", "90d"]),
+};
+
+const BY: Parameter = Parameter {
+    name: "by",
+    accepted: "gained, percent, velocity or acceleration",
+    doc: "The number by which repositories are ranked, gained if it is absent.",
+    example: "velocity",
+    shape: Shape::OneOf(&["gained", "percent", "velocity", "acceleration"]),
+};
+
+const DAY: Parameter = Parameter {
+    name: "day",
+    accepted: "a day such as 2026-01-31",
+    doc: "The last day of the window, the topic's last day with counts if it is absent.",
+    example: "2026-01-31",
+    shape: Shape::Date,
+};
 
 /// Room for all headers of a list's answer.
 const HEADERS: usize = 24;
@@ -100,12 +124,12 @@ struct TrendQuery {
 impl TrendQuery {
     fn of(trend: Trend, uri: &Uri) -> Result<Self, Error> {
         let mut parameters = Parameters::of(uri);
-        let window = parameters.read("window", Window::ACCEPTED);
+        let window = parameters.read(&WINDOW);
         let measure = match trend {
-            Trend::Trending => parameters.read("by", Measure::ACCEPTED),
+            Trend::Trending => parameters.read(&BY),
             Trend::Falling => None,
         };
-        let day = parameters.read_by("day", "a day such as 2026-01-31", parse_day);
+        let day = parameters.read_by(&DAY, parse_day);
         parameters.finish()?;
         let period = Period { window: window.unwrap_or_default(), day };
         Ok(Self { period, measure: measure.unwrap_or_default(), is_of_last_day: false })

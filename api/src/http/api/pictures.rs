@@ -3,6 +3,7 @@
 mod badges;
 mod charts;
 mod file;
+mod options;
 
 use std::sync::Arc;
 

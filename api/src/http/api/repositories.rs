@@ -13,7 +13,7 @@ use url::form_urlencoded;
 use crate::app::App;
 use crate::error::Error;
 use crate::http::document::{FOR_A_MINUTE, answer};
-use crate::http::parameters::Parameters;
+use crate::http::parameters::{Parameter, Parameters, Shape};
 use crate::lists::document::Document;
 use crate::model::counts::{RepositoryDays, Span};
 use crate::model::growth::{Growth, Window};
@@ -22,7 +22,21 @@ use crate::model::time::parse_day;
 use crate::store::SharedStore;
 use crate::task::join;
 
-const A_DAY: &str = "a day such as 2026-01-31";
+const FROM: Parameter = Parameter {
+    name: "from",
+    accepted: "a day such as 2026-01-31",
+    doc: "The first day.",
+    example: "2026-01-31",
+    shape: Shape::Date,
+};
+
+const TO: Parameter = Parameter {
+    name: "to",
+    accepted: "a day such as 2026-01-31",
+    doc: "The last day.",
+    example: "2026-12-31",
+    shape: Shape::Date,
+};
 
 /// The repository of a path with an owner and a name, or with an id.
 pub(super) enum Asked {
@@ -137,8 +151,8 @@ async fn json(value: impl Serialize + Send + 'static) -> Result<Document, Error>
 /// The first day and the last one that are asked for.
 fn range(uri: &Uri) -> Result<(Option<NaiveDate>, Option<NaiveDate>), Error> {
     let mut parameters = Parameters::of(uri);
-    let from = parameters.read_by("from", A_DAY, parse_day);
-    let to = parameters.read_by("to", A_DAY, parse_day);
+    let from = parameters.read_by(&FROM, parse_day);
+    let to = parameters.read_by(&TO, parse_day);
     if let Some((from, to)) = from.zip(to).filter(|(from, to)| from > to) {
         parameters.refuse("from", format!("accepts days up to `to`: {from} is after {to}"));
     }

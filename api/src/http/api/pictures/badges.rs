@@ -10,14 +10,23 @@ use strum::EnumString;
 use super::file::{Format, full_name, query_of, split};
 use crate::app::App;
 use crate::error::Error;
+use crate::http::api::lists::WINDOW;
 use crate::http::api::repositories::present_owner;
 use crate::http::document::answer;
-use crate::http::parameters::Parameters;
+use crate::http::parameters::{Parameter, Parameters, Shape};
 use crate::lists::query::{popularity_place, trending_place};
 use crate::model::growth::{Period, Window};
 use crate::model::topic::Topic;
 use crate::pictures::badge::{Badge, PlaceIn};
 use crate::read::is_of;
+
+const BY: Parameter = Parameter {
+    name: "by",
+    accepted: "popularity or trending",
+    doc: "The list of the place, popularity if it is absent.",
+    example: "trending",
+    shape: Shape::OneOf(&["popularity", "trending"]),
+};
 
 #[derive(Clone, Copy, Default, EnumString)]
 #[strum(serialize_all = "lowercase")]
@@ -73,8 +82,8 @@ pub(super) async fn badge(
 
 fn list(uri: &Uri) -> Result<PlaceIn, Error> {
     let mut parameters = Parameters::of(uri);
-    let by: Option<By> = parameters.read("by", "popularity or trending");
-    let window: Option<Window> = parameters.read("window", Window::ACCEPTED);
+    let by: Option<By> = parameters.read(&BY);
+    let window: Option<Window> = parameters.read(&WINDOW);
     let list = match by.unwrap_or_default() {
         By::Trending => PlaceIn::Trending(window.unwrap_or_default()),
         By::Popularity => {

@@ -9,11 +9,12 @@ use axum::response::Response;
 use url::form_urlencoded;
 
 use super::file::{Format, encoded, full_name, query_of, split};
+use super::options;
 use crate::app::App;
 use crate::error::Error;
 use crate::http::api::repositories::present_owner;
 use crate::http::document::answer;
-use crate::http::parameters::Parameters;
+use crate::http::parameters::{Parameter, Parameters, Shape};
 use crate::lists::document::Document;
 use crate::model::counts::{RepositoryDays, Span};
 use crate::model::repository::{FullName, NameOwner, RepositoryId};
@@ -25,6 +26,14 @@ use crate::pictures::options::{Kind, Options};
 use crate::pictures::series::{Series, cut};
 use crate::store::SharedStore;
 use crate::task::join;
+
+const REPOS: Parameter = Parameter {
+    name: "repos",
+    accepted: "from 2 to 8 different repositories with commas, such as a/b,c/d",
+    doc: "The repositories, by owner and name.",
+    example: "kubernetes/kubernetes,istio/istio",
+    shape: Shape::Text,
+};
 
 /// The number of repositories that a chart compares.
 const COMPARED: std::ops::RangeInclusive<usize> = 2..=8;
@@ -49,7 +58,7 @@ pub(super) async fn repository(
     let (name, format) = split(&file)?;
     let name = full_name(&owner, name)?;
     let mut parameters = Parameters::of(&uri);
-    let options = read_options(&mut parameters);
+    let options = options::read(&mut parameters);
     parameters.finish()?;
     let key = format!("chart {} {format:?} {options:?}", name.folded());
     let store = Arc::clone(&app.public);
@@ -71,9 +80,8 @@ pub(super) async fn compare(
 ) -> Result<Response, Error> {
     let ("compare", format) = split(&file)? else { return Err(Error::NoPicture(file)) };
     let mut parameters = Parameters::of(&uri);
-    let accepted = "from 2 to 8 different repositories with commas, such as a/b,c/d";
-    let names = parameters.require_by("repos", accepted, compared);
-    let options = read_options(&mut parameters);
+    let names = parameters.require_by(&REPOS, compared);
+    let options = options::read(&mut parameters);
     parameters.finish()?;
     let names = names.unwrap_or_default();
     let folded: Vec<_> = names.iter().map(FullName::folded).collect();
@@ -96,7 +104,7 @@ pub(super) async fn topic(
     let (name, format) = split(&file)?;
     let topic: Topic = name.parse()?;
     let mut parameters = Parameters::of(&uri);
-    let options = read_options(&mut parameters);
+    let options = options::read(&mut parameters);
     parameters.finish()?;
     let version = app.reader.tracked(&topic).await?.bundle.meta.version();
     let key = format!("chart of {topic} {format:?} {options:?}");
@@ -107,28 +115,6 @@ pub(super) async fn topic(
         document(topic_chart(&topic, &days, options), format, options).await
     };
     Ok(answer(&app.documents.get(key, Some(version), make).await?, &headers))
-}
-
-fn read_options(parameters: &mut Parameters<'_>) -> Options {
-    let default = Options::default();
-    let width = "a whole number from 320 to 1200";
-    let height = "a whole number from 160 to 800";
-    let size = |text: &str, sizes: std::ops::RangeInclusive<u16>| {
-        text.parse().ok().filter(|size| sizes.contains(size))
-    };
-    Options {
-        range: parameters.read("range", "30d, 90d, 1y or all").unwrap_or_default(),
-        kind: parameters.read("type", "total or daily").unwrap_or_default(),
-        scale: parameters.read("scale", "linear or log").unwrap_or_default(),
-        align: parameters.read("align", "date or start").unwrap_or_default(),
-        width: parameters
-            .read_by("width", width, |text| size(text, 320..=1_200))
-            .unwrap_or(default.width),
-        height: parameters
-            .read_by("height", height, |text| size(text, 160..=800))
-            .unwrap_or(default.height),
-        theme: parameters.read("theme", "auto, light or dark").unwrap_or_default(),
-    }
 }
 
 fn compared(text: &str) -> Option<Vec<FullName>> {
