@@ -8,12 +8,12 @@ mod run;
 use std::time::Instant;
 
 use api::lists::bundle::Bundle;
-use api::lists::query::first_rows;
+use api::lists::query::first;
 use api::model::growth::Period;
 use api::model::list::LIST_LENGTH;
 use api::model::ranking::Ranking;
 use api::model::topic::Topic;
-use api::store::Scope;
+use api::store::{Columns, Scope};
 use chrono::Utc;
 use serde_json::json;
 
@@ -34,13 +34,16 @@ async fn measure() {
     let mut bytes = 0;
     for _ in 0..ROUNDS {
         let began = Instant::now();
-        let catalogue =
-            store.catalogue(&topic, Period::default()).await.expect("rows").expect("a list");
+        let catalogue = store
+            .catalogue(&topic, Period::default(), Columns::Listed)
+            .await
+            .expect("rows")
+            .expect("a list");
         times[0].push(milliseconds(began));
         bytes = catalogue.size();
         let began = Instant::now();
         for ranking in Ranking::ALL {
-            assert_eq!(first_rows(&catalogue, *ranking, LIST_LENGTH).len(), LIST_LENGTH);
+            assert_eq!(first(&catalogue, (*ranking).into(), LIST_LENGTH).len(), LIST_LENGTH);
         }
         times[1].push(milliseconds(began) / 3.0);
         let began = Instant::now();

@@ -153,8 +153,11 @@ async fn measure_refresh(
     store.finish(&lease, &finish, Utc::now()).await.expect("finished");
     let finish = watch.lap();
     store.allot_modified(topic, Utc::now()).await.expect("a Last-Modified");
-    let catalogue =
-        store.catalogue(topic, Period::default()).await.expect("a database").expect("a list");
+    let catalogue = store
+        .catalogue(topic, Period::default(), Columns::Listed)
+        .await
+        .expect("a database")
+        .expect("a list");
     let read = watch.lap();
     let lists = Bundle::build(catalogue).await;
     let build = watch.lap();

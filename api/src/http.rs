@@ -5,6 +5,7 @@ mod api;
 mod conditional;
 mod cors;
 mod document;
+mod list_parameters;
 mod metrics;
 mod middleware;
 mod pages;

@@ -1,8 +1,15 @@
-//! Lists: all of a topic's repositories, the first rows of a ranking, and bodies ready to send.
+//! Lists: all of a topic's repositories, what is asked of them, and bodies ready to send.
 
 pub mod bundle;
 pub mod catalogue;
 pub mod document;
+pub mod facets;
+pub mod field;
+pub mod filter;
 pub mod json;
+mod names;
+pub mod order;
 pub mod query;
+mod search;
+pub mod table;
 pub mod writer;

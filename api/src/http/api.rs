@@ -49,6 +49,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/topics/{topic}", get(topics::topic).delete(maintenance::delete_topic))
         .route("/topics/{topic}/events", get(events::events))
         .route("/topics/{topic}/history", get(topics::history))
+        .route("/topics/{topic}/facets", get(lists::facets))
         .route("/feeds.opml", get(feeds::list))
         .route("/api/repos/{owner}/{repo}", get(repositories::repository))
         .route("/api/repos/{owner}/{repo}/history", get(repositories::history))
@@ -63,11 +64,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         routes = routes.route(&feeds::path(kind, format), feeds::feed(kind, format));
     }
     for listing in Listing::ALL {
-        let cached = match listing {
-            Listing::Trend(trend) => lists::trend(trend),
-            Listing::Ranked(_) | Listing::Newest => lists::cached(listing),
-        };
-        routes = routes.route(&format!("/api{}", listing.path()), cached);
+        routes = routes.route(&format!("/api{}", listing.path()), lists::cached(listing));
     }
     for ranking in Ranking::ALL {
         let path = Listing::from(*ranking).path();

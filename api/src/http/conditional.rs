@@ -4,6 +4,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use chrono::{DateTime, NaiveDateTime, Utc};
 
 use crate::lists::bundle::Encoding;
+use crate::lists::table::Format;
 
 /// The encoding of the answer: br before gzip if the client likes both equally.
 pub(super) fn encoding(headers: &HeaderMap) -> Encoding {
@@ -30,6 +31,33 @@ pub(super) fn encoding(headers: &HeaderMap) -> Encoding {
     } else {
         Encoding::Identity
     }
+}
+
+/// The format that the client likes best. One that it names goes before one that a `*` stands for,
+/// and JSON before the others.
+pub(super) fn accepted_format(headers: &HeaderMap) -> Format {
+    let mut best = (0, false, Format::default());
+    for member in members(headers, &header::ACCEPT) {
+        let (media_type, quality) = weighted(member);
+        let (is_named, format) = match media_type.to_ascii_lowercase().as_str() {
+            "application/json" => (true, Format::Json),
+            "application/x-ndjson" => (true, Format::Ndjson),
+            "text/csv" => (true, Format::Csv),
+            "application/*" | "*/*" => (false, Format::Json),
+            _ => continue,
+        };
+        if quality == 0 {
+            continue;
+        }
+        let is_json = |format| format == Format::Json;
+        let (best_quality, best_named, best_format) = best;
+        let rank = (quality, is_named, is_json(format));
+        if rank > (best_quality, best_named, is_json(best_format)) {
+            best = (quality, is_named, format);
+        }
+    }
+    let (.., format) = best;
+    format
 }
 
 /// Whether the client's copy is current. If-None-Match goes before If-Modified-Since. Without a

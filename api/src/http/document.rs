@@ -7,7 +7,8 @@ use bytes::Bytes;
 
 use super::conditional::{encoding, is_current};
 use super::cors;
-use crate::lists::document::Document;
+use crate::app::App;
+use crate::lists::bundle::Encoding;
 use crate::read::Served;
 
 pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -18,20 +19,22 @@ pub(super) const FOR_A_MINUTE: HeaderValue = HeaderValue::from_static(
 );
 
 /// A document in the encoding that the client likes best, or 304 if the client's copy is current.
-pub(super) fn answer(served: &Served, request: &HeaderMap) -> Response {
-    let document: &Document = &served.document;
-    let encoding = encoding(request);
-    let body = document.bodies.body(encoding);
+pub(super) async fn answer(app: &App, served: &Served, request: &HeaderMap) -> Response {
+    let document = &served.document;
+    let encoding = document.encoding(encoding(request));
     let mut head = document.head.clone();
     if let Some(name) = encoding.name() {
         head.insert(header::CONTENT_ENCODING, HeaderValue::from_static(name));
     }
-    head.insert(header::ETAG, body.etag.clone());
+    head.insert(header::ETAG, document.etag(encoding));
     head.insert(CACHE_STATUS, HeaderValue::from_static(served.cache_status));
-    head.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    head.entry(header::VARY).or_insert(HeaderValue::from_static("Accept-Encoding"));
     cors::open(&mut head);
-    let etags = document.bodies.bodies().iter().map(|body| &body.etag);
-    send(head, body.bytes.clone(), is_current(request, etags, document.modified_at))
+    let etags = Encoding::ALL.map(|encoding| document.etag(encoding));
+    if is_current(request, etags.iter(), document.modified_at) {
+        return send(head, Bytes::new(), true);
+    }
+    send(head, app.documents.encoded(document, encoding).await, false)
 }
 
 /// Headers and body, or 304 if the client's copy is current.

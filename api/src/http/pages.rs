@@ -34,28 +34,43 @@ pub(super) struct Page {
     size: u32,
 }
 
+impl Default for Page {
+    fn default() -> Self {
+        Self { number: 1, size: DEFAULT_PER_PAGE }
+    }
+}
+
 impl Page {
-    pub(super) fn read(parameters: &mut Parameters<'_>) -> Self {
+    /// As many rows as a list without parameters has.
+    pub(super) const FIRST_ROWS: Self = Self { number: 1, size: MOST_PER_PAGE };
+
+    /// `None` if the request has neither parameter.
+    pub(super) fn read(parameters: &mut Parameters<'_>) -> Option<Self> {
         let number = parameters.read::<NonZeroU32>(&PAGE);
         let size = parameters.read_by(&PER_PAGE, |text| {
             text.parse().ok().filter(|size| (1..=MOST_PER_PAGE).contains(size))
         });
-        Self { number: number.map_or(1, NonZeroU32::get), size: size.unwrap_or(DEFAULT_PER_PAGE) }
+        let page = Self::default();
+        let is_asked = number.is_some() || size.is_some();
+        is_asked.then(|| Self {
+            number: number.map_or(page.number, NonZeroU32::get),
+            size: size.unwrap_or(page.size),
+        })
     }
 
-    pub(super) fn limit(self) -> i64 {
-        self.size.into()
+    pub(super) fn limit(self) -> usize {
+        self.size as usize
     }
 
     /// The number of entries on the pages before.
-    pub(super) fn offset(self) -> i64 {
-        (i64::from(self.number) - 1) * self.limit()
+    pub(super) fn offset(self) -> usize {
+        (self.number as usize - 1) * self.limit()
     }
 
     /// The addresses of the other pages, with all parameters of the request, if so many entries
     /// match. They are relative: no proxy has to tell how clients reach the service.
-    pub(super) fn link(self, uri: &Uri, matched: i64) -> Option<HeaderValue> {
-        let number = i64::from(self.number);
+    pub(super) fn link(self, uri: &Uri, matched: usize) -> Option<HeaderValue> {
+        let number = self.number as usize;
         let last = (matched.max(1) - 1) / self.limit() + 1;
         let pages = [
             ("first", Some(1)),
@@ -69,7 +84,7 @@ impl Page {
         HeaderValue::try_from(links.collect::<Vec<_>>().join(", ")).ok()
     }
 
-    fn address(self, uri: &Uri, number: i64) -> String {
+    fn address(self, uri: &Uri, number: usize) -> String {
         let query = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
         let others = query.filter(|(name, _)| name != "page" && name != "per_page");
         let mut query = form_urlencoded::Serializer::new(String::new());
@@ -83,9 +98,9 @@ impl Page {
 mod tests {
     use super::*;
 
-    fn links(query: &str, matched: i64) -> Vec<String> {
+    fn links(query: &str, matched: usize) -> Vec<String> {
         let uri = Uri::try_from(format!("/list{query}")).expect("a URI");
-        let page = Page::read(&mut Parameters::of(&uri));
+        let page = Page::read(&mut Parameters::of(&uri)).unwrap_or_default();
         let link = page.link(&uri, matched).expect("a header");
         link.to_str().expect("text").split(", ").map(str::to_owned).collect()
     }

@@ -36,6 +36,8 @@ pub(super) enum Shape {
         maximum: u32,
     },
     OneOf(&'static [&'static str]),
+    /// `all`, or some of these with commas between them.
+    ListOf(&'static [&'static str]),
     /// A regular expression for the whole value, without anchors.
     Pattern(&'static str),
     Text,

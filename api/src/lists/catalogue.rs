@@ -1,25 +1,47 @@
-//! A catalogue: all of a topic's repositories at one revision, as facts to rank and to write.
+//! A catalogue: all of a topic's repositories at one revision, as facts to filter, to rank and to
+//! write.
 //!
-//! Texts stand one after the other in one string, and a language is stored once however many
-//! repositories have it, so a topic of 35,000 repositories takes some 6 MB.
+//! Texts stand one after the other in one string, and a language, a license, an owner and a topic
+//! are stored once however many repositories have them, so a topic of 35,000 repositories takes
+//! some 25 MB.
 
 use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 
-use crate::model::growth::Growth;
-use crate::model::list::{DatedItem, GrowingItem, ListItem, ListMeta};
+use super::names::{Names, index};
+use super::search::Search;
+use crate::model::counts::{Counts, Span};
+use crate::model::growth::{Growth, Window};
+use crate::model::list::ListMeta;
+use crate::model::ranking::Order;
 use crate::model::repository::RepositoryId;
 use crate::model::topic::Topic;
+
+/// The memory of an order, in bytes a row, and the number of orders that a catalogue has room for.
+const ORDER_BYTES: usize = 4 * 8;
 
 /// An immutable snapshot of a topic.
 #[derive(Debug)]
 pub struct Catalogue {
     topic: Topic,
     meta: ListMeta,
+    /// The last day with counts; `None` if there are none.
+    last_day: Option<NaiveDate>,
+    /// By id.
     rows: Vec<Row>,
     texts: String,
-    languages: Vec<String>,
+    spans: Vec<CompactSpan>,
+    /// The topics of one repository after those of another.
+    topic_lists: Vec<u32>,
+    pub(super) languages: Names,
+    pub(super) licenses: Names,
+    pub(super) owners: Names,
+    pub(super) topics: Names,
+    search: OnceLock<Search>,
+    orders: Mutex<HashMap<Order, Arc<[u32]>>>,
 }
 
 /// A repository in a catalogue.
@@ -27,20 +49,59 @@ pub struct Catalogue {
 pub struct Row {
     pub id: RepositoryId,
     pub stars: i64,
-    pub updated_at: Option<DateTime<Utc>>,
+    pub forks: i64,
+    pub open_issues: i64,
+    /// In KB.
+    pub size: i64,
     pub created_at: Option<DateTime<Utc>>,
-    /// `None` if the repository has no count within the window.
-    pub growth: Option<Box<Growth>>,
+    pub updated_at: Option<DateTime<Utc>>,
+    pub pushed_at: Option<DateTime<Utc>>,
+    pub joined_at: Option<DateTime<Utc>>,
     /// The place in GitHub's best match, from 0.
     pub best_match: Option<i64>,
-    pushed_at: Option<DateTime<Utc>>,
-    /// The row's texts begin here: full name, name, address, one after the other.
+    pub is_fork: bool,
+    pub is_archived: bool,
+    pub is_disabled: bool,
+    pub is_template: bool,
+    /// Indexes into the catalogue's languages, licenses and owners.
+    pub(super) language: Option<u32>,
+    pub(super) license: Option<u32>,
+    pub(super) owner: Option<u32>,
+    /// A range of the catalogue's lists of topics; `None` if GitHub's answer had no topics.
+    topics: Option<Range<u32>>,
+    spans: Range<u32>,
+    /// The row's texts begin here, in the order of [`Text`].
     text: usize,
-    full_name: u32,
-    name: u32,
-    html_url: u32,
-    /// An index into the catalogue's languages.
-    language: Option<u32>,
+    lengths: [TextLength; Text::COUNT],
+}
+
+/// The length of a text, in bytes; `None` if there is no text.
+type TextLength = Option<u32>;
+
+/// The texts of a row.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Text {
+    FullName,
+    Name,
+    HtmlUrl,
+    Description,
+    Homepage,
+    DefaultBranch,
+    NodeId,
+}
+
+impl Text {
+    const COUNT: usize = Self::NodeId as usize + 1;
+}
+
+/// A span of days without the counts that growth does not need. A topic has hundreds of thousands.
+#[derive(Debug)]
+struct CompactSpan {
+    first: NaiveDate,
+    last: NaiveDate,
+    stars: i64,
+    /// -1 if forks were not counted.
+    forks: i64,
 }
 
 impl Catalogue {
@@ -55,59 +116,120 @@ impl Catalogue {
         &self.meta
     }
 
-    /// The repositories, in no particular order.
+    /// The repositories by id.
     #[must_use]
     pub fn rows(&self) -> &[Row] {
         &self.rows
     }
 
-    /// A row of a list.
-    #[must_use]
-    pub fn item(&self, row: &Row) -> ListItem<'_> {
-        let texts = &self.texts[row.text..];
-        let (full_name, texts) = texts.split_at(row.full_name as usize);
-        let (name, texts) = texts.split_at(row.name as usize);
-        ListItem {
-            id: row.id,
-            name,
-            full_name,
-            html_url: &texts[..row.html_url as usize],
-            language: row.language.map(|language| self.languages[language as usize].as_str()),
-            updated_at: row.updated_at,
-            pushed_at: row.pushed_at,
-            stargazers_count: row.stars,
+    /// The indexes of the rows that have a place in an order, which are kept once they are sorted.
+    pub(super) fn order(&self, order: Order, sorted: impl FnOnce() -> Arc<[u32]>) -> Arc<[u32]> {
+        // Two readers may sort the same order at once, which is harmless.
+        if let Some(kept) = self.orders.lock().unwrap_or_else(PoisonError::into_inner).get(&order) {
+            return Arc::clone(kept);
         }
+        let rows = sorted();
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(orders.entry(order).or_insert(rows))
     }
 
-    /// A row of the newest repositories.
+    /// The texts in which words are looked for.
+    pub(super) fn search(&self) -> &Search {
+        let texts = |row| {
+            let description = self.text(row, Text::Description).unwrap_or_default();
+            let topics = self.topic_list(row).unwrap_or_default().iter();
+            let topics = topics.map(|topic| self.topics.get(*topic));
+            [self.full_name(row), description].into_iter().chain(topics)
+        };
+        self.search.get_or_init(|| Search::of(self.rows.iter().map(texts)))
+    }
+
+    /// The growth of a repository within the window that ends on the last day with counts.
     #[must_use]
-    pub fn dated_item(&self, row: &Row) -> DatedItem<'_> {
-        DatedItem { item: self.item(row), created_at: row.created_at }
+    pub fn growth(&self, row: &Row, window: Window) -> Option<Growth> {
+        let spans = &self.spans[row.spans.start as usize..row.spans.end as usize];
+        let span = |span: &CompactSpan| Span {
+            repository: row.id,
+            first: span.first,
+            last: span.last,
+            counts: Counts {
+                stars: span.stars,
+                forks: (span.forks >= 0).then_some(span.forks),
+                open_issues: None,
+            },
+        };
+        let spans: Vec<Span> = spans.iter().map(span).collect();
+        Growth::of(&spans, row.created_at.map(|at| at.date_naive()), self.last_day?, window)
     }
 
-    /// A row of those that grow or fall.
+    pub(super) fn text(&self, row: &Row, text: Text) -> Option<&str> {
+        let (before, rest) = row.lengths.split_at(text as usize);
+        let start =
+            row.text + before.iter().flatten().map(|length| *length as usize).sum::<usize>();
+        let length = (*rest.first()?)? as usize;
+        Some(&self.texts[start..start + length])
+    }
+
+    /// `owner/name`.
     #[must_use]
-    pub fn growing_item<'a>(&'a self, row: &'a Row) -> Option<GrowingItem<'a>> {
-        let growth = row.growth.as_ref()?;
-        Some(GrowingItem { item: self.dated_item(row), growth })
+    pub fn full_name(&self, row: &Row) -> &str {
+        self.text(row, Text::FullName).unwrap_or_default()
     }
 
-    /// The memory that the catalogue takes, in bytes.
+    #[must_use]
+    pub fn html_url(&self, row: &Row) -> &str {
+        self.text(row, Text::HtmlUrl).unwrap_or_default()
+    }
+
+    /// Indexes into the catalogue's topics.
+    pub(super) fn topic_list(&self, row: &Row) -> Option<&[u32]> {
+        let range = row.topics.as_ref()?;
+        Some(&self.topic_lists[range.start as usize..range.end as usize])
+    }
+
+    /// The memory that the catalogue takes once it was searched and sorted, in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
-        let grown = self.rows.iter().filter(|row| row.growth.is_some()).count();
-        self.rows.capacity() * size_of::<Row>()
-            + grown * size_of::<Growth>()
-            + self.texts.capacity()
+        let names = [&self.languages, &self.licenses, &self.owners, &self.topics];
+        self.rows.capacity() * (size_of::<Row>() + ORDER_BYTES)
+            + self.spans.capacity() * size_of::<CompactSpan>()
+            + self.topic_lists.capacity() * size_of::<u32>()
+            + self.texts.capacity() * 2
+            + names.into_iter().map(Names::size).sum::<usize>()
     }
 }
 
-/// The facts that the order of a list depends on besides its items.
-#[derive(Debug, Default)]
-pub struct RowFacts {
-    pub best_match: Option<i64>,
+/// A repository as a catalogue takes it.
+#[derive(Clone, Debug, Default)]
+pub struct Entry<'a> {
+    pub id: RepositoryId,
+    pub full_name: &'a str,
+    pub name: &'a str,
+    pub html_url: &'a str,
+    pub description: Option<&'a str>,
+    pub homepage: Option<&'a str>,
+    pub default_branch: Option<&'a str>,
+    pub node_id: Option<&'a str>,
+    pub language: Option<&'a str>,
+    pub license: Option<&'a str>,
+    pub owner: Option<&'a str>,
+    pub topics: Option<&'a [String]>,
+    pub stars: i64,
+    pub forks: i64,
+    pub open_issues: i64,
+    pub size: i64,
     pub created_at: Option<DateTime<Utc>>,
-    pub growth: Option<Growth>,
+    /// `None` as of a past day.
+    pub updated_at: Option<DateTime<Utc>>,
+    pub pushed_at: Option<DateTime<Utc>>,
+    pub joined_at: Option<DateTime<Utc>>,
+    pub best_match: Option<i64>,
+    pub is_fork: bool,
+    pub is_archived: bool,
+    pub is_disabled: bool,
+    pub is_template: bool,
+    /// The spans that matter to the growth that will be asked for, by their days.
+    pub spans: &'a [Span],
 }
 
 /// Builds a catalogue row by row.
@@ -115,95 +237,85 @@ pub struct RowFacts {
 pub struct CatalogueBuilder {
     rows: Vec<Row>,
     texts: String,
-    languages: HashMap<String, u32>,
+    spans: Vec<CompactSpan>,
+    topic_lists: Vec<u32>,
+    languages: Names,
+    licenses: Names,
+    owners: Names,
+    topics: Names,
 }
 
 impl CatalogueBuilder {
-    pub fn push(&mut self, item: &ListItem<'_>, facts: RowFacts) {
+    pub fn push(&mut self, entry: &Entry<'_>) {
         let text = self.texts.len();
-        self.texts.extend([item.full_name, item.name, item.html_url]);
-        let language = item.language.map(|language| self.language(language));
+        let texts = [
+            Some(entry.full_name),
+            Some(entry.name),
+            Some(entry.html_url),
+            entry.description,
+            entry.homepage,
+            entry.default_branch,
+            entry.node_id,
+        ];
+        self.texts.extend(texts.into_iter().flatten());
+        let first_span = index(self.spans.len());
+        self.spans.extend(entry.spans.iter().map(|span| CompactSpan {
+            first: span.first,
+            last: span.last,
+            stars: span.counts.stars,
+            forks: span.counts.forks.unwrap_or(-1),
+        }));
+        let first_topic = index(self.topic_lists.len());
+        for topic in entry.topics.into_iter().flatten() {
+            self.topic_lists.push(self.topics.index(topic));
+        }
         self.rows.push(Row {
-            id: item.id,
-            stars: item.stargazers_count,
-            updated_at: item.updated_at,
-            created_at: facts.created_at,
-            growth: facts.growth.map(Box::new),
-            best_match: facts.best_match,
-            pushed_at: item.pushed_at,
+            id: entry.id,
+            stars: entry.stars,
+            forks: entry.forks,
+            open_issues: entry.open_issues,
+            size: entry.size,
+            created_at: entry.created_at,
+            updated_at: entry.updated_at,
+            pushed_at: entry.pushed_at,
+            joined_at: entry.joined_at,
+            best_match: entry.best_match,
+            is_fork: entry.is_fork,
+            is_archived: entry.is_archived,
+            is_disabled: entry.is_disabled,
+            is_template: entry.is_template,
+            language: entry.language.map(|language| self.languages.index(language)),
+            license: entry.license.map(|license| self.licenses.index(license)),
+            owner: entry.owner.map(|owner| self.owners.index(owner)),
+            topics: entry.topics.map(|_| first_topic..index(self.topic_lists.len())),
+            spans: first_span..index(self.spans.len()),
             text,
-            full_name: length(item.full_name),
-            name: length(item.name),
-            html_url: length(item.html_url),
-            language,
+            lengths: texts.map(|text| text.map(|text| index(text.len()))),
         });
     }
 
-    /// The catalogue of the rows so far.
+    /// The catalogue of the rows so far, whose counts end on this day.
     #[must_use]
-    pub fn build(mut self, topic: Topic, meta: ListMeta) -> Catalogue {
+    pub fn build(mut self, topic: Topic, meta: ListMeta, last_day: Option<NaiveDate>) -> Catalogue {
+        self.rows.sort_unstable_by_key(|row| row.id);
         self.rows.shrink_to_fit();
         self.texts.shrink_to_fit();
-        let mut languages: Vec<(String, u32)> = self.languages.into_iter().collect();
-        languages.sort_unstable_by_key(|(_, index)| *index);
-        let languages = languages.into_iter().map(|(language, _)| language).collect();
-        Catalogue { topic, meta, rows: self.rows, texts: self.texts, languages }
-    }
-
-    fn language(&mut self, language: &str) -> u32 {
-        if let Some(index) = self.languages.get(language) {
-            return *index;
+        self.spans.shrink_to_fit();
+        self.topic_lists.shrink_to_fit();
+        Catalogue {
+            topic,
+            meta,
+            last_day,
+            rows: self.rows,
+            texts: self.texts,
+            spans: self.spans,
+            topic_lists: self.topic_lists,
+            languages: self.languages,
+            licenses: self.licenses,
+            owners: self.owners,
+            topics: self.topics,
+            search: OnceLock::new(),
+            orders: Mutex::default(),
         }
-        let index = u32::try_from(self.languages.len()).unwrap_or(u32::MAX);
-        self.languages.insert(language.to_owned(), index);
-        index
-    }
-}
-
-#[expect(clippy::expect_used, reason = "a page of GitHub's has 16 MB at most")]
-fn length(text: &str) -> u32 {
-    u32::try_from(text.len()).expect("a short text")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn item_is_equal_to_the_item_that_was_pushed() {
-        let at = DateTime::from_timestamp(1_790_000_000, 0).expect("a date");
-        let item = |id, name, language| ListItem {
-            id,
-            name,
-            full_name: "o/ü",
-            html_url: "https://github.com/o/ü",
-            language,
-            updated_at: Some(at),
-            pushed_at: (id == 1).then_some(at),
-            stargazers_count: id * 10,
-        };
-        let items = [
-            item(1, "é", Some("Go")),
-            item(2, "", None),
-            item(3, "c", Some("Rust")),
-            item(4, "d", Some("Go")),
-        ];
-        let mut builder = CatalogueBuilder::default();
-        for item in &items {
-            builder.push(item, RowFacts::default());
-        }
-        let meta = ListMeta {
-            epoch: 1,
-            revision: 1,
-            modified_at: None,
-            refreshed_at: None,
-            complete: true,
-            total_count: None,
-            valid_until: None,
-            history: None,
-        };
-        let catalogue = builder.build("go".parse().expect("a topic"), meta);
-        let back: Vec<_> = catalogue.rows().iter().map(|row| catalogue.item(row)).collect();
-        assert_eq!(back, items);
     }
 }

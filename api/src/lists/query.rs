@@ -1,90 +1,133 @@
-//! The rows of a catalogue that a list puts first.
-
-use std::cmp::{Ordering, Reverse};
+//! A query: which rows of a catalogue a list has, in which order and format.
 
 use super::catalogue::{Catalogue, Row};
-use crate::model::growth::Measure;
-use crate::model::ranking::{Ranking, Trend};
-use crate::model::repository::RepositoryId;
+use super::field::Field;
+use super::filter::{Filter, Marks};
+use super::order::rows_in;
+use super::table::{Format, TableWriter};
+use crate::model::growth::Window;
+use crate::model::list::LIST_LENGTH;
+use crate::model::ranking::{Listing, Order};
 
-/// The first rows of a ranking, at most `length` of them. Equal ranks: lowest id first.
-#[must_use]
-pub fn first_rows(catalogue: &Catalogue, ranking: Ranking, length: usize) -> Vec<&Row> {
-    let mut rows: Vec<&Row> = catalogue.rows().iter().collect();
-    if ranking == Ranking::BestMatch {
-        rows.retain(|row| row.best_match.is_some());
+/// The rows, the fields and the format that are asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Query {
+    pub order: Order,
+    pub filter: Filter,
+    /// The number of rows before the first one.
+    pub offset: usize,
+    /// The most rows.
+    pub limit: usize,
+    pub fields: Vec<Field>,
+    pub format: Format,
+}
+
+impl Query {
+    /// A list without parameters.
+    #[must_use]
+    pub fn ready(listing: Listing) -> Self {
+        Self {
+            order: listing.into(),
+            filter: Filter::default(),
+            offset: 0,
+            limit: LIST_LENGTH,
+            fields: default_fields(listing),
+            format: Format::default(),
+        }
     }
-    first(rows, length, |one, other| match ranking {
-        Ranking::BestMatch => one.best_match.cmp(&other.best_match),
-        Ranking::Popularity => other.stars.cmp(&one.stars),
-        Ranking::Activity => other.updated_at.cmp(&one.updated_at),
-    })
 }
 
-/// The rows that were created last, at most `length` of them.
+/// The fields of a list if the client names none.
 #[must_use]
-pub fn newest(catalogue: &Catalogue, length: usize) -> Vec<&Row> {
-    let rows = catalogue.rows().iter().collect();
-    first(rows, length, |one, other| other.created_at.cmp(&one.created_at))
+pub fn default_fields(listing: Listing) -> Vec<Field> {
+    let mut fields = Field::LISTED.to_vec();
+    if !matches!(listing, Listing::Ranked(_)) {
+        fields.push(Field::CreatedAt);
+    }
+    if matches!(listing, Listing::Trend(_)) {
+        fields.extend(Field::GROWTH);
+    }
+    fields
 }
 
-/// The rows that gained or lost most, at most `length` of them. Equal ranks: the larger gain first,
-/// then the lowest id. The measure is of gains; losses are ranked by stars.
+/// The fields that a list has.
 #[must_use]
-pub fn first_by_growth(
+pub fn all_fields(listing: Listing) -> Vec<Field> {
+    let growth = if matches!(listing, Listing::Trend(_)) { Field::GROWTH } else { &[] };
+    [Field::STORED, growth].concat()
+}
+
+/// The answer to a query.
+#[derive(Debug, PartialEq)]
+pub struct Answer {
+    pub bytes: Vec<u8>,
+    /// The number of rows that match, on all pages.
+    pub matched: usize,
+}
+
+/// Answers a query.
+#[must_use]
+pub fn answer(catalogue: &Catalogue, query: &Query) -> Answer {
+    let order = rows_in(catalogue, query.order);
+    let (rows, matched) = page(catalogue, &order, query);
+    let mut writer = TableWriter::new(query.format, query.fields.clone());
+    let window = query.order.window();
+    for row in rows {
+        write(&mut writer, catalogue, row, window);
+    }
+    Answer { bytes: writer.finish(), matched }
+}
+
+/// The rows of the page that a query asks for, and the number of those that match.
+fn page<'a>(catalogue: &'a Catalogue, order: &[u32], query: &Query) -> (Vec<&'a Row>, usize) {
+    let Query { offset, limit, filter, .. } = query;
+    let row = |row: &u32| &catalogue.rows()[*row as usize];
+    if filter.is_empty() {
+        let rows = order.iter().skip(*offset).take(*limit);
+        return (rows.map(row).collect(), order.len());
+    }
+    let marks = Marks::of(catalogue, filter);
+    let mut matched = 0;
+    let mut rows = Vec::with_capacity(*limit);
+    for place in order.iter().filter(|place| marks.has(**place)) {
+        if matched >= *offset && rows.len() < *limit {
+            rows.push(row(place));
+        }
+        matched += 1;
+    }
+    (rows, matched)
+}
+
+/// Writes a row with its growth within a window.
+pub(super) fn write(
+    writer: &mut TableWriter,
     catalogue: &Catalogue,
-    trend: Trend,
-    measure: Measure,
-    length: usize,
-) -> Vec<&Row> {
-    let gained = |row: &Row| row.growth.as_ref().map_or(0, |growth| growth.gained);
-    let measured = |row: &Row| row.growth.as_ref().and_then(|growth| growth.measure(measure));
-    let rows = catalogue.rows().iter();
-    match trend {
-        Trend::Trending => {
-            let rows = rows.filter(|row| measured(row).is_some()).collect();
-            first(rows, length, |one, other| {
-                let by_measure = measured(other).partial_cmp(&measured(one));
-                by_measure.unwrap_or(Ordering::Equal).then_with(|| gained(other).cmp(&gained(one)))
-            })
-        }
-        Trend::Falling => {
-            let rows = rows.filter(|row| gained(row) < 0).collect();
-            first(rows, length, |one, other| gained(one).cmp(&gained(other)))
-        }
-    }
+    row: &Row,
+    window: Option<Window>,
+) {
+    let growth = window.and_then(|window| catalogue.growth(row, window));
+    writer.row(|field| field.value(catalogue, row, growth.as_ref()));
 }
 
-/// The place by stars among all of the topic's repositories, from 1.
+/// The first rows of an order, at most `length` of them.
 #[must_use]
-pub fn popularity_place(catalogue: &Catalogue, id: RepositoryId) -> Option<usize> {
-    place(catalogue.rows().iter(), id, |row| row.stars)
+pub fn first(catalogue: &Catalogue, order: Order, length: usize) -> Vec<&Row> {
+    let order = rows_in(catalogue, order);
+    order.iter().take(length).map(|row| &catalogue.rows()[*row as usize]).collect()
 }
 
-/// The place by stars gained among all of the topic's repositories that gained any, from 1.
+/// The rows that match a filter, by id.
+pub fn matching<'a>(
+    catalogue: &'a Catalogue,
+    filter: &Filter,
+) -> impl Iterator<Item = &'a Row> + use<'a> {
+    let marks = Marks::of(catalogue, filter);
+    (0..).zip(catalogue.rows()).filter(move |(place, _)| marks.has(*place)).map(|(_, row)| row)
+}
+
+/// A part of all rows with all fields that are stored, by id.
 #[must_use]
-pub fn trending_place(catalogue: &Catalogue, id: RepositoryId) -> Option<usize> {
-    let gained = |row: &Row| row.growth.as_ref().map_or(0, |growth| growth.gained);
-    place(catalogue.rows().iter().filter(|row| gained(row) > 0), id, gained)
-}
-
-/// The number of rows with more, or as much and a lower id, and one.
-fn place<'a>(
-    rows: impl Iterator<Item = &'a Row> + Clone,
-    id: RepositoryId,
-    much: impl Fn(&Row) -> i64,
-) -> Option<usize> {
-    let order = |row: &Row| (Reverse(much(row)), row.id);
-    let own = order(rows.clone().find(|row| row.id == id)?);
-    Some(rows.filter(|row| order(row) < own).count() + 1)
-}
-
-fn first(mut rows: Vec<&Row>, length: usize, order: impl Fn(&Row, &Row) -> Ordering) -> Vec<&Row> {
-    let order = |one: &&Row, other: &&Row| order(one, other).then(one.id.cmp(&other.id));
-    if let Some(last) = length.checked_sub(1).filter(|last| *last < rows.len()) {
-        rows.select_nth_unstable_by(last, order);
-        rows.truncate(length);
-    }
-    rows.sort_unstable_by(order);
-    rows
+pub fn export(catalogue: &Catalogue, rows: &[Row], writer: &mut TableWriter) -> Vec<u8> {
+    rows.iter().for_each(|row| write(writer, catalogue, row, None));
+    writer.take()
 }

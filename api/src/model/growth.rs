@@ -37,6 +37,8 @@ pub enum Window {
 impl Window {
     pub const ALL: &[Self] = Self::VARIANTS;
 
+    pub const LONGEST: Self = Self::Quarter;
+
     #[must_use]
     pub fn days(self) -> Days {
         Days::new(match self {

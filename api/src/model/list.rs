@@ -3,7 +3,6 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::growth::Growth;
 use super::on_demand::UNKNOWN_TIME;
 use super::repository::RepositoryId;
 use super::time::{is_recent, optional_seconds};
@@ -109,24 +108,6 @@ pub struct ListItem<'a> {
     #[serde(serialize_with = "optional_seconds")]
     pub pushed_at: Option<DateTime<Utc>>,
     pub stargazers_count: i64,
-}
-
-/// A row of the newest repositories.
-#[derive(Serialize)]
-pub struct DatedItem<'a> {
-    #[serde(flatten)]
-    pub item: ListItem<'a>,
-    #[serde(serialize_with = "optional_seconds")]
-    pub created_at: Option<DateTime<Utc>>,
-}
-
-/// A row of the repositories that grow or fall, with everything that its growth is computed from.
-#[derive(Serialize)]
-pub struct GrowingItem<'a> {
-    #[serde(flatten)]
-    pub item: DatedItem<'a>,
-    #[serde(flatten)]
-    pub growth: &'a Growth,
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use strum::VariantArray;
 
+use super::growth::{Measure, Window};
+
 /// An order in which the database lists a topic's repositories as well. Equal ranks: lowest id
 /// first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, VariantArray)]
@@ -40,6 +42,54 @@ impl Ranking {
 impl From<Ranking> for Listing {
     fn from(ranking: Ranking) -> Self {
         Self::Ranked(ranking)
+    }
+}
+
+impl From<Trend> for Listing {
+    fn from(trend: Trend) -> Self {
+        Self::Trend(trend)
+    }
+}
+
+/// The rows that a list has, and which come first. Equal ranks: lowest id first.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Order {
+    Ranked(Ranking),
+    /// By creation, newest first; those without a date last.
+    Newest,
+    /// Those that gained most by the measure, then by stars.
+    Trending(Window, Measure),
+    /// Those that lost most stars.
+    Falling(Window),
+}
+
+impl From<Ranking> for Order {
+    fn from(ranking: Ranking) -> Self {
+        Self::Ranked(ranking)
+    }
+}
+
+impl From<Listing> for Order {
+    fn from(listing: Listing) -> Self {
+        match listing {
+            Listing::Ranked(ranking) => Self::Ranked(ranking),
+            Listing::Newest => Self::Newest,
+            Listing::Trend(Trend::Trending) => {
+                Self::Trending(Window::default(), Measure::default())
+            }
+            Listing::Trend(Trend::Falling) => Self::Falling(Window::default()),
+        }
+    }
+}
+
+impl Order {
+    /// The window of growth; `None` if the order is of none.
+    #[must_use]
+    pub fn window(self) -> Option<Window> {
+        match self {
+            Self::Ranked(_) | Self::Newest => None,
+            Self::Trending(window, _) | Self::Falling(window) => Some(window),
+        }
     }
 }
 

@@ -2,25 +2,27 @@
 
 use std::sync::Arc;
 
+use chrono::NaiveDate;
 use moka::future::Cache as Moka;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::error::Error;
 use crate::lists::catalogue::Catalogue;
-use crate::model::growth::Period;
+use crate::model::growth::{Period, Window};
 use crate::model::list::Version;
 use crate::model::topic::Topic;
 use crate::single_flight::SingleFlight;
-use crate::store::SharedStore;
+use crate::store::{Columns, SharedStore};
 
-/// The least used catalogues are evicted first. One of 35,000 repositories takes some 10 MB.
-const CAPACITY_BYTES: u64 = 48 << 20;
+/// The least used catalogues are evicted first. One of 35,000 repositories takes some 30 MB.
+const CAPACITY_BYTES: u64 = 96 << 20;
 
 /// Loads at a time: each takes a connection and the memory of a topic's counts.
 const LOADS: usize = 2;
 
-type Key = (Topic, Period);
+/// A topic, and a day if the catalogue is as of a past one.
+type Key = (Topic, Option<NaiveDate>);
 
 /// Loads and keeps catalogues. Cheap to clone.
 #[derive(Clone)]
@@ -42,16 +44,16 @@ impl Catalogues {
         Self { store, entries, loads: Arc::new(SingleFlight::new(tasks)), permits }
     }
 
-    /// The topic's catalogue, of this version of its lists or a newer one. One that a refresh was
-    /// changing when it was loaded is not served again. If the database does not
-    /// answer, the last one is returned however old it is.
+    /// The topic's catalogue now or as of a past day, of this version of its lists or a newer one.
+    /// One that a refresh was changing when it was loaded is not served again. If the database does
+    /// not answer, the last one is returned however old it is.
     pub(super) async fn get(
         &self,
         topic: &Topic,
-        period: Period,
+        day: Option<NaiveDate>,
         version: Version,
     ) -> Result<Arc<Catalogue>, Error> {
-        let key = (topic.clone(), period);
+        let key = (topic.clone(), day);
         let kept = self.entries.get(&key).await;
         let is_current = |kept: &&Arc<Catalogue>| is_of(kept, version);
         if let Some(current) = kept.as_ref().filter(is_current) {
@@ -67,9 +69,10 @@ impl Catalogues {
     }
 
     async fn load(self, key: Key) -> Result<Arc<Catalogue>, Error> {
-        let (topic, period) = &key;
+        let (topic, day) = &key;
+        let period = Period { window: Window::LONGEST, day: *day };
         let _permit = self.permits.acquire().await.map_err(|_| Error::Internal)?;
-        let loaded = self.store.catalogue(topic, *period).await?;
+        let loaded = self.store.catalogue(topic, period, Columns::Stored).await?;
         let catalogue = Arc::new(loaded.ok_or_else(|| Error::NotTracked(topic.clone()))?);
         self.entries.insert(key, Arc::clone(&catalogue)).await;
         Ok(catalogue)

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::HeaderValue;
+use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use moka::future::Cache as Moka;
 use tokio_util::task::TaskTracker;
@@ -10,10 +12,12 @@ use tokio_util::task::TaskTracker;
 use super::loader::FROM_DATABASE;
 use crate::clock::Clock;
 use crate::error::Error;
+use crate::lists::bundle::Encoding;
 use crate::lists::document::Document;
 use crate::model::list::Version;
 use crate::single_flight::SingleFlight;
 use crate::store::Fault;
+use crate::task::join;
 
 /// How long a document of no version is served before it is made again.
 const FRESH: TimeDelta = TimeDelta::seconds(60);
@@ -22,7 +26,10 @@ const FRESH: TimeDelta = TimeDelta::seconds(60);
 const KEPT: Duration = Duration::from_hours(24);
 
 /// The least used documents are evicted first.
-const CAPACITY_BYTES: u64 = 32 << 20;
+const CAPACITY_BYTES: u64 = 24 << 20;
+
+/// The same for what was compressed.
+const COMPRESSED_BYTES: u64 = 8 << 20;
 
 /// The memory that a document takes besides its key and bodies, in bytes: headers, and the cache's
 /// own entry.
@@ -37,6 +44,8 @@ const LONGEST_WAIT_IF_KEPT: Duration = Duration::from_millis(750);
 #[derive(Clone)]
 pub struct Documents {
     entries: Moka<String, Entry>,
+    /// Compressed documents by their ETag.
+    compressed: Moka<HeaderValue, Bytes>,
     makings: Arc<SingleFlight<String, Result<Arc<Document>, Error>>>,
     clock: Arc<dyn Clock>,
 }
@@ -71,7 +80,9 @@ impl Documents {
         };
         let entries =
             Moka::builder().max_capacity(CAPACITY_BYTES).weigher(size).time_to_live(KEPT).build();
-        Self { entries, makings: Arc::new(SingleFlight::new(tasks)), clock }
+        let size = |_: &HeaderValue, bytes: &Bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let compressed = Moka::builder().max_capacity(COMPRESSED_BYTES).weigher(size).build();
+        Self { entries, compressed, makings: Arc::new(SingleFlight::new(tasks)), clock }
     }
 
     /// The document of this key, made once however many readers ask. A document of a version of a
@@ -115,6 +126,21 @@ impl Documents {
             (Err(Error::Database(_)), Some(entry)) => Ok(Served::kept(entry.document)),
             (made, _) => Ok(Served { document: made?, cache_status: FROM_DATABASE }),
         }
+    }
+
+    /// The bytes of a document in an encoding, compressed once.
+    pub async fn encoded(&self, document: &Arc<Document>, encoding: Encoding) -> Bytes {
+        if encoding == Encoding::Identity {
+            return document.bytes.clone();
+        }
+        let etag = document.etag(encoding);
+        if let Some(bytes) = self.compressed.get(&etag).await {
+            return bytes;
+        }
+        let own = Arc::clone(document);
+        let bytes = join(tokio::task::spawn_blocking(move || own.encoded(encoding))).await;
+        self.compressed.insert(etag, bytes.clone()).await;
+        bytes
     }
 
     fn is_fresh(&self, entry: &Entry, version: Option<Version>) -> bool {

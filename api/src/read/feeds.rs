@@ -11,16 +11,15 @@ use crate::feeds::{
     Digest, DigestPeriod, Entry, FeedKind, FeedQuery, MOST_ENTRIES, MOST_TRENDING, TrendingRow,
     event_entries, since, trending_entry,
 };
-use crate::lists::bundle::Encoding;
 use crate::lists::catalogue::Catalogue;
 use crate::lists::document::Document;
-use crate::lists::query::first_by_growth;
+use crate::lists::query::first;
 use crate::model::event::{Event, EventQuery};
-use crate::model::growth::{Measure, Period};
+use crate::model::growth::{Measure, Period, Window};
 use crate::model::list::{HistoryDays, ListMeta, Version};
-use crate::model::ranking::Trend;
+use crate::model::ranking::Order;
 use crate::model::topic::Topic;
-use crate::store::SharedStore;
+use crate::store::{Columns, SharedStore};
 
 /// The most events that the digests of a feed count.
 const MOST_EVENTS: i64 = 50_000;
@@ -141,9 +140,10 @@ impl FeedReader {
         let period = Period { window: digest.window(), day: Some(day) };
         let (store, own) = (Arc::clone(&self.store), topic.clone());
         let make = || async move {
-            let catalogue = store.catalogue(&own, period).await?;
+            let catalogue = store.catalogue(&own, period, Columns::Listed).await?;
             let catalogue = catalogue.ok_or(Error::NotTracked(own))?;
-            let json = serde_json::to_vec(&rows(&catalogue)).map_err(|_| Error::Internal)?;
+            let json = serde_json::to_vec(&rows(&catalogue, period.window))
+                .map_err(|_| Error::Internal)?;
             Ok(Document::new("application/json", HeaderValue::from_static("no-store"), json))
         };
         let (key, forever) = (
@@ -151,22 +151,20 @@ impl FeedReader {
             Version { epoch, revision: 0 },
         );
         let kept = self.documents.get(key, Some(forever), make).await?.document;
-        let json = &kept.bodies.body(Encoding::Identity).bytes;
-        serde_json::from_slice(json).map_err(|_| Error::Internal)
+        serde_json::from_slice(&kept.bytes).map_err(|_| Error::Internal)
     }
 }
 
-fn rows(catalogue: &Catalogue) -> Vec<TrendingRow> {
-    let rows = first_by_growth(catalogue, Trend::Trending, Measure::Gained, MOST_TRENDING);
+fn rows(catalogue: &Catalogue, window: Window) -> Vec<TrendingRow> {
+    let order = Order::Trending(window, Measure::Gained);
     let row = |row| {
-        let growing = catalogue.growing_item(row)?;
-        let item = growing.item.item;
+        let growth = catalogue.growth(row, window)?;
         Some(TrendingRow {
-            full_name: item.full_name.to_owned(),
-            html_url: item.html_url.to_owned(),
-            gained: growing.growth.gained,
-            stars: growing.growth.stars_after,
+            full_name: catalogue.full_name(row).to_owned(),
+            html_url: catalogue.html_url(row).to_owned(),
+            gained: growth.gained,
+            stars: growth.stars_after,
         })
     };
-    rows.into_iter().filter_map(row).collect()
+    first(catalogue, order, MOST_TRENDING).into_iter().filter_map(row).collect()
 }

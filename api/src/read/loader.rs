@@ -21,7 +21,7 @@ use crate::model::ranking::Ranking;
 use crate::model::time::is_recent;
 use crate::model::topic::Topic;
 use crate::single_flight::{Flight, SingleFlight};
-use crate::store::{self, Fault, SharedStore};
+use crate::store::{self, Columns, Fault, SharedStore};
 use crate::telemetry::left_out;
 
 /// Cache-Status of a list from the database.
@@ -114,7 +114,7 @@ impl Loader {
             Ok(None) => return Loaded::Nothing,
             Err(error) => return Loaded::Failed(error),
         }
-        let catalogue = self.store.catalogue(topic, Period::default());
+        let catalogue = self.store.catalogue(topic, Period::default(), Columns::Listed);
         let catalogue = self.in_time(CATALOGUE_TIMEOUT, topic, catalogue).await;
         self.is_database_down.store(catalogue.is_err(), Ordering::Relaxed);
         let catalogue: Catalogue = match catalogue {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::NaiveDate;
 use tokio_util::task::TaskTracker;
 
 use super::catalogues::Catalogues;
@@ -11,7 +12,6 @@ use crate::cache::{Cached, Hit, Tiers};
 use crate::error::Error;
 use crate::lists::catalogue::Catalogue;
 use crate::lists::json::JsonWriter;
-use crate::model::growth::Period;
 use crate::model::list::{ListMeta, Version};
 use crate::model::ranking::Ranking;
 use crate::model::topic::Topic;
@@ -86,18 +86,18 @@ impl Reader {
         }
     }
 
-    /// All of a topic's repositories, of this version of its lists or a newer one, with their
-    /// growth within the period.
+    /// All of a topic's repositories, now or as of a past day, of this version of its lists or a
+    /// newer one.
     ///
     /// # Errors
     /// When the topic is not tracked any more, or the database does not answer.
     pub async fn catalogue(
         &self,
         topic: &Topic,
-        period: Period,
+        day: Option<NaiveDate>,
         version: Version,
     ) -> Result<Arc<Catalogue>, Error> {
-        self.catalogues.get(topic, period, version).await
+        self.catalogues.get(topic, day, version).await
     }
 
     /// The lists that the caches have, while the database does not answer.

@@ -14,7 +14,7 @@ use crate::lists::bundle::Bundle;
 use crate::model::growth::Period;
 use crate::model::list::Version;
 use crate::model::topic::Topic;
-use crate::store::{SharedStore, StoreError, first_revision};
+use crate::store::{Columns, SharedStore, StoreError, first_revision};
 
 /// How often the publisher retries the lists that a cache did not take.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
@@ -43,15 +43,16 @@ impl Publisher {
         let Inner { store, tiers, clock, .. } = &*self.0;
         let now = clock.now();
         store.allot_modified(topic, now).await?;
-        let is_everywhere =
-            if let Some(catalogue) = store.catalogue(topic, Period::default()).await? {
-                tiers.publish(&Bundle::build(catalogue).await).await
-            } else {
-                let tracked_anew = store.topic(topic).await?.map(|state| state.revision);
-                let revision = tracked_anew.unwrap_or_else(|| first_revision(now));
-                let epoch = store.epoch().await?;
-                tiers.evict(topic, Version { epoch, revision }).await
-            };
+        let is_everywhere = if let Some(catalogue) =
+            store.catalogue(topic, Period::default(), Columns::Listed).await?
+        {
+            tiers.publish(&Bundle::build(catalogue).await).await
+        } else {
+            let tracked_anew = store.topic(topic).await?.map(|state| state.revision);
+            let revision = tracked_anew.unwrap_or_else(|| first_revision(now));
+            let epoch = store.epoch().await?;
+            tiers.evict(topic, Version { epoch, revision }).await
+        };
         self.change_unpublished(|unpublished| {
             if is_everywhere {
                 unpublished.remove(topic);

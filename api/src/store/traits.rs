@@ -166,6 +166,15 @@ pub trait ArchiveStore: Send + Sync {
     ) -> Result<()>;
 }
 
+/// The fields of repositories that a catalogue has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Columns {
+    /// Those of lists without parameters.
+    Listed,
+    /// All that are stored.
+    Stored,
+}
+
 /// The rows of lists. Both reads see one instant, and neither writes.
 #[async_trait]
 pub trait ListStore: Send + Sync {
@@ -178,10 +187,15 @@ pub trait ListStore: Send + Sync {
         writer: &mut dyn ListWriter,
     ) -> Result<Option<ListMeta>>;
 
-    /// Every repository of the topic, with its growth within the period; `None` when the topic has
-    /// no list to serve. As of a past day, the topic has the repositories that it had on that day,
-    /// under the names that they had then.
-    async fn catalogue(&self, topic: &Topic, period: Period) -> Result<Option<Catalogue>>;
+    /// Every repository of the topic, with the counts that growth within the period and shorter
+    /// windows needs; `None` when the topic has no list to serve. As of a past day, the topic has
+    /// the repositories that it had on that day, with the names and the counts that they had then.
+    async fn catalogue(
+        &self,
+        topic: &Topic,
+        period: Period,
+        columns: Columns,
+    ) -> Result<Option<Catalogue>>;
 
     /// The versions of which a cached copy is current; `None` when the topic has no list.
     async fn current_versions(&self, topic: &Topic) -> Result<Option<CurrentVersions>>;

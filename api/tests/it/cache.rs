@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use api::cache::{Cache, MemoryCache, RedisCache};
 use api::lists::bundle::Bundle;
-use api::lists::catalogue::{CatalogueBuilder, RowFacts};
-use api::model::list::{ListItem, ListMeta, Version};
+use api::lists::catalogue::{CatalogueBuilder, Entry};
+use api::model::list::{ListMeta, Version};
 use api::model::topic::Topic;
 use chrono::{DateTime, TimeDelta};
 use redis::IntoConnectionInfo;
@@ -31,17 +31,16 @@ async fn lists(revision: i64) -> Arc<Bundle> {
 async fn lists_of(Version { epoch, revision }: Version) -> Arc<Bundle> {
     let time = DateTime::from_timestamp(crate::support::START, 0).expect("a date");
     let mut catalogue = CatalogueBuilder::default();
-    let item = ListItem {
+    catalogue.push(&Entry {
         id: revision,
         name: "name",
         full_name: "owner/name",
         html_url: "https://github.com/owner/name",
-        language: None,
         updated_at: Some(time),
-        pushed_at: None,
-        stargazers_count: 1,
-    };
-    catalogue.push(&item, RowFacts { best_match: Some(0), ..RowFacts::default() });
+        stars: 1,
+        best_match: Some(0),
+        ..Entry::default()
+    });
     let meta = ListMeta {
         epoch,
         revision,
@@ -52,7 +51,7 @@ async fn lists_of(Version { epoch, revision }: Version) -> Arc<Bundle> {
         valid_until: None,
         history: None,
     };
-    Bundle::build(catalogue.build(topic(), meta)).await
+    Bundle::build(catalogue.build(topic(), meta, None)).await
 }
 
 /// The cached revision, unless it is stale.

@@ -168,7 +168,7 @@ async fn parameter_of_growth_that_is_not_accepted_is_named() {
         ("day=2026-9-1".to_owned(), "day accepts a day such as 2026-01-31"),
         ("day=%2B12026-09-01".to_owned(), "day accepts a day such as 2026-01-31"),
         ("window=1d&window=7d".to_owned(), "window may be given only once"),
-        ("page=1".to_owned(), "page is unknown here: this route accepts window, by, day"),
+        ("age=1".to_owned(), "age is unknown here: this route accepts window, by, day, fields, "),
         (format!("day={before}"), &days),
         (format!("day={after}"), &days),
     ] {

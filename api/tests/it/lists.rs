@@ -48,7 +48,7 @@ async fn list_has_headers_of_completeness_and_caching() {
         ("x-total-count", "700"),
         ("x-refreshed-at", "2026-09-21T14:13:20Z"),
         ("cache-control", "public, max-age=60, stale-while-revalidate=600, stale-if-error=86400"),
-        ("vary", "Accept-Encoding"),
+        ("vary", "Accept, Accept-Encoding"),
         ("access-control-allow-origin", "*"),
         ("cache-status", "memory; hit"),
         ("content-encoding", ""),

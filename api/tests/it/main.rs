@@ -26,6 +26,7 @@ mod postgres;
 mod process;
 mod property;
 mod proxy;
+mod queries;
 mod reads;
 mod real_data;
 mod recordings;

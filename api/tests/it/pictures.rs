@@ -97,7 +97,8 @@ async fn picture_has_validators_and_is_kept_for_an_hour() {
         assert_eq!((copy.status, copy.body.len()), (StatusCode::NOT_MODIFIED, 0));
         assert_eq!(copy.header("cache-control"), FOR_AN_HOUR, "{path}");
         let brotli = mirror.get_with(&path, &[("accept-encoding", "br")]).await;
-        assert_eq!(brotli.header("content-encoding"), "br", "{path}");
+        let expected = if answer.body.len() < 1_024 { "" } else { "br" };
+        assert_eq!(brotli.header("content-encoding"), expected, "{path}");
         // Another replica has the same bytes.
         assert_eq!(mirror.replica(&[]).await.get(&path).await.header("etag"), etag, "{path}");
     }

@@ -8,6 +8,7 @@ use api::lists::bundle::Bundle;
 use api::model::growth::Period;
 use api::model::list::Version;
 use api::model::topic::Topic;
+use api::store::Columns;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use github_stub::World;
@@ -120,8 +121,10 @@ async fn fill_of_older_rows_keeps_the_lists_of_a_newer_refresh() {
 
     let topic: Topic = "kubernetes".parse().expect("a topic");
     let build = async || {
-        let catalogue =
-            mirror.service.store.catalogue(&topic, Period::default()).await.expect("a database");
+        let catalogue = {
+            let store = &mirror.service.store;
+            store.catalogue(&topic, Period::default(), Columns::Listed).await.expect("a database")
+        };
         Bundle::build(catalogue.expect("a list")).await
     };
     let old = build().await;

@@ -78,19 +78,20 @@ pub(super) async fn events(
     let kinds =
         parameters.read_by(&KIND, |text| text.split(',').map(|kind| kind.parse().ok()).collect());
     let since = parameters.read_by(&SINCE, day_or_time);
-    let page = Page::read(&mut parameters);
+    let page = Page::read(&mut parameters).unwrap_or_default();
     parameters.finish()?;
     let query = EventQuery {
         kinds: kinds.unwrap_or_else(|| EventKind::VARIANTS.to_vec()),
         since,
         until: None,
-        offset: page.offset(),
-        limit: page.limit(),
+        offset: i64::try_from(page.offset()).unwrap_or(i64::MAX),
+        limit: i64::try_from(page.limit()).unwrap_or(i64::MAX),
     };
     let found = app.public.events(&topic, &query).await?.ok_or(Error::NotTracked(topic))?;
+    let matched = usize::try_from(found.matched).unwrap_or_default();
     let mut headers = HeaderMap::new();
     headers.insert("x-matched", HeaderValue::from(found.matched));
-    headers.extend(page.link(&uri, found.matched).map(|link| (header::LINK, link)));
+    headers.extend(page.link(&uri, matched).map(|link| (header::LINK, link)));
     Ok((headers, Json(found.events.into_iter().map(EventEntry::from).collect())))
 }
 

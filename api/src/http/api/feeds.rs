@@ -54,13 +54,13 @@ pub(super) fn feed(kind: FeedKind, format: FeedFormat) -> MethodRouter<Arc<App>>
             let hit = app.reader.tracked(&topic).await?;
             let query = FeedQuery { topic, kind, digest };
             let meta = hit.bundle.meta.clone();
-            let served = serve(app, query, format, meta, base);
+            let served = serve(Arc::clone(&app), query, format, meta, base);
             let served = tokio::time::timeout(LONGEST_WAIT, served).await;
             let served = served.map_err(|_| Error::NotYet {
                 detail: "the digests of past days are being made".to_owned(),
                 retry_after: RETRY_AFTER,
             })??;
-            Ok::<Response, Error>(document::answer(&served, &headers))
+            Ok::<Response, Error>(document::answer(&app, &served, &headers).await)
         };
     get(answer)
 }
@@ -105,5 +105,5 @@ pub(super) async fn list(
         Ok(Document::new("text/x-opml; charset=utf-8", CACHE_CONTROL, opml.into_bytes()))
     };
     let served = app.documents.get(format!("{base}/feeds.opml"), None, make).await?;
-    Ok(document::answer(&served, &headers))
+    Ok(document::answer(&app, &served, &headers).await)
 }

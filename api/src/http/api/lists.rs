@@ -11,7 +11,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::app::App;
 use crate::cache::Hit;
@@ -19,74 +19,58 @@ use crate::error::{Error, ParameterFault};
 use crate::http::conditional::{encoding, http_date, is_current};
 use crate::http::cors;
 use crate::http::document::{self, CACHE_STATUS, FOR_A_MINUTE, send};
-use crate::http::parameters::{Parameter, Parameters, Shape};
-use crate::lists::bundle::{self, Encoding, trend_json};
+use crate::http::list_parameters::{ListParameters, filter};
+use crate::http::parameters::Parameters;
+use crate::lists::bundle::{self, Encoding};
+use crate::lists::catalogue::Catalogue;
 use crate::lists::document::Document;
-use crate::model::growth::{Measure, Period, Window};
-use crate::model::list::{HistoryDays, ListMeta};
-use crate::model::ranking::{Listing, Ranking, Trend};
-use crate::model::time::{parse_day, rfc3339};
+use crate::lists::table::Format;
+use crate::lists::{facets, query};
+use crate::model::growth::Window;
+use crate::model::list::{HistoryDays, ListMeta, Version};
+use crate::model::ranking::{Listing, Ranking};
+use crate::model::time::rfc3339;
 use crate::model::topic::Topic;
 use crate::read::{FROM_DATABASE, Served, is_of};
 use crate::task::join;
 
+const X_MATCHED: HeaderName = HeaderName::from_static("x-matched");
 const X_WINDOW: HeaderName = HeaderName::from_static("x-window");
 const X_HISTORY_SINCE: HeaderName = HeaderName::from_static("x-history-since");
 const X_ACCEL_EXPIRES: HeaderName = HeaderName::from_static("x-accel-expires");
 
-pub(super) const WINDOW: Parameter = Parameter {
-    name: "window",
-    accepted: "1d, 7d, 30d or 90d",
-    doc: "The days within which growth is counted, 7d if it is absent.",
-    example: "30d",
-    shape: Shape::OneOf(&["1d", "7d", "30d", "90d"]),
-};
-
-const BY: Parameter = Parameter {
-    name: "by",
-    accepted: "gained, percent, velocity or acceleration",
-    doc: "The number by which repositories are ranked, gained if it is absent.",
-    example: "velocity",
-    shape: Shape::OneOf(&["gained", "percent", "velocity", "acceleration"]),
-};
-
-const DAY: Parameter = Parameter {
-    name: "day",
-    accepted: "a day such as 2026-01-31",
-    doc: "The last day of the window, the topic's last day with counts if it is absent.",
-    example: "2026-01-31",
-    shape: Shape::Date,
-};
+/// Accept chooses the format if no parameter does.
+const VARY: HeaderValue = HeaderValue::from_static("Accept, Accept-Encoding");
 
 /// Room for all headers of a list's answer.
 const HEADERS: usize = 24;
 
-/// A list from the caches, as a body that is ready to send.
+/// A list: from the caches, as a body that is ready to send, if the request has no parameters.
 pub(super) fn cached(listing: Listing) -> MethodRouter<Arc<App>> {
     let answer = async move |State(app): State<Arc<App>>, topic: Topic, request: Request| {
-        if listing == Listing::Newest {
-            Parameters::of(request.uri()).finish()?;
-        }
+        let (uri, headers) = (request.uri(), request.headers());
+        let parameters = ListParameters::read(listing, uri, headers, app.clock.now())?;
         let hit = app.reader.lists(&topic).await?;
-        Ok::<_, Error>(ready(&app, &hit, listing, request.headers()))
+        if has_no_query(uri) && parameters.query.format == Format::Json {
+            return Ok(ready(&app, &hit, listing, headers));
+        }
+        let (meta, page) = (&hit.bundle.meta, parameters.page);
+        let served = queried(&app, &topic, listing, parameters, uri, meta).await?;
+        let mut response = document::answer(&app, &served, headers).await;
+        let matched = served.document.head.get(X_MATCHED).and_then(number);
+        let link = matched.and_then(|matched| page.link(uri, matched));
+        response.headers_mut().extend(link.map(|link| (header::LINK, link)));
+        Ok::<_, Error>(response)
     };
     get(answer)
 }
 
-/// The repositories that grew or fell within a period: a list from the caches if the request has
-/// no parameters.
-pub(super) fn trend(trend: Trend) -> MethodRouter<Arc<App>> {
-    let answer = async move |State(app): State<Arc<App>>, topic: Topic, request: Request| {
-        let mut wanted = TrendQuery::of(trend, request.uri())?;
-        let hit = app.reader.lists(&topic).await?;
-        wanted.check_day(hit.bundle.meta.history)?;
-        if (wanted.period, wanted.measure) == Default::default() {
-            return Ok(ready(&app, &hit, Listing::Trend(trend), request.headers()));
-        }
-        let served = trend_document(&app, &topic, trend, wanted, &hit.bundle.meta).await?;
-        Ok::<_, Error>(document::answer(&served, request.headers()))
-    };
-    get(answer)
+fn has_no_query(uri: &Uri) -> bool {
+    uri.query().is_none_or(str::is_empty)
+}
+
+fn number(value: &HeaderValue) -> Option<usize> {
+    value.to_str().ok()?.parse().ok()
 }
 
 fn ready(app: &App, hit: &Hit, listing: Listing, request: &HeaderMap) -> Response {
@@ -97,9 +81,9 @@ fn ready(app: &App, hit: &Hit, listing: Listing, request: &HeaderMap) -> Respons
         let mut head = head(meta);
         body_head(&mut head, &body.etag, encoding);
         head.insert(header::CACHE_CONTROL, FOR_A_MINUTE);
-        head.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+        head.insert(header::VARY, VARY);
         if matches!(listing, Listing::Trend(_)) {
-            history_head(&mut head, Period::default(), meta.history);
+            history_head(&mut head, Window::default(), None, meta.history);
         }
         head
     });
@@ -112,39 +96,68 @@ fn ready(app: &App, hit: &Hit, listing: Listing, request: &HeaderMap) -> Respons
     response
 }
 
-/// The parameters of a list by growth.
-#[derive(Clone, Copy)]
-struct TrendQuery {
-    period: Period,
-    measure: Measure,
-    /// The day asked for is the last one.
-    is_of_last_day: bool,
+/// The rows of a list that match its parameters, of a topic with these facts.
+async fn queried(
+    app: &Arc<App>,
+    topic: &Topic,
+    listing: Listing,
+    parameters: ListParameters,
+    uri: &Uri,
+    meta: &ListMeta,
+) -> Result<Served, Error> {
+    let ListParameters { query, day, today, .. } = parameters;
+    let day = Day::of(day, meta.history)?;
+    let format: &str = query.format.into();
+    let words = uri.query().unwrap_or_default();
+    let key = format!("{}/{topic}?{words} {format} {day:?} {today:?}", listing.name());
+    let (version, history) = (meta.version(), meta.history);
+    let (own, topic) = (Arc::clone(app), topic.clone());
+    let make = || async move {
+        let catalogue = day.catalogue(&own, &topic, version).await?;
+        let write = move || {
+            let answer = query::answer(&catalogue, &query);
+            let meta = catalogue.meta();
+            let mut document =
+                Document::new(query.format.content_type(), FOR_A_MINUTE, answer.bytes);
+            // Days that pass change the rows of a filter by age.
+            document.modified_at = meta.modified_at.filter(|_| today.is_none());
+            document.is_provisional = !is_of(&catalogue, version);
+            document.head.extend(head(meta));
+            if document.modified_at.is_none() {
+                document.head.remove(header::LAST_MODIFIED);
+            }
+            document.head.insert(X_MATCHED, HeaderValue::from(answer.matched));
+            document.head.insert(header::VARY, VARY);
+            if let Some(window) = query.order.window() {
+                let history = meta.history.or(history);
+                history_head(&mut document.head, window, day.past(), history);
+            }
+            document
+        };
+        Ok(join(tokio::task::spawn_blocking(write)).await)
+    };
+    app.documents.get(key, Some(version), make).await
 }
 
-impl TrendQuery {
-    fn of(trend: Trend, uri: &Uri) -> Result<Self, Error> {
-        let mut parameters = Parameters::of(uri);
-        let window = parameters.read(&WINDOW);
-        let measure = match trend {
-            Trend::Trending => parameters.read(&BY),
-            Trend::Falling => None,
-        };
-        let day = parameters.read_by(&DAY, parse_day);
-        parameters.finish()?;
-        let period = Period { window: window.unwrap_or_default(), day };
-        Ok(Self { period, measure: measure.unwrap_or_default(), is_of_last_day: false })
-    }
+/// The last day of a window.
+#[derive(Clone, Copy, Debug)]
+enum Day {
+    /// The last one with counts, whatever day that is.
+    Last,
+    /// The last one with counts when the request came.
+    AskedFor(NaiveDate),
+    Past(NaiveDate),
+}
 
-    /// Refuses a day without counts. The last day is no past one.
-    fn check_day(&mut self, history: Option<HistoryDays>) -> Result<(), Error> {
-        let Some(day) = self.period.day else { return Ok(()) };
+impl Day {
+    /// Refuses a day without counts.
+    fn of(day: Option<NaiveDate>, history: Option<HistoryDays>) -> Result<Self, Error> {
+        let Some(day) = day else { return Ok(Self::Last) };
         let rule = match history {
-            Some(HistoryDays { last, .. }) if day == last => {
-                self.period.day = None;
-                self.is_of_last_day = true;
-                return Ok(());
+            Some(HistoryDays { last, .. }) if day == last => return Ok(Self::AskedFor(day)),
+            Some(HistoryDays { first, last }) if first <= day && day < last => {
+                return Ok(Self::Past(day));
             }
-            Some(HistoryDays { first, last }) if first <= day && day < last => return Ok(()),
             Some(HistoryDays { first, last }) => {
                 format!("is not one of the days with counts, which are {first} to {last}")
             }
@@ -152,48 +165,64 @@ impl TrendQuery {
         };
         Err(Error::Parameters(vec![ParameterFault { parameter: "day".to_owned(), rule }]))
     }
+
+    fn past(self) -> Option<NaiveDate> {
+        match self {
+            Self::Past(day) | Self::AskedFor(day) => Some(day),
+            Self::Last => None,
+        }
+    }
+
+    async fn catalogue(
+        self,
+        app: &App,
+        topic: &Topic,
+        version: Version,
+    ) -> Result<Arc<Catalogue>, Error> {
+        let load = |day| app.reader.catalogue(topic, day, version);
+        match self {
+            Self::Past(day) => load(Some(day)).await,
+            Self::Last => load(None).await,
+            Self::AskedFor(day) => {
+                let catalogue = load(None).await?;
+                match catalogue.meta().history {
+                    // A refresh has counted the first repositories of a new day since.
+                    Some(history) if history.last != day => load(Some(day)).await,
+                    _ => Ok(catalogue),
+                }
+            }
+        }
+    }
 }
 
-/// A list by growth that is not kept ready.
-async fn trend_document(
-    app: &Arc<App>,
-    topic: &Topic,
-    trend: Trend,
-    wanted: TrendQuery,
-    meta: &ListMeta,
-) -> Result<Served, Error> {
-    let TrendQuery { period: Period { window, day }, measure, is_of_last_day } = wanted;
-    let (window, measure): (&str, &str) = (window.into(), measure.into());
-    let last = meta.history.map(|history| history.last).filter(|_| is_of_last_day);
-    let day = day.or(last).map(|day| day.to_string()).unwrap_or_default();
-    let name = Listing::Trend(trend).name();
-    let key = format!("{name}/{topic}?window={window}&by={measure}&day={day}");
-    let (version, history) = (meta.version(), meta.history);
-    let (app, topic) = (Arc::clone(app), topic.clone());
-    let documents = app.documents.clone();
+/// The counts of the topic's repositories by the values of their fields.
+pub(super) async fn facets(
+    State(app): State<Arc<App>>,
+    topic: Topic,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    let mut parameters = Parameters::of(&uri);
+    let (filter, today) = filter(&mut parameters, app.clock.now());
+    parameters.finish()?;
+    let version = app.reader.tracked(&topic).await?.bundle.meta.version();
+    let key = format!("facets/{topic}?{} {today:?}", uri.query().unwrap_or_default());
+    let own = Arc::clone(&app);
     let make = || async move {
-        let mut period = wanted.period;
-        let mut catalogue = app.reader.catalogue(&topic, period, version).await?;
-        if let Some(last) = last
-            && catalogue.meta().history.is_some_and(|own| own.last != last)
-        {
-            // A refresh has counted the first repositories of a new day since.
-            period.day = Some(last);
-            catalogue = app.reader.catalogue(&topic, period, version).await?;
-        }
+        let catalogue = own.reader.catalogue(&topic, None, version).await?;
         let write = move || {
-            let json = trend_json(&catalogue, trend, wanted.measure);
-            let meta = catalogue.meta();
+            let json = serde_json::to_vec(&facets::facets(&catalogue, &filter));
+            let json = json.map_err(|_| Error::Internal)?;
             let mut document = Document::new("application/json", FOR_A_MINUTE, json);
-            document.modified_at = meta.modified_at;
-            document.head.extend(head(meta));
             document.is_provisional = !is_of(&catalogue, version);
-            history_head(&mut document.head, period, meta.history.or(history));
-            document
+            document.head.extend(head(catalogue.meta()));
+            document.head.remove(header::LAST_MODIFIED);
+            Ok(document)
         };
-        Ok(join(tokio::task::spawn_blocking(write)).await)
+        join(tokio::task::spawn_blocking(write)).await
     };
-    documents.get(key, Some(version), make).await
+    let served = app.documents.get(key, Some(version), make).await?;
+    Ok(document::answer(&app, &served, &headers).await)
 }
 
 /// A list as the database has it now.
@@ -243,10 +272,15 @@ fn body_head(headers: &mut HeaderMap, etag: &HeaderValue, encoding: Encoding) {
 }
 
 /// The headers of a list by growth: the window's ends, and the first day with counts.
-fn history_head(headers: &mut HeaderMap, period: Period, history: Option<HistoryDays>) {
+fn history_head(
+    headers: &mut HeaderMap,
+    window: Window,
+    day: Option<NaiveDate>,
+    history: Option<HistoryDays>,
+) {
     let Some(HistoryDays { first, last }) = history else { return };
-    let last = period.day.unwrap_or(last);
-    let window = format!("{}/{last}", last - period.window.days());
+    let last = day.unwrap_or(last);
+    let window = format!("{}/{last}", last - window.days());
     let facts = [(X_WINDOW, window), (X_HISTORY_SINCE, first.to_string())];
     for (name, text) in facts {
         headers.extend(HeaderValue::try_from(text).ok().map(|value| (name, value)));

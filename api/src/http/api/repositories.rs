@@ -92,7 +92,8 @@ pub(super) async fn repository(
         let days = store.repository_days(id, None, None).await?.ok_or_else(|| unknown(id))?;
         json(Whole { details, growth: GrowthByWindow::of(&days) }).await
     };
-    Ok(answer(&app.documents.get(key, None, make).await?, &headers))
+    let served = app.documents.get(key, None, make).await?;
+    Ok(answer(&app, &served, &headers).await)
 }
 
 pub(super) async fn history(
@@ -109,7 +110,8 @@ pub(super) async fn history(
         let days = store.repository_days(id, from, to).await?.ok_or_else(|| unknown(id))?;
         json(History::of(days)).await
     };
-    Ok(answer(&app.documents.get(key, None, make).await?, &headers))
+    let served = app.documents.get(key, None, make).await?;
+    Ok(answer(&app, &served, &headers).await)
 }
 
 /// The repository that has the name now.

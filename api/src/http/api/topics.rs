@@ -85,5 +85,5 @@ pub(super) async fn history(
     };
     let key = format!("/topics/{topic}/history");
     let served = app.documents.get(key, Some(version), make).await?;
-    Ok(document::answer(&served, &headers))
+    Ok(document::answer(&app, &served, &headers).await)
 }

@@ -1,23 +1,22 @@
-//! The counts from which growth is computed, and a topic as of a past day.
+//! The counts from which growth is computed.
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
+use chrono::NaiveDate;
 use futures_util::TryStreamExt;
 use sqlx::Row as _;
 use sqlx::types::Json;
 
-use super::dialect::{Connection, Row, as_rows};
-use crate::lists::catalogue::{CatalogueBuilder, RowFacts};
+use super::dialect::{Connection, as_rows};
 use crate::model::counts::{Counts, Span};
-use crate::model::growth::{Growth, Period};
-use crate::model::list::{HistoryDays, ListItem};
-use crate::model::repository::{RepositoryId, address_under};
+use crate::model::growth::Period;
+use crate::model::list::HistoryDays;
+use crate::model::repository::RepositoryId;
 use crate::model::topic::Topic;
 
 /// The repositories that a topic, the first parameter, has, or had on the day of the second.
 const MEMBERS: &str = "(SELECT repository_id FROM topic_repositories WHERE topic = $1) AS member";
-const MEMBERS_ON: &str = "
+pub(super) const MEMBERS_ON: &str = "
     (SELECT repository_id FROM topic_repositories WHERE topic = $1 AND coalesce(since, $2) <= $2
      UNION
      SELECT repository_id FROM former_members
@@ -29,21 +28,14 @@ type SpanRow = (NaiveDate, NaiveDate, i64, Option<i64>);
 /// The counts of a topic's repositories within a period.
 pub(super) struct Counted {
     spans: HashMap<RepositoryId, Vec<Span>>,
-    period: Period,
     /// The period's last day; `None` if nothing was counted.
     pub(super) last: Option<NaiveDate>,
 }
 
 impl Counted {
-    /// The growth of a repository within the period.
-    pub(super) fn growth(
-        &self,
-        repository: RepositoryId,
-        created: Option<DateTime<Utc>>,
-    ) -> Option<Growth> {
-        let spans = self.spans.get(&repository)?;
-        let created = created.map(|at| at.date_naive());
-        Growth::of(spans, created, self.last?, self.period.window)
+    /// The spans of a repository, by their days.
+    pub(super) fn spans(&self, repository: RepositoryId) -> &[Span] {
+        self.spans.get(&repository).map(Vec::as_slice).unwrap_or_default()
     }
 }
 
@@ -67,7 +59,7 @@ pub(super) async fn counted(
         // A run may have stored no counts on its day.
         let needed = last.map(|last| period.window.first_day(last));
         if needed.is_none_or(|needed| from <= needed) {
-            return Ok(Counted { spans, period, last });
+            return Ok(Counted { spans, last });
         }
         end = last;
     }
@@ -135,48 +127,4 @@ pub(super) async fn history_days(
     let first = query_scalar!(first, topic.as_str());
     let first: Option<NaiveDate> = first.fetch_one(connection).await?;
     Ok(first.zip(counted.last).map(|(first, last)| HistoryDays { first, last }))
-}
-
-/// Reads the repositories that the topic had on a day, under the names that they had then.
-pub(super) async fn past_members(
-    connection: &mut Connection,
-    topic: &Topic,
-    day: NaiveDate,
-    counted: &Counted,
-    builder: &mut CatalogueBuilder,
-) -> sqlx::Result<()> {
-    let select = format!(
-        "SELECT id, full_name, html_url, language, created_at,
-             (SELECT names.full_name FROM names
-              WHERE names.repository_id = repositories.id AND until >= $3
-              ORDER BY until LIMIT 1) AS former_name
-         FROM {MEMBERS_ON} JOIN repositories ON repositories.id = member.repository_id"
-    );
-    let end = (day + Days::new(1)).and_time(NaiveTime::MIN).and_utc();
-    let mut rows = query!(select, topic.as_str(), day, end).fetch(connection);
-    while let Some(row) = rows.try_next().await? {
-        past_member(&row, counted, builder)?;
-    }
-    Ok(())
-}
-
-fn past_member(row: &Row, counted: &Counted, builder: &mut CatalogueBuilder) -> sqlx::Result<()> {
-    let created_at = row.try_get("created_at")?;
-    let growth = counted.growth(row.try_get("id")?, created_at);
-    let present: &str = row.try_get("full_name")?;
-    let full_name = row.try_get::<Option<&str>, _>("former_name")?.unwrap_or(present);
-    let html_url: &str = row.try_get("html_url")?;
-    let html_url = address_under(full_name, html_url);
-    let item = ListItem {
-        id: row.try_get("id")?,
-        name: full_name.split_once('/').map_or(full_name, |(_, name)| name),
-        full_name,
-        html_url: &html_url,
-        language: row.try_get("language")?,
-        updated_at: None,
-        pushed_at: None,
-        stargazers_count: growth.as_ref().map_or(0, |growth| growth.stars_after),
-    };
-    builder.push(&item, RowFacts { best_match: None, created_at, growth });
-    Ok(())
 }

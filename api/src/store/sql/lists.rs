@@ -8,17 +8,18 @@ use futures_util::TryStreamExt;
 use sqlx::Row as _;
 
 use super::dialect::{Connection, EPOCH, Row, SqlStore};
-use super::growth::{self, Counted};
+use super::growth;
+use super::members;
 use super::text;
 use super::topics::allot;
-use crate::lists::catalogue::{Catalogue, CatalogueBuilder, RowFacts};
+use crate::lists::catalogue::{Catalogue, CatalogueBuilder};
 use crate::lists::writer::ListWriter;
 use crate::model::growth::Period;
 use crate::model::list::{CurrentVersions, LIST_LENGTH, ListItem, ListMeta, Version};
 use crate::model::on_demand::{UNKNOWN_TIME, is_unknown_to_github};
 use crate::model::ranking::Ranking;
 use crate::model::topic::Topic;
-use crate::store::{ListStore, Result};
+use crate::store::{Columns, ListStore, Result};
 
 /// The headers' facts. It does not count what is stored, which takes longer than a list does when
 /// the topic is large.
@@ -62,22 +63,27 @@ impl ListStore for SqlStore {
         Ok(Some(meta))
     }
 
-    async fn catalogue(&self, topic: &Topic, period: Period) -> Result<Option<Catalogue>> {
+    async fn catalogue(
+        &self,
+        topic: &Topic,
+        period: Period,
+        columns: Columns,
+    ) -> Result<Option<Catalogue>> {
         let mut transaction = self.read().await?;
         let Some(mut meta) = meta(&mut transaction, topic).await? else {
             transaction.rollback().await?;
             return Ok(None);
         };
-        let mut builder = CatalogueBuilder::default();
         let counted = growth::counted(&mut transaction, topic, period).await?;
+        let mut builder = CatalogueBuilder::default();
         if let Some(day) = period.day {
-            growth::past_members(&mut transaction, topic, day, &counted, &mut builder).await?;
+            members::past(&mut transaction, topic, day, columns, &counted, &mut builder).await?;
         } else {
             meta.history = growth::history_days(&mut transaction, topic, &counted).await?;
-            members(&mut transaction, topic, &counted, &mut builder).await?;
+            members::present(&mut transaction, topic, columns, &counted, &mut builder).await?;
         }
         transaction.commit().await?;
-        Ok(Some(builder.build(topic.clone(), meta)))
+        Ok(Some(builder.build(topic.clone(), meta, counted.last)))
     }
 
     async fn current_versions(&self, topic: &Topic) -> Result<Option<CurrentVersions>> {
@@ -109,28 +115,6 @@ impl ListStore for SqlStore {
         allot(&mut transaction, topic, false, now).await?;
         Ok(transaction.commit().await?)
     }
-}
-
-/// Reads the repositories that the topic has.
-async fn members(
-    connection: &mut Connection,
-    topic: &Topic,
-    counted: &Counted,
-    builder: &mut CatalogueBuilder,
-) -> sqlx::Result<()> {
-    let select = format!(
-        "SELECT {ITEM}, rank, created_at
-         FROM topic_repositories JOIN repositories ON id = repository_id WHERE topic = $1"
-    );
-    let mut rows = query!(select, topic.as_str()).fetch(connection);
-    while let Some(row) = rows.try_next().await? {
-        let item = item(&row)?;
-        let created_at = row.try_get("created_at")?;
-        let growth = counted.growth(item.id, created_at);
-        let best_match = row.try_get("rank")?;
-        builder.push(&item, RowFacts { best_match, created_at, growth });
-    }
-    Ok(())
 }
 
 /// A further condition on the rows of a ranking, and their order.

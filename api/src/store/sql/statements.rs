@@ -36,6 +36,7 @@ mod leases;
 mod ledger;
 mod lists;
 mod lookup;
+mod members;
 mod pages;
 mod pool;
 mod quotas;

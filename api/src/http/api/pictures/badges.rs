@@ -10,12 +10,13 @@ use strum::EnumString;
 use super::file::{Format, full_name, query_of, split};
 use crate::app::App;
 use crate::error::Error;
-use crate::http::api::lists::WINDOW;
 use crate::http::api::repositories::present_owner;
 use crate::http::document::answer;
+use crate::http::list_parameters::WINDOW;
 use crate::http::parameters::{Parameter, Parameters, Shape};
-use crate::lists::query::{popularity_place, trending_place};
-use crate::model::growth::{Period, Window};
+use crate::lists::order::place;
+use crate::model::growth::{Measure, Window};
+use crate::model::ranking::{Order, Ranking};
 use crate::model::topic::Topic;
 use crate::pictures::badge::{Badge, PlaceIn};
 use crate::read::is_of;
@@ -57,16 +58,12 @@ pub(super) async fn badge(
         let query = query_of(&uri);
         let address = |name: &str| format!("/badges/{topic}/{name}.{extension}{query}");
         let id = present_owner(&own.public, &name, address).await?;
-        let window = match list {
-            PlaceIn::Popularity => Window::default(),
-            PlaceIn::Trending(window) => window,
+        let catalogue = own.reader.catalogue(&topic, None, version).await?;
+        let order = match list {
+            PlaceIn::Popularity => Order::Ranked(Ranking::Popularity),
+            PlaceIn::Trending(window) => Order::Trending(window, Measure::Gained),
         };
-        let period = Period { window, day: None };
-        let catalogue = own.reader.catalogue(&topic, period, version).await?;
-        let place = match list {
-            PlaceIn::Popularity => popularity_place(&catalogue, id),
-            PlaceIn::Trending(_) => trending_place(&catalogue, id),
-        };
+        let place = place(&catalogue, order, id);
         let no_place = || Error::NoPlace { name: name.to_string(), topic: topic.clone() };
         let badge = Badge::new(topic.as_str(), place.ok_or_else(no_place)?, list);
         let text = match format {
@@ -77,7 +74,8 @@ pub(super) async fn badge(
         document.is_provisional = !is_of(&catalogue, version);
         Ok(document)
     };
-    Ok(answer(&app.documents.get(key, Some(version), make).await?, &headers))
+    let served = app.documents.get(key, Some(version), make).await?;
+    Ok(answer(&app, &served, &headers).await)
 }
 
 fn list(uri: &Uri) -> Result<PlaceIn, Error> {

@@ -68,7 +68,8 @@ pub(super) async fn repository(
         let id = present_owner(&store, &name, address).await?;
         document(stars(&store, &[id], options).await?, format, options).await
     };
-    Ok(answer(&app.documents.get(key, None, make).await?, &headers))
+    let served = app.documents.get(key, None, make).await?;
+    Ok(answer(&app, &served, &headers).await)
 }
 
 /// A chart of the stars of several repositories.
@@ -91,7 +92,8 @@ pub(super) async fn compare(
         let ids = present_owners(&store, &names, &uri).await?;
         document(stars(&store, &ids, options).await?, format, options).await
     };
-    Ok(answer(&app.documents.get(key, None, make).await?, &headers))
+    let served = app.documents.get(key, None, make).await?;
+    Ok(answer(&app, &served, &headers).await)
 }
 
 /// The chart of GitHub's count of a topic's repositories, or of the stars that they gained.
@@ -114,7 +116,8 @@ pub(super) async fn topic(
         let days = days.ok_or_else(|| Error::NotTracked(topic.clone()))?;
         document(topic_chart(&topic, &days, options), format, options).await
     };
-    Ok(answer(&app.documents.get(key, Some(version), make).await?, &headers))
+    let served = app.documents.get(key, Some(version), make).await?;
+    Ok(answer(&app, &served, &headers).await)
 }
 
 fn compared(text: &str) -> Option<Vec<FullName>> {

@@ -32,7 +32,7 @@ const SCALE: Parameter = Parameter {
 const ALIGN: Parameter = Parameter {
     name: "align",
     accepted: "date or start",
-    doc: "The place of a day by its date, which is the default, or by the days since the first one.",
+    doc: "The place of a day, by its date if it is absent, or by the days since the first one.",
     example: "start",
     shape: Shape::OneOf(&["date", "start"]),
 };
