@@ -8,6 +8,7 @@ mod run;
 use std::time::Instant;
 
 use api::lists::bundle::Bundle;
+use api::lists::filter::Filter;
 use api::lists::query::first;
 use api::model::growth::Period;
 use api::model::list::LIST_LENGTH;
@@ -43,7 +44,10 @@ async fn measure() {
         bytes = catalogue.size();
         let began = Instant::now();
         for ranking in Ranking::ALL {
-            assert_eq!(first(&catalogue, (*ranking).into(), LIST_LENGTH).len(), LIST_LENGTH);
+            assert_eq!(
+                first(&catalogue, (*ranking).into(), &Filter::default(), LIST_LENGTH).len(),
+                LIST_LENGTH
+            );
         }
         times[1].push(milliseconds(began) / 3.0);
         let began = Instant::now();

@@ -22,7 +22,8 @@ use api::model::repository::{Repository, RepositoryId};
 use api::model::run::{Outcome, Report, Trigger, UpsertCounts};
 use api::model::topic::{Coverage, Origin, SyncCursor, Topic};
 use api::store::{
-    self, BeginOutcome, CompleteRun, FinishRun, Lease, NewRefresh, Page, Scope, SharedStore,
+    self, BeginOutcome, Columns, CompleteRun, FinishRun, Lease, NewRefresh, Page, Scope,
+    SharedStore,
 };
 use chrono::{TimeDelta, Utc};
 use github_stub::World;

@@ -20,6 +20,7 @@ pub use opml::opml;
 pub use trending_entries::{MOST_TRENDING, TrendingRow, trending_entry};
 
 use self::text::uuid;
+use crate::lists::filter::Filter;
 use crate::model::event::EventKind;
 use crate::model::topic::Topic;
 
@@ -72,6 +73,10 @@ pub struct FeedQuery {
     pub topic: Topic,
     pub kind: FeedKind,
     pub digest: Option<Digest>,
+    /// The repositories that the feed is about.
+    pub filter: Filter,
+    /// The filter as parameters of a query, always in the same order.
+    pub filter_text: String,
 }
 
 impl FeedKind {
@@ -157,14 +162,24 @@ fn midnight(day: NaiveDate) -> DateTime<Utc> {
 }
 
 impl FeedQuery {
+    /// A feed without parameters.
+    #[must_use]
+    pub fn all(topic: Topic, kind: FeedKind) -> Self {
+        let (filter, filter_text) = (Filter::default(), String::new());
+        Self { topic, kind, digest: None, filter, filter_text }
+    }
+
     /// The path and query under which the feed is found; a default is left out.
     #[must_use]
     pub fn path(&self, format: FeedFormat) -> String {
         let (kind, extension): (&str, &str) = (self.kind.into(), format.into());
         let default = (self.kind == FeedKind::Trending).then_some(Digest::Daily);
         let digest = self.digest.filter(|digest| Some(*digest) != default);
-        let digest = digest.map(|digest| format!("?digest={}", <&str>::from(digest)));
-        format!("/feeds/{}/{kind}.{extension}{}", self.topic, digest.unwrap_or_default())
+        let digest = digest.map(|digest| format!("digest={}", <&str>::from(digest)));
+        let filter = (!self.filter_text.is_empty()).then(|| self.filter_text.clone());
+        let query = digest.into_iter().chain(filter).collect::<Vec<_>>().join("&");
+        let mark = if query.is_empty() { "" } else { "?" };
+        format!("/feeds/{}/{kind}.{extension}{mark}{query}", self.topic)
     }
 
     /// The feed of these entries, newest first, under the address of the service. A feed without
@@ -180,13 +195,19 @@ impl FeedQuery {
         let kind: &str = self.kind.into();
         let digest = self.digest.map(<&str>::from);
         Feed {
-            id: uuid(&["feed", self.topic.as_str(), kind, digest.unwrap_or_default()]),
+            id: self.id(&["feed", self.topic.as_str(), kind, digest.unwrap_or_default()]),
             title: self.title(),
             page: format!("{base}/topics/{}", self.topic),
             address: format!("{base}{}", self.path(format)),
             updated: entries.first().map_or(tracked_at, |entry| entry.at),
             entries,
         }
+    }
+
+    /// The id of what these parts name, for the repositories that the feed is about.
+    fn id(&self, parts: &[&str]) -> String {
+        let filter = (!self.filter_text.is_empty()).then_some(&*self.filter_text);
+        uuid(&parts.iter().copied().chain(filter).collect::<Vec<_>>())
     }
 
     fn title(&self) -> String {
@@ -214,7 +235,7 @@ impl FeedQuery {
         let (kind, digest): (&str, &str) = (self.kind.into(), digest.into());
         let first = period.first.to_string();
         Entry {
-            id: uuid(&["digest", self.topic.as_str(), kind, digest, &first]),
+            id: self.id(&["digest", self.topic.as_str(), kind, digest, &first]),
             at: period.end(),
             title: format!("{title} {}", period.in_words()),
             url: Some(url),

@@ -15,7 +15,7 @@ pub fn opml(topics: &[Topic], base: &str) -> String {
         format!("<outline type=\"rss\" text=\"{title}\" title=\"{title}\" xmlUrl=\"{address}\"/>\n")
     };
     let topics = topics.iter().map(|topic| {
-        let query = |kind: &FeedKind| FeedQuery { topic: topic.clone(), kind: *kind, digest: None };
+        let query = |kind: &FeedKind| FeedQuery::all(topic.clone(), *kind);
         let feeds = FeedKind::VARIANTS.iter().map(|kind| outline(&query(kind)));
         format!("<outline text=\"{topic}\">\n{}</outline>\n", feeds.collect::<String>())
     });

@@ -1,10 +1,12 @@
 //! The parameters of lists: one table from which they are read, refused and described.
 
+use std::borrow::Cow;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use axum::http::{HeaderMap, Uri};
 use chrono::{DateTime, Days, NaiveDate, Utc};
+use url::form_urlencoded;
 
 use super::conditional::accepted_format;
 use super::pages::{PAGE, PER_PAGE, Page};
@@ -232,7 +234,7 @@ pub(super) struct ListParameters {
     /// The last day of the window.
     pub(super) day: Option<NaiveDate>,
     pub(super) page: Page,
-    /// The UTC day of the request if that decides which rows match.
+    /// The UTC day of the request if the ages of repositories decide which rows match.
     pub(super) today: Option<NaiveDate>,
 }
 
@@ -246,13 +248,14 @@ impl ListParameters {
         let mut parameters = Parameters::of(uri);
         let Growth { order, day } = growth(&mut parameters, listing);
         let fields = fields(&mut parameters, listing);
-        let (filter, today) = filter(&mut parameters, now);
+        let (filter, ages) = filter(&mut parameters, now);
         let page = Page::read(&mut parameters).unwrap_or(Page::FIRST_ROWS);
         let format = parameters.read(&FORMAT).unwrap_or_else(|| accepted_format(headers));
         parameters.finish()?;
         let fields = fields.unwrap_or_else(|| default_fields(listing));
         let (offset, limit) = (page.offset(), page.limit());
         let query = Query { order, filter, offset, limit, fields, format };
+        let today = (!ages.is_empty()).then(|| now.date_naive());
         Ok(Self { query, day, page, today })
     }
 }
@@ -305,17 +308,17 @@ fn fields(parameters: &mut Parameters<'_>, listing: Listing) -> Option<Vec<Field
     fields
 }
 
-/// The filter, and the present day if it depends on that.
+/// The filter, and the names of the parameters that count days before today.
 pub(super) fn filter(
     parameters: &mut Parameters<'_>,
     now: DateTime<Utc>,
-) -> (Filter, Option<NaiveDate>) {
+) -> (Filter, Vec<&'static str>) {
     let today = now.date_naive();
-    let mut is_relative = false;
-    let mut days = |parameters: &mut Parameters<'_>, parameter| {
+    let mut ages = Vec::new();
+    let mut days = |parameters: &mut Parameters<'_>, parameter: &Parameter| {
         let day = |text: &str| match text.strip_suffix('d') {
             Some(number) => {
-                is_relative = true;
+                ages.push(parameter.name);
                 today.checked_sub_days(Days::new(digits(number, MOST_DAY_DIGITS)?))
             }
             None => parse_day(text),
@@ -336,7 +339,8 @@ pub(super) fn filter(
         template: parameters.read(&TEMPLATE),
         words: parameters.read_by(&Q, words).unwrap_or_default(),
     };
-    (filter, is_relative.then_some(today))
+    ages.dedup();
+    (filter, ages)
 }
 
 /// Values with commas between them, and those of them with a hyphen before them.
@@ -402,6 +406,17 @@ fn range<T: Clone>(
     }
 }
 
+/// The parameters of a filter as a client sends them, always in the same order.
+pub(super) fn filter_text(uri: &Uri) -> String {
+    let query = uri.query().unwrap_or_default().as_bytes();
+    let given: Vec<(Cow<'_, str>, Cow<'_, str>)> = form_urlencoded::parse(query).collect();
+    let mut text = form_urlencoded::Serializer::new(String::new());
+    for parameter in FILTERS {
+        text.extend_pairs(given.iter().filter(|(name, _)| name == parameter.name));
+    }
+    text.finish()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -438,15 +453,15 @@ mod tests {
         let read = |query: &str| {
             let uri = Uri::try_from(format!("/list?{query}")).expect("a URI");
             let mut parameters = Parameters::of(&uri);
-            let (filter, today) = filter(&mut parameters, now);
-            parameters.finish().map(|()| (filter.pushed, today)).ok()
+            let (filter, ages) = filter(&mut parameters, now);
+            parameters.finish().map(|()| (filter.pushed, ages)).ok()
         };
         let day = |text: &str| -> NaiveDate { text.parse().expect("a day") };
         let today = day("2026-03-01");
         let since = |first: &str| Some(day(first)..=NaiveDate::MAX);
-        assert_eq!(read("pushed=1d.."), Some((since("2026-02-28"), Some(today))));
-        assert_eq!(read("pushed=2026-02-28.."), Some((since("2026-02-28"), None)));
-        assert_eq!(read("pushed=0d"), Some((Some(today..=today), Some(today))));
+        assert_eq!(read("pushed=1d.."), Some((since("2026-02-28"), vec!["pushed"])));
+        assert_eq!(read("pushed=2026-02-28.."), Some((since("2026-02-28"), vec![])));
+        assert_eq!(read("pushed=0d"), Some((Some(today..=today), vec!["pushed"])));
         for wrong in ["2026-02-30", "d", "-1d", "100000d", "2026-2-3", "20260203"] {
             assert_eq!(read(&format!("pushed={wrong}")), None, "{wrong}");
         }

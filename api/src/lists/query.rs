@@ -68,29 +68,43 @@ pub struct Answer {
 /// Answers a query.
 #[must_use]
 pub fn answer(catalogue: &Catalogue, query: &Query) -> Answer {
-    let order = rows_in(catalogue, query.order);
-    let (rows, matched) = page(catalogue, &order, query);
+    let Query { order, filter, offset, limit, .. } = query;
+    let (rows, matched) = page(catalogue, *order, filter, *offset, *limit);
     let mut writer = TableWriter::new(query.format, query.fields.clone());
-    let window = query.order.window();
     for row in rows {
-        write(&mut writer, catalogue, row, window);
+        write(&mut writer, catalogue, row, order.window());
     }
     Answer { bytes: writer.finish(), matched }
 }
 
-/// The rows of the page that a query asks for, and the number of those that match.
-fn page<'a>(catalogue: &'a Catalogue, order: &[u32], query: &Query) -> (Vec<&'a Row>, usize) {
-    let Query { offset, limit, filter, .. } = query;
+/// The first rows of an order that match a filter, at most `limit` of them.
+#[must_use]
+pub fn first<'a>(
+    catalogue: &'a Catalogue,
+    order: Order,
+    filter: &Filter,
+    limit: usize,
+) -> Vec<&'a Row> {
+    page(catalogue, order, filter, 0, limit).0
+}
+
+/// The rows behind the first `offset` ones that match, and the number of all that match.
+fn page<'a>(
+    catalogue: &'a Catalogue,
+    order: Order,
+    filter: &Filter,
+    offset: usize,
+    limit: usize,
+) -> (Vec<&'a Row>, usize) {
+    let order = rows_in(catalogue, order);
     let row = |row: &u32| &catalogue.rows()[*row as usize];
     if filter.is_empty() {
-        let rows = order.iter().skip(*offset).take(*limit);
-        return (rows.map(row).collect(), order.len());
+        return (order.iter().skip(offset).take(limit).map(row).collect(), order.len());
     }
     let marks = Marks::of(catalogue, filter);
-    let mut matched = 0;
-    let mut rows = Vec::with_capacity(*limit);
+    let (mut rows, mut matched) = (Vec::new(), 0);
     for place in order.iter().filter(|place| marks.has(**place)) {
-        if matched >= *offset && rows.len() < *limit {
+        if matched >= offset && rows.len() < limit {
             rows.push(row(place));
         }
         matched += 1;
@@ -107,13 +121,6 @@ pub(super) fn write(
 ) {
     let growth = window.and_then(|window| catalogue.growth(row, window));
     writer.row(|field| field.value(catalogue, row, growth.as_ref()));
-}
-
-/// The first rows of an order, at most `length` of them.
-#[must_use]
-pub fn first(catalogue: &Catalogue, order: Order, length: usize) -> Vec<&Row> {
-    let order = rows_in(catalogue, order);
-    order.iter().take(length).map(|row| &catalogue.rows()[*row as usize]).collect()
 }
 
 /// The rows that match a filter, by id.

@@ -1,5 +1,6 @@
 //! The entries of feeds, from the database.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::http::HeaderValue;
@@ -13,16 +14,17 @@ use crate::feeds::{
 };
 use crate::lists::catalogue::Catalogue;
 use crate::lists::document::Document;
-use crate::lists::query::first;
+use crate::lists::filter::Filter;
+use crate::lists::query::{first, matching};
 use crate::model::event::{Event, EventQuery};
 use crate::model::growth::{Measure, Period, Window};
 use crate::model::list::{HistoryDays, ListMeta, Version};
 use crate::model::ranking::Order;
-use crate::model::topic::Topic;
+use crate::model::repository::RepositoryId;
 use crate::store::{Columns, SharedStore};
 
-/// The most events that the digests of a feed count.
-const MOST_EVENTS: i64 = 50_000;
+/// The most events that the digests of a feed count, and among which a filter looks.
+const MOST_EVENTS: usize = 50_000;
 
 /// The most periods before the usual ones among which the last entry of a feed is looked for.
 const MOST_EARLIER: usize = 31;
@@ -59,15 +61,22 @@ impl FeedReader {
 
     /// The events of a feed: those of its days or, if there are none, of its last entry.
     async fn events(&self, query: &FeedQuery, now: DateTime<Utc>) -> Result<Vec<Event>, Error> {
-        let read = async |since, until, limit| {
+        let read = async |since, until, limit: usize| {
             let kinds = query.kind.events().to_vec();
-            let wanted = EventQuery { kinds, since, until, offset: 0, limit };
+            let is_filtered = !query.filter.is_empty();
+            let most = if is_filtered { MOST_EVENTS } else { limit };
+            let most = i64::try_from(most).unwrap_or(i64::MAX);
+            let wanted = EventQuery { kinds, since, until, offset: 0, limit: most };
             let page = self.store.events(&query.topic, &wanted).await?;
-            Ok::<_, Error>(page.ok_or_else(|| Error::NotTracked(query.topic.clone()))?.events)
+            let mut events = page.ok_or_else(|| Error::NotTracked(query.topic.clone()))?.events;
+            if is_filtered {
+                self.retain_matching(&mut events, query).await?;
+                events.truncate(limit);
+            }
+            Ok::<_, Error>(events)
         };
         let Some(digest) = query.digest else {
-            let most = i64::try_from(MOST_ENTRIES).unwrap_or(i64::MAX);
-            let events = read(Some(since(now)), None, most).await?;
+            let events = read(Some(since(now)), None, MOST_ENTRIES).await?;
             return if events.is_empty() { read(None, None, 1).await } else { Ok(events) };
         };
         let periods: Vec<DigestPeriod> = digest.finished(now).collect();
@@ -82,6 +91,23 @@ impl FeedReader {
             Some(period) => read(Some(period.start()), until, MOST_EVENTS).await,
             None => Ok(Vec::new()),
         }
+    }
+
+    /// Keeps the events of repositories that match the filter now.
+    async fn retain_matching(
+        &self,
+        events: &mut Vec<Event>,
+        query: &FeedQuery,
+    ) -> Result<(), Error> {
+        let mut ids: Vec<RepositoryId> = events.iter().map(|event| event.repository).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let catalogue = self.store.repositories(&query.topic, &ids).await?;
+        let catalogue = catalogue.ok_or_else(|| Error::NotTracked(query.topic.clone()))?;
+        let ids: HashSet<RepositoryId> =
+            matching(&catalogue, &query.filter).map(|row| row.id).collect();
+        events.retain(|event| ids.contains(&event.repository));
+        Ok(())
     }
 
     async fn trending(
@@ -123,7 +149,7 @@ impl FeedReader {
         meta: &ListMeta,
         base: &str,
     ) -> Result<Option<Entry>, Error> {
-        let rows = self.trending_rows(&query.topic, digest, period.last, meta.epoch).await?;
+        let rows = self.trending_rows(query, digest, period.last, meta.epoch).await?;
         let entry = || trending_entry(query, digest, period, &rows, base);
         Ok((!rows.is_empty()).then(entry))
     }
@@ -132,22 +158,29 @@ impl FeedReader {
     /// as a document: past days do not change, and a large topic's take a second.
     async fn trending_rows(
         &self,
-        topic: &Topic,
+        query: &FeedQuery,
         digest: Digest,
         day: NaiveDate,
         epoch: i64,
     ) -> Result<Vec<TrendingRow>, Error> {
         let period = Period { window: digest.window(), day: Some(day) };
-        let (store, own) = (Arc::clone(&self.store), topic.clone());
+        let (store, own, filter) =
+            (Arc::clone(&self.store), query.topic.clone(), query.filter.clone());
         let make = || async move {
-            let catalogue = store.catalogue(&own, period, Columns::Listed).await?;
+            let columns = if filter.is_empty() { Columns::Listed } else { Columns::Stored };
+            let catalogue = store.catalogue(&own, period, columns).await?;
             let catalogue = catalogue.ok_or(Error::NotTracked(own))?;
-            let json = serde_json::to_vec(&rows(&catalogue, period.window))
+            let json = serde_json::to_vec(&rows(&catalogue, period.window, &filter))
                 .map_err(|_| Error::Internal)?;
             Ok(Document::new("application/json", HeaderValue::from_static("no-store"), json))
         };
         let (key, forever) = (
-            format!("trending/{topic}/{}/{day}", <&str>::from(digest)),
+            format!(
+                "trending/{}/{}/{day}?{}",
+                query.topic,
+                <&str>::from(digest),
+                query.filter_text
+            ),
             Version { epoch, revision: 0 },
         );
         let kept = self.documents.get(key, Some(forever), make).await?.document;
@@ -155,7 +188,7 @@ impl FeedReader {
     }
 }
 
-fn rows(catalogue: &Catalogue, window: Window) -> Vec<TrendingRow> {
+fn rows(catalogue: &Catalogue, window: Window, filter: &Filter) -> Vec<TrendingRow> {
     let order = Order::Trending(window, Measure::Gained);
     let row = |row| {
         let growth = catalogue.growth(row, window)?;
@@ -166,5 +199,5 @@ fn rows(catalogue: &Catalogue, window: Window) -> Vec<TrendingRow> {
             stars: growth.stars_after,
         })
     };
-    first(catalogue, order, MOST_TRENDING).into_iter().filter_map(row).collect()
+    first(catalogue, order, filter, MOST_TRENDING).into_iter().filter_map(row).collect()
 }

@@ -197,6 +197,10 @@ pub trait ListStore: Send + Sync {
         columns: Columns,
     ) -> Result<Option<Catalogue>>;
 
+    /// The repositories with these ids, whether or not the topic has them; `None` when the topic
+    /// has no list to serve.
+    async fn repositories(&self, topic: &Topic, ids: &[RepositoryId]) -> Result<Option<Catalogue>>;
+
     /// The versions of which a cached copy is current; `None` when the topic has no list.
     async fn current_versions(&self, topic: &Topic) -> Result<Option<CurrentVersions>>;
 

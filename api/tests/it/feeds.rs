@@ -292,7 +292,7 @@ async fn feeds_refuse_what_they_do_not_know_and_start_no_fetch() {
     let mirror = Mirror::start(World::generate(5, 7, "mcp")).await;
     for (path, status) in [
         ("/feeds/kubernetes/new.atom?digest=hourly", StatusCode::BAD_REQUEST),
-        ("/feeds/kubernetes/new.json?language=go", StatusCode::BAD_REQUEST),
+        ("/feeds/kubernetes/new.json?colour=red", StatusCode::BAD_REQUEST),
         ("/feeds/kubernetes/trending.atom?window=7d", StatusCode::BAD_REQUEST),
         ("/feeds.opml?topic=mcp", StatusCode::BAD_REQUEST),
         ("/feeds/kubernetes/new.rss", StatusCode::NOT_FOUND),
@@ -358,6 +358,52 @@ async fn digest_has_an_entry_a_finished_period_which_never_changes() {
     let after = daily().await;
     assert_eq!((after.len(), &after[1..]), (2, &before[..]));
     assert_eq!(after[0][2], "1 event in kubernetes on 2026-09-23");
+}
+
+#[tokio::test]
+async fn filtered_feed_has_the_entries_of_the_repositories_that_match() {
+    for database in [Some(databases::sqlite()), databases::postgres()].into_iter().flatten() {
+        let world = World::generate(30, 7, "kubernetes");
+        let mirror = Mirror::start_on(database, world, &[WHOLE]).await;
+        mirror.refresh("kubernetes").await;
+        mirror.clock.advance(TimeDelta::hours(1));
+        let added = [31, 32, 33, 34].map(|seed| add(&mirror, seed));
+        for (place, id) in added.into_iter().enumerate() {
+            edit(&mirror, id, &json!({ "language": if place < 2 { "Zig" } else { "Ada" } }));
+        }
+        mirror.refresh("kubernetes").await;
+        let all = items(&mirror, "/feeds/kubernetes/new.json").await;
+        assert_eq!(all.len(), 4);
+        let zig = items(&mirror, "/feeds/kubernetes/new.json?language=zig").await;
+        assert_eq!(zig.len(), 2);
+        assert!(zig.iter().all(|entry| all.contains(entry)), "the same ids, dates and texts");
+        let none = items(&mirror, "/feeds/kubernetes/events.json?language=cobol").await;
+        assert!(none.is_empty());
+
+        mirror.clock.advance(TimeDelta::days(1));
+        added.iter().for_each(|id| star(&mirror, *id, 10));
+        mirror.refresh("kubernetes").await;
+        mirror.clock.advance(TimeDelta::days(1));
+        for path in ["new.json?digest=daily", "trending.json?"] {
+            let path = format!("/feeds/kubernetes/{path}");
+            let [[id, date, _, html]] = &items(&mirror, &path).await[..] else {
+                panic!("one finished day with entries")
+            };
+            assert_eq!(html.matches("<li>").count(), 4, "{html}");
+            let [[own_id, own_date, _, own_html]] =
+                &items(&mirror, &format!("{path}&language=Ada")).await[..]
+            else {
+                panic!("one finished day with entries")
+            };
+            assert_ne!(own_id, id, "another text is another entry");
+            assert_eq!(own_date, date);
+            assert_eq!(own_html.matches("<li>").count(), 2, "{own_html}");
+        }
+        let ages = mirror.get("/feeds/kubernetes/new.atom?created=30d..").await;
+        assert_eq!(ages.status, StatusCode::BAD_REQUEST);
+        let detail = ages.json()["detail"].as_str().expect("a detail").to_owned();
+        assert!(detail.starts_with("created accepts only dates here"), "{detail}");
+    }
 }
 
 #[tokio::test]

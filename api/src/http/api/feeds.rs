@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::feeds::{Digest, FeedFormat, FeedKind, FeedQuery, opml, since};
 use crate::http::address::base_url;
 use crate::http::document;
+use crate::http::list_parameters::{filter, filter_text};
 use crate::http::parameters::{Parameter, Parameters, Shape};
 use crate::lists::document::Document;
 use crate::model::list::ListMeta;
@@ -48,11 +49,18 @@ pub(super) fn feed(kind: FeedKind, format: FeedFormat) -> MethodRouter<Arc<App>>
         async move |State(app): State<Arc<App>>, topic: Topic, uri: Uri, headers: HeaderMap| {
             let mut parameters = Parameters::of(&uri);
             let digest = parameters.read(&DIGEST);
+            let now = app.clock.now();
+            let (filter, ages) = filter(&mut parameters, now);
+            for name in ages {
+                let rule = "accepts only dates here: an entry of a feed stays as it is";
+                parameters.refuse(name, rule.to_owned());
+            }
             parameters.finish()?;
             let digest = digest.or((kind == FeedKind::Trending).then_some(Digest::Daily));
             let base = base_url(app.config.public_url.as_ref(), &headers)?;
             let hit = app.reader.tracked(&topic).await?;
-            let query = FeedQuery { topic, kind, digest };
+            let filter_text = filter_text(&uri);
+            let query = FeedQuery { topic, kind, digest, filter, filter_text };
             let meta = hit.bundle.meta.clone();
             let served = serve(Arc::clone(&app), query, format, meta, base);
             let served = tokio::time::timeout(LONGEST_WAIT, served).await;

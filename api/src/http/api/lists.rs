@@ -203,8 +203,10 @@ pub(super) async fn facets(
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let mut parameters = Parameters::of(&uri);
-    let (filter, today) = filter(&mut parameters, app.clock.now());
+    let now = app.clock.now();
+    let (filter, ages) = filter(&mut parameters, now);
     parameters.finish()?;
+    let today = (!ages.is_empty()).then(|| now.date_naive());
     let version = app.reader.tracked(&topic).await?.bundle.meta.version();
     let key = format!("facets/{topic}?{} {today:?}", uri.query().unwrap_or_default());
     let own = Arc::clone(&app);

@@ -18,6 +18,7 @@ use crate::model::growth::Period;
 use crate::model::list::{CurrentVersions, LIST_LENGTH, ListItem, ListMeta, Version};
 use crate::model::on_demand::{UNKNOWN_TIME, is_unknown_to_github};
 use crate::model::ranking::Ranking;
+use crate::model::repository::RepositoryId;
 use crate::model::topic::Topic;
 use crate::store::{Columns, ListStore, Result};
 
@@ -84,6 +85,17 @@ impl ListStore for SqlStore {
         }
         transaction.commit().await?;
         Ok(Some(builder.build(topic.clone(), meta, counted.last)))
+    }
+
+    async fn repositories(&self, topic: &Topic, ids: &[RepositoryId]) -> Result<Option<Catalogue>> {
+        let mut transaction = self.read().await?;
+        let meta = meta(&mut transaction, topic).await?;
+        let mut builder = CatalogueBuilder::default();
+        if meta.is_some() {
+            members::with_ids(&mut transaction, ids, &mut builder).await?;
+        }
+        transaction.rollback().await?;
+        Ok(meta.map(|meta| builder.build(topic.clone(), meta, None)))
     }
 
     async fn current_versions(&self, topic: &Topic) -> Result<Option<CurrentVersions>> {

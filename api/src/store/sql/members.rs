@@ -5,10 +5,10 @@ use futures_util::TryStreamExt;
 use sqlx::Row as _;
 use sqlx::types::Json;
 
-use super::dialect::{Connection, Row};
+use super::dialect::{Connection, EACH_ID, Row};
 use super::growth::{Counted, MEMBERS_ON};
 use crate::lists::catalogue::{CatalogueBuilder, Entry};
-use crate::model::repository::address_under;
+use crate::model::repository::{RepositoryId, address_under};
 use crate::model::topic::Topic;
 use crate::store::Columns;
 
@@ -57,6 +57,29 @@ pub(super) async fn present(
         entry.pushed_at = row.try_get(width + 1)?;
         entry.best_match = row.try_get(width + 2)?;
         entry.joined_at = row.try_get(width + 3)?;
+        builder.push(&entry);
+    }
+    Ok(())
+}
+
+/// Reads the repositories with these ids, without what they are in a topic.
+pub(super) async fn with_ids(
+    connection: &mut Connection,
+    ids: &[RepositoryId],
+    builder: &mut CatalogueBuilder,
+) -> sqlx::Result<()> {
+    let select = format!(
+        "SELECT {}, updated_at, pushed_at FROM repositories
+         WHERE id IN (SELECT value FROM {EACH_ID})",
+        names(Columns::Stored)
+    );
+    let mut rows = query!(select, Json(ids)).fetch(connection);
+    let width = width(Columns::Stored);
+    while let Some(row) = rows.try_next().await? {
+        let topics = topics(&row, Columns::Stored)?;
+        let mut entry = entry(&row, Columns::Stored, topics.as_deref())?;
+        entry.updated_at = row.try_get(width)?;
+        entry.pushed_at = row.try_get(width + 1)?;
         builder.push(&entry);
     }
     Ok(())

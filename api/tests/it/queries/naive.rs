@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use chrono::{Days, NaiveDate};
+use chrono::NaiveDate;
 use fastrand::Rng;
 use serde_json::{Value, json};
 use url::form_urlencoded;
