@@ -8,8 +8,8 @@ mod run;
 use std::time::Instant;
 
 use api::lists::bundle::Bundle;
-use api::lists::filter::Filter;
 use api::lists::query::first;
+use api::model::filter::Filter;
 use api::model::growth::Period;
 use api::model::list::LIST_LENGTH;
 use api::model::ranking::Ranking;

@@ -20,8 +20,8 @@ pub use opml::opml;
 pub use trending_entries::{MOST_TRENDING, TrendingRow, trending_entry};
 
 use self::text::uuid;
-use crate::lists::filter::Filter;
 use crate::model::event::EventKind;
+use crate::model::filter::Filter;
 use crate::model::topic::Topic;
 
 /// The days that a feed looks back, with the present one.

@@ -5,7 +5,7 @@ pub mod catalogue;
 pub mod document;
 pub mod facets;
 pub mod field;
-pub mod filter;
+mod filter;
 pub mod json;
 mod names;
 pub mod order;

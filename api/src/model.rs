@@ -2,6 +2,7 @@
 
 pub mod counts;
 pub mod event;
+pub mod filter;
 pub mod growth;
 pub mod list;
 pub mod on_demand;

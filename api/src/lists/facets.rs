@@ -6,9 +6,9 @@ use chrono::Datelike;
 use serde::Serialize;
 
 use super::catalogue::Catalogue;
-use super::filter::Filter;
 use super::names::Names;
 use super::query::matching;
+use crate::model::filter::Filter;
 
 /// The most values of a facet.
 const MOST_VALUES: usize = 50;

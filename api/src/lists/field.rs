@@ -99,7 +99,7 @@ impl Field {
     /// The fields of every list without parameters.
     pub const LISTED: &[Self] = Self::STORED.split_at(8).0;
 
-    /// What growth is computed from, and what it is.
+    /// The operands of growth, and its measures.
     pub const GROWTH: &[Self] = &[
         Self::StarsBefore,
         Self::DayBefore,

@@ -1,4 +1,4 @@
-//! Filters: which of a topic's repositories a list has.
+//! The rows of a catalogue that a filter leaves.
 
 use std::ops::RangeInclusive;
 
@@ -6,42 +6,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 
 use super::catalogue::{Catalogue, Row};
 use super::names::Names;
+use crate::model::filter::{Choice, Filter};
 use crate::model::topic::Topic;
-
-/// A condition on each of several fields, all of which must hold.
-#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
-pub struct Filter {
-    pub language: Choice,
-    pub license: Choice,
-    pub owner: Choice,
-    /// Topics that a repository must have, and topics that it must not have.
-    pub topics: (Vec<Topic>, Vec<Topic>),
-    pub stars: Option<RangeInclusive<i64>>,
-    pub forks: Option<RangeInclusive<i64>>,
-    pub created: Option<RangeInclusive<NaiveDate>>,
-    pub pushed: Option<RangeInclusive<NaiveDate>>,
-    pub updated: Option<RangeInclusive<NaiveDate>>,
-    pub archived: Option<bool>,
-    pub template: Option<bool>,
-    /// In lower case, each without white space.
-    pub words: Vec<String>,
-}
-
-impl Filter {
-    /// Whether it has no condition.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-}
-
-/// Names of which a repository must have one, and names that it must not have. `None` stands for no
-/// name.
-#[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
-pub struct Choice {
-    pub wanted: Vec<Option<String>>,
-    pub unwanted: Vec<Option<String>>,
-}
 
 /// The marks of a catalogue's rows.
 #[derive(Debug)]
@@ -117,7 +83,7 @@ impl<'a> Conditions<'a> {
     }
 }
 
-/// Which names a choice allows.
+/// The names that a choice allows.
 struct Allowed {
     by_name: Vec<bool>,
     without_name: bool,

@@ -2,9 +2,10 @@
 
 use super::catalogue::{Catalogue, Row};
 use super::field::Field;
-use super::filter::{Filter, Marks};
+use super::filter::Marks;
 use super::order::rows_in;
 use super::table::{Format, TableWriter};
+use crate::model::filter::Filter;
 use crate::model::growth::Window;
 use crate::model::list::LIST_LENGTH;
 use crate::model::ranking::{Listing, Order};

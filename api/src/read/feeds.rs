@@ -14,9 +14,9 @@ use crate::feeds::{
 };
 use crate::lists::catalogue::Catalogue;
 use crate::lists::document::Document;
-use crate::lists::filter::Filter;
 use crate::lists::query::{first, matching};
 use crate::model::event::{Event, EventQuery};
+use crate::model::filter::Filter;
 use crate::model::growth::{Measure, Period, Window};
 use crate::model::list::{HistoryDays, ListMeta, Version};
 use crate::model::ranking::Order;
