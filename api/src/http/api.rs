@@ -1,6 +1,7 @@
 //! The API's routes, one file a resource.
 
 mod events;
+mod exports;
 mod feeds;
 mod index;
 mod lists;
@@ -26,6 +27,7 @@ use crate::feeds::{FeedFormat, FeedKind};
 use crate::model::ranking::{Listing, Ranking};
 use crate::model::repository::FullName;
 use crate::model::topic::{InvalidTopic, Topic};
+use crate::read::ExportFormat;
 
 const BOOTSTRAP_DB: &str = "/bootstrap_db";
 const UPDATE_CACHE: &str = "/update_cache";
@@ -61,6 +63,9 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .flat_map(|kind| FeedFormat::VARIANTS.iter().map(|format| (*kind, *format)))
     {
         routes = routes.route(&feeds::path(kind, format), feeds::feed(kind, format));
+    }
+    for format in ExportFormat::VARIANTS {
+        routes = routes.route(&exports::history_path(*format), exports::history(*format));
     }
     for listing in Listing::ALL {
         let cached = match listing {

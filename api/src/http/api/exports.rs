@@ -1,0 +1,103 @@
+//! Exports: all of a topic in one answer, which is sent while it is made.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use axum::response::Response;
+use axum::routing::{MethodRouter, get};
+use bytes::Bytes;
+
+use super::lists;
+use crate::app::App;
+use crate::error::Error;
+use crate::http::conditional::{is_current, streamed_encoding};
+use crate::http::cors;
+use crate::http::document::{CACHE_STATUS, FOR_A_MINUTE, send};
+use crate::http::parameters::Parameters;
+use crate::lists::bundle::Encoding;
+use crate::model::list::ListMeta;
+use crate::model::topic::Topic;
+use crate::read::{Chunks, ExportFormat, FROM_DATABASE, Form};
+
+const HISTORY: &str = "history";
+
+/// The path of the counts of every day, for axum's router.
+pub(super) fn history_path(format: ExportFormat) -> String {
+    format!("/exports/{{topic}}/{HISTORY}.{}", <&str>::from(format))
+}
+
+pub(super) fn history(format: ExportFormat) -> MethodRouter<Arc<App>> {
+    let answer =
+        async move |State(app): State<Arc<App>>, topic: Topic, uri: Uri, headers: HeaderMap| {
+            Parameters::of(&uri).finish()?;
+            let hit = app.reader.tracked(&topic).await?;
+            let form = Form { format, encoding: streamed_encoding(&headers) };
+            let export = Export { topic, kind: HISTORY, form };
+            if let Some(unchanged) = export.unchanged(&hit.bundle.meta, &headers) {
+                return Ok(unchanged);
+            }
+            let (meta, chunks) = app.exports.history(&export.topic, form).await?;
+            Ok::<_, Error>(export.answer(&meta, chunks))
+        };
+    get(answer)
+}
+
+/// An export as a client asks for it.
+struct Export {
+    topic: Topic,
+    kind: &'static str,
+    form: Form,
+}
+
+impl Export {
+    /// 304 if the client has the export of the published data.
+    fn unchanged(&self, published: &ListMeta, request: &HeaderMap) -> Option<Response> {
+        let etags = [Encoding::Identity, Encoding::Gzip].map(|own| self.etag(published, own));
+        let is_current = published.modified_at.is_some()
+            && is_current(request, etags.iter(), published.modified_at);
+        is_current.then(|| send(self.head(published), Bytes::new(), true))
+    }
+
+    /// The chunks, of data with these facts.
+    fn answer(&self, meta: &ListMeta, chunks: Chunks) -> Response {
+        let mut response = Response::new(Body::from_stream(chunks));
+        *response.headers_mut() = self.head(meta);
+        response
+    }
+
+    /// The headers. Data that a refresh is changing has neither an ETag nor a Last-Modified, and is
+    /// not kept.
+    fn head(&self, meta: &ListMeta) -> HeaderMap {
+        let Form { format, encoding } = self.form;
+        let mut head = lists::head(meta);
+        if meta.modified_at.is_some() {
+            head.insert(header::ETAG, self.etag(meta, encoding));
+            head.insert(header::CACHE_CONTROL, FOR_A_MINUTE);
+        }
+        head.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+        if let Some(name) = encoding.name() {
+            head.insert(header::CONTENT_ENCODING, HeaderValue::from_static(name));
+        }
+        let (topic, kind, extension) = (&self.topic, self.kind, <&str>::from(format));
+        let file = format!("attachment; filename=\"{topic}-{kind}.{extension}\"");
+        head.extend(
+            HeaderValue::try_from(file).ok().map(|file| (header::CONTENT_DISPOSITION, file)),
+        );
+        head.insert(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+        head.insert(CACHE_STATUS, HeaderValue::from_static(FROM_DATABASE));
+        cors::open(&mut head);
+        head
+    }
+
+    /// The bytes are not known before they are sent, but they depend on nothing else than this. The
+    /// parts are joined by dots, since suffixes that proxies add begin with a hyphen.
+    fn etag(&self, meta: &ListMeta, encoding: Encoding) -> HeaderValue {
+        let (kind, extension) = (self.kind, <&str>::from(self.form.format));
+        let suffix = encoding.name().map(|name| format!(".{name}")).unwrap_or_default();
+        let (epoch, revision) = (meta.epoch, meta.revision);
+        let etag = format!("\"{epoch:x}.{revision:x}.{kind}.{extension}{suffix}\"");
+        HeaderValue::try_from(etag).unwrap_or(HeaderValue::from_static("\"\""))
+    }
+}
