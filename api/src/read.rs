@@ -10,7 +10,7 @@ mod reader;
 
 pub(crate) use catalogues::is_of;
 pub use documents::{Documents, Served};
-pub use exports::{Chunks, ExportFormat, Exports, Form, Outlet};
+pub use exports::{Chunks, ExportFormat, Exports, Outlet};
 pub use feeds::FeedReader;
 pub(crate) use loader::FROM_DATABASE;
 pub use loader::Loader;

@@ -12,7 +12,7 @@ pub(crate) struct Route {
     /// The weight among the reads of a visitor.
     pub(crate) weight: usize,
     pub(crate) check: Check,
-    /// Whether the service may answer 503 with Retry-After, such as while it makes the first answer.
+    /// Whether the service may answer 503 with Retry-After, as while it makes the first answer.
     pub(crate) may_be_late: bool,
 }
 

@@ -1,6 +1,6 @@
 //! Exports: answers too large to be kept, sent while they are made.
 //!
-//! A source of rows is a task. It gives rows to an [`Outlet`], which writes and compresses them in
+//! The source of an export is a task. It writes bytes to an [`Outlet`], which compresses them in
 //! chunks. The answer's body takes the chunks from a short channel, so that the source waits for a
 //! slow client, and an export takes the memory of a few chunks however large it is.
 
@@ -17,10 +17,11 @@ use futures_util::stream::{BoxStream, unfold};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 
-use self::history::{HistoryRow, HistorySink};
+use self::history::HistorySink;
 pub use self::outlet::Outlet;
-pub use self::rows::{ExportFormat, Form};
+pub use self::rows::ExportFormat;
 use crate::error::Error;
+use crate::lists::bundle::Encoding;
 use crate::model::list::ListMeta;
 use crate::model::topic::Topic;
 use crate::store::SharedStore;
@@ -51,21 +52,20 @@ pub struct Exports {
 }
 
 impl Exports {
-    /// Sources of rows are tasks of `tasks`.
+    /// Sources are tasks of `tasks`.
     #[must_use]
     pub fn new(store: SharedStore, tasks: TaskTracker) -> Self {
         Self { store, permits: Arc::new(Semaphore::new(EXPORTS)), tasks }
     }
 
-    /// Starts an export with these columns. `source` gives its rows to the outlet. Only a source
-    /// that calls [`Outlet::finish`] makes a whole export.
+    /// Starts an export in the encoding gzip or identity. Only a source that calls
+    /// [`Outlet::finish`] makes a whole export.
     ///
     /// # Errors
     /// If too many exports are being read.
     pub fn start<F>(
         &self,
-        form: Form,
-        columns: &[&str],
+        encoding: Encoding,
         source: impl FnOnce(Outlet) -> F,
     ) -> Result<Chunks, Error>
     where
@@ -77,8 +77,7 @@ impl Exports {
             retry_after: RETRY_AFTER,
         })?;
         let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
-        let outlet = Outlet::new(form, columns, sender).map_err(|_| Error::Internal)?;
-        let source = source(outlet);
+        let source = source(Outlet::new(encoding, sender));
         self.tasks.spawn(async move {
             let _permit = permit;
             source.await;
@@ -91,11 +90,16 @@ impl Exports {
     ///
     /// # Errors
     /// If the topic has no list, the database does not answer, or too many exports are being read.
-    pub async fn history(&self, topic: &Topic, form: Form) -> Result<(ListMeta, Chunks), Error> {
+    pub async fn history(
+        &self,
+        topic: &Topic,
+        format: ExportFormat,
+        encoding: Encoding,
+    ) -> Result<(ListMeta, Chunks), Error> {
         let (sender, begun) = oneshot::channel();
         let (store, topic) = (Arc::clone(&self.store), topic.clone());
         let source = |outlet| async move {
-            let mut sink = HistorySink { begun: Some(sender), format: form.format, outlet };
+            let mut sink = HistorySink { begun: Some(sender), format, outlet };
             let read = store.counts(&topic, &mut sink).await;
             let is_read = matches!(read, Ok(true));
             // The error is logged also if nobody waits for it.
@@ -106,7 +110,7 @@ impl Exports {
                 sink.outlet.finish().await;
             }
         };
-        let chunks = self.start(form, &HistoryRow::COLUMNS, source)?;
+        let chunks = self.start(encoding, source)?;
         Ok((begun.await.map_err(|_| Error::Internal)??, chunks))
     }
 }

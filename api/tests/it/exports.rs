@@ -7,7 +7,6 @@ use api::archive;
 use api::lists::bundle::Encoding;
 use api::model::counts::Span;
 use api::model::list::ListMeta;
-use api::read::{ExportFormat, Form};
 use api::store::CountsSink;
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta};
@@ -77,7 +76,7 @@ async fn history_has_the_rows_of_each_repository_in_both_formats_and_databases()
         assert!(rows.len() > 1_000 && rows == expected, "{} of {}", rows.len(), expected.len());
 
         let csv = mirror.get(CSV).await;
-        assert_eq!(csv.header("content-type"), "text/csv; charset=utf-8");
+        assert_eq!(csv.header("content-type"), "text/csv; charset=utf-8; header=present");
         let disposition = csv.header("content-disposition");
         assert_eq!(disposition, "attachment; filename=\"kubernetes-history.csv\"");
         let text = csv.text();
@@ -256,9 +255,8 @@ async fn exports_refuse_what_they_do_not_know_and_start_no_fetch() {
 #[tokio::test]
 async fn export_is_503_while_as_many_are_read_as_allowed() {
     let mirror = with_a_past(databases::sqlite()).await;
-    let form = Form { format: ExportFormat::Csv, encoding: Encoding::Identity };
     let endless = || {
-        mirror.service.exports.start(form, &[], |outlet| async move {
+        mirror.service.exports.start(Encoding::Identity, |outlet| async move {
             let _outlet = outlet;
             std::future::pending::<()>().await;
         })

@@ -19,7 +19,7 @@ use crate::http::parameters::Parameters;
 use crate::lists::bundle::Encoding;
 use crate::model::list::ListMeta;
 use crate::model::topic::Topic;
-use crate::read::{Chunks, ExportFormat, FROM_DATABASE, Form};
+use crate::read::{Chunks, ExportFormat, FROM_DATABASE};
 
 const HISTORY: &str = "history";
 
@@ -33,12 +33,12 @@ pub(super) fn history(format: ExportFormat) -> MethodRouter<Arc<App>> {
         async move |State(app): State<Arc<App>>, topic: Topic, uri: Uri, headers: HeaderMap| {
             Parameters::of(&uri).finish()?;
             let hit = app.reader.tracked(&topic).await?;
-            let form = Form { format, encoding: streamed_encoding(&headers) };
-            let export = Export { topic, kind: HISTORY, form };
+            let encoding = streamed_encoding(&headers);
+            let export = Export { topic, kind: HISTORY, format, encoding };
             if let Some(unchanged) = export.unchanged(&hit.bundle.meta, &headers) {
                 return Ok(unchanged);
             }
-            let (meta, chunks) = app.exports.history(&export.topic, form).await?;
+            let (meta, chunks) = app.exports.history(&export.topic, format, encoding).await?;
             Ok::<_, Error>(export.answer(&meta, chunks))
         };
     get(answer)
@@ -48,7 +48,9 @@ pub(super) fn history(format: ExportFormat) -> MethodRouter<Arc<App>> {
 struct Export {
     topic: Topic,
     kind: &'static str,
-    form: Form,
+    format: ExportFormat,
+    /// Gzip or identity.
+    encoding: Encoding,
 }
 
 impl Export {
@@ -70,17 +72,17 @@ impl Export {
     /// The headers. Data that a refresh is changing has neither an ETag nor a Last-Modified, and is
     /// not kept.
     fn head(&self, meta: &ListMeta) -> HeaderMap {
-        let Form { format, encoding } = self.form;
+        let Self { topic, kind, format, encoding } = self;
         let mut head = lists::head(meta);
         if meta.modified_at.is_some() {
-            head.insert(header::ETAG, self.etag(meta, encoding));
+            head.insert(header::ETAG, self.etag(meta, *encoding));
             head.insert(header::CACHE_CONTROL, FOR_A_MINUTE);
         }
         head.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
         if let Some(name) = encoding.name() {
             head.insert(header::CONTENT_ENCODING, HeaderValue::from_static(name));
         }
-        let (topic, kind, extension) = (&self.topic, self.kind, <&str>::from(format));
+        let extension: &str = format.into();
         let file = format!("attachment; filename=\"{topic}-{kind}.{extension}\"");
         head.extend(
             HeaderValue::try_from(file).ok().map(|file| (header::CONTENT_DISPOSITION, file)),
@@ -94,7 +96,7 @@ impl Export {
     /// The bytes are not known before they are sent, but they depend on nothing else than this. The
     /// parts are joined by dots, since suffixes that proxies add begin with a hyphen.
     fn etag(&self, meta: &ListMeta, encoding: Encoding) -> HeaderValue {
-        let (kind, extension) = (self.kind, <&str>::from(self.form.format));
+        let (kind, extension) = (self.kind, <&str>::from(self.format));
         let suffix = encoding.name().map(|name| format!(".{name}")).unwrap_or_default();
         let (epoch, revision) = (meta.epoch, meta.revision);
         let etag = format!("\"{epoch:x}.{revision:x}.{kind}.{extension}{suffix}\"");

@@ -100,8 +100,8 @@ pub(super) async fn list(
     Ok(document::answer(&served, &headers))
 }
 
-/// The tracked topics as of the last minute. The list of each Host is made of them, and the database
-/// is not asked for each Host: it counts the repositories of every topic.
+/// The tracked topics as of the last minute. The list of each Host is made of them. The database
+/// counts the repositories of every topic for it, and is not asked for each Host.
 async fn tracked_topics(app: &App) -> Result<Vec<Topic>, Error> {
     let store = Arc::clone(&app.public);
     let make = || async move {

@@ -16,7 +16,7 @@ use crate::model::repository::RepositoryId;
 use crate::store::CountsSink;
 
 #[derive(Serialize)]
-pub(super) struct HistoryRow<'a> {
+struct HistoryRow<'a> {
     repository_id: RepositoryId,
     full_name: &'a str,
     day: NaiveDate,
@@ -27,7 +27,7 @@ pub(super) struct HistoryRow<'a> {
 }
 
 impl HistoryRow<'_> {
-    pub(super) const COLUMNS: [&'static str; 6] = [
+    const COLUMNS: [&'static str; 6] = [
         "repository_id",
         "full_name",
         "day",
@@ -39,7 +39,7 @@ impl HistoryRow<'_> {
 
 /// Writes counts as rows of days.
 pub(super) struct HistorySink {
-    /// Who waits for the facts about the topic; `None` after they are known.
+    /// Sends the facts about the topic; `None` once they are sent.
     pub(super) begun: Option<oneshot::Sender<Result<ListMeta, Error>>>,
     pub(super) format: ExportFormat,
     pub(super) outlet: Outlet,
@@ -48,10 +48,10 @@ pub(super) struct HistorySink {
 #[async_trait]
 impl CountsSink for HistorySink {
     async fn begin(&mut self, meta: ListMeta) -> ControlFlow<()> {
-        match self.begun.take().map(|begun| begun.send(Ok(meta))) {
-            Some(Ok(())) => ControlFlow::Continue(()),
-            _ => ControlFlow::Break(()),
+        if let Some(begun) = self.begun.take() {
+            let _ = begun.send(Ok(meta));
         }
+        self.outlet.write(&self.format.header(&HistoryRow::COLUMNS)).await
     }
 
     async fn repository(&mut self, full_name: &str, spans: &[Span]) -> ControlFlow<()> {
@@ -67,6 +67,7 @@ impl CountsSink for HistorySink {
                 open_issues_count: counts.open_issues,
             })
         };
-        self.outlet.write(spans.iter().flat_map(days)).await
+        let rows = self.format.rows(spans.iter().flat_map(days));
+        self.outlet.write(&rows).await
     }
 }
