@@ -12,7 +12,7 @@ use crate::cache::{Cache, MemoryCache, RedisCache, Tiers};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::github::GitHub;
-use crate::read::{Documents, Loader, OnDemand, Reader};
+use crate::read::{Documents, Exports, Loader, OnDemand, Reader};
 use crate::refresh::{Dependencies, Refresher};
 use crate::store::{self, DatabaseUrl, Share, SharedStore, StoreError};
 
@@ -29,6 +29,7 @@ pub struct App {
     pub tiers: Tiers,
     pub reader: Reader,
     pub documents: Documents,
+    pub exports: Exports,
     pub refresher: Refresher,
     pub github: GitHub,
     pub clock: Arc<dyn Clock>,
@@ -88,6 +89,7 @@ impl App {
         let reader =
             Reader::new(tiers.clone(), loader, on_demand, Arc::clone(&public), tasks.clone());
         let documents = Documents::new(Arc::clone(&clock), tasks.clone());
+        let exports = Exports::new(Arc::clone(&public), tasks.clone());
         Ok(Arc::new(Self {
             config,
             store,
@@ -95,6 +97,7 @@ impl App {
             tiers,
             reader,
             documents,
+            exports,
             refresher,
             github,
             clock,

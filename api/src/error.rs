@@ -28,6 +28,8 @@ pub enum Error {
     NoRepository(String),
     #[error("there is no picture {0}; charts end in .svg, .json or .csv, badges in .svg or .json")]
     NoPicture(String),
+    #[error("there is no export {0}; those of repositories are TOPIC.ndjson and TOPIC.csv")]
+    NoExport(String),
     #[error("{name} has no place in this list of the topic {topic}")]
     NoPlace { name: String, topic: Topic },
     /// Holds the address of what was asked for: its repository has another name now.
@@ -96,6 +98,7 @@ impl Error {
             Self::NotTracked(_)
             | Self::NoRepository(_)
             | Self::NoPicture(_)
+            | Self::NoExport(_)
             | Self::NoPlace { .. }
             | Self::NoRefresh(_) => StatusCode::NOT_FOUND,
             Self::Moved(_) => StatusCode::MOVED_PERMANENTLY,

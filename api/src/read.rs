@@ -2,6 +2,7 @@
 
 mod catalogues;
 mod documents;
+mod exports;
 mod feeds;
 mod loader;
 mod on_demand;
@@ -9,6 +10,7 @@ mod reader;
 
 pub(crate) use catalogues::is_of;
 pub use documents::{Documents, Served};
+pub use exports::{Chunks, Exports, Outlet};
 pub use feeds::FeedReader;
 pub(crate) use loader::FROM_DATABASE;
 pub use loader::Loader;

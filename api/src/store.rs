@@ -27,8 +27,8 @@ pub use health::FailingWrites;
 pub use lease::{ALL_TOPICS, BeginOutcome, LEASE_TIME, LEDGER_TIME, Lease, NewRefresh};
 pub use revision::first_revision;
 pub use traits::{
-    ArchiveStore, BackfillStore, Columns, DoubtStore, HistoryStore, LedgerStore, ListStore,
-    QuotaStore, RefreshStore, RepositoryStore, Share, SharedStore, SliceStore, Store,
+    ArchiveStore, BackfillStore, Columns, CountsSink, DoubtStore, HistoryStore, LedgerStore,
+    ListStore, QuotaStore, RefreshStore, RepositoryStore, Share, SharedStore, SliceStore, Store,
     TopicHistoryStore, TopicStore, TrackOutcome, Unfilled,
 };
 

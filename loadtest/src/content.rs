@@ -90,6 +90,25 @@ pub(crate) fn topic_days(_: &Asked<'_>, body: &[u8]) -> Result<(), String> {
     in_order(&days, |day| day["day"].as_str())
 }
 
+/// The counts of every day of the topic's repositories, by repository and day.
+pub(crate) fn every_day(_: &Asked<'_>, body: &[u8]) -> Result<(), String> {
+    let text = str::from_utf8(body).map_err(|error| format!("it is not UTF-8: {error}"))?;
+    let rows = text.strip_prefix(EVERY_DAY_HEADER).ok_or("it has another header")?;
+    if rows.is_empty() || !rows.ends_with("\r\n") {
+        return Err("it has no last row".to_owned());
+    }
+    // No name has a comma or a quotation mark.
+    let row = |line| match str::split(line, ',').collect::<Vec<_>>()[..] {
+        [id, _, day, _, _, _] => Some((id.parse::<u64>().ok()?, day)),
+        _ => None,
+    };
+    let rows: Option<Vec<_>> = rows.lines().map(row).collect();
+    in_order(&rows.ok_or("a row has other columns")?, |row| *row)
+}
+
+const EVERY_DAY_HEADER: &str =
+    "repository_id,full_name,day,stargazers_count,forks_count,open_issues_count\r\n";
+
 /// The events of the topic, newest first.
 pub(crate) fn events(_: &Asked<'_>, body: &[u8]) -> Result<(), String> {
     let events: Vec<Value> = json(body)?;
@@ -253,6 +272,24 @@ mod tests {
         assert_eq!(faults(history, &answers), faults_of_days);
         let some = "it has days before the mirror was made";
         assert_eq!(faults(no_history, &answers), format!("{some}, {some}, right"));
+    }
+
+    #[test]
+    fn check_returns_the_first_fault_of_an_export() {
+        let fault = |rows: &str| {
+            let body = format!("{EVERY_DAY_HEADER}{rows}");
+            every_day(&ASKED, body.as_bytes()).err().unwrap_or_default()
+        };
+        assert_eq!(fault("7,o/a,2026-01-02,5,,\r\n40,o/b,2026-01-01,5,1,0\r\n"), "");
+        let second = "it is out of order at place 2";
+        assert_eq!(fault("40,o/b,2026-01-01,5,,\r\n7,o/a,2026-01-01,5,,\r\n"), second);
+        assert_eq!(fault("7,o/a,2026-01-01,5,,\r\n7,o/a,2026-01-01,5,,\r\n"), second);
+        assert_eq!(fault("7,o/a,2026-01-01,5\r\n"), "a row has other columns");
+        for cut in ["", "7,o/a,2026-01-01,5,"] {
+            assert_eq!(fault(cut), "it has no last row");
+        }
+        let other = every_day(&ASKED, b"name,day\r\n");
+        assert_eq!(other.err().as_deref(), Some("it has another header"));
     }
 
     #[test]

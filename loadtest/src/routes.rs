@@ -12,7 +12,7 @@ pub(crate) struct Route {
     /// The weight among the reads of a visitor.
     pub(crate) weight: usize,
     pub(crate) check: Check,
-    /// Whether the service may answer 503 with Retry-After while it makes the first answer.
+    /// Whether the service may answer 503 with Retry-After, as while it makes the first answer.
     pub(crate) may_be_late: bool,
 }
 
@@ -26,6 +26,7 @@ impl Route {
 const JSON: &str = "application/json";
 const SVG: &str = "image/svg+xml";
 const ATOM: &str = "application/atom+xml";
+const CSV: &str = "text/csv";
 const JSON_FEED: &str = "application/feed+json";
 
 type Check = fn(&Asked<'_>, &[u8]) -> Result<(), String>;
@@ -53,6 +54,11 @@ pub(crate) static ROUTES: &[Route] = &[
     route("/charts/topics/{topic}.svg", SVG, 1, content::topic_picture),
     route("/badges/{topic}/{owner}/{repo}.svg", SVG, 2, content::topic_picture),
     route("/feeds/{topic}/new.atom", ATOM, 1, content::atom),
+    // The service makes few exports at a time, and refuses others for a while.
+    Route {
+        may_be_late: true,
+        ..route("/exports/{topic}/history.csv", CSV, 1, content::every_day)
+    },
     Route {
         may_be_late: true,
         ..route("/feeds/{topic}/trending.json", JSON_FEED, 1, content::json_feed)

@@ -1,6 +1,7 @@
 //! The API's routes, one file a resource.
 
 mod events;
+mod exports;
 mod feeds;
 mod index;
 mod lists;
@@ -51,6 +52,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/topics/{topic}/history", get(topics::history))
         .route("/topics/{topic}/facets", get(lists::facets))
         .route("/feeds.opml", get(feeds::list))
+        .route("/exports/{file}", get(exports::repositories))
         .route("/api/repos/{owner}/{repo}", get(repositories::repository))
         .route("/api/repos/{owner}/{repo}/history", get(repositories::history))
         .route("/api/repositories/{id}", get(repositories::repository))
@@ -62,6 +64,9 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .flat_map(|kind| FeedFormat::VARIANTS.iter().map(|format| (*kind, *format)))
     {
         routes = routes.route(&feeds::path(kind, format), feeds::feed(kind, format));
+    }
+    for format in exports::FORMATS {
+        routes = routes.route(&exports::history_path(format), exports::history(format));
     }
     for listing in Listing::ALL {
         routes = routes.route(&format!("/api{}", listing.path()), lists::cached(listing));

@@ -6,8 +6,30 @@ use chrono::{DateTime, NaiveDateTime, Utc};
 use crate::lists::bundle::Encoding;
 use crate::lists::table::Format;
 
+/// The weights of the encodings for a client, in thousandths.
+struct Weights {
+    brotli: u32,
+    gzip: u32,
+    identity: u32,
+}
+
 /// The encoding of the answer: br before gzip if the client likes both equally.
 pub(super) fn encoding(headers: &HeaderMap) -> Encoding {
+    let Weights { brotli, gzip, identity } = weights(headers);
+    if brotli > 0 && brotli >= gzip && brotli >= identity {
+        Encoding::Brotli
+    } else {
+        streamed_encoding(headers)
+    }
+}
+
+/// The encoding of an answer that is compressed while it is sent: gzip costs a fraction of br.
+pub(super) fn streamed_encoding(headers: &HeaderMap) -> Encoding {
+    let Weights { gzip, identity, .. } = weights(headers);
+    if gzip > 0 && gzip >= identity { Encoding::Gzip } else { Encoding::Identity }
+}
+
+fn weights(headers: &HeaderMap) -> Weights {
     let (mut brotli, mut gzip, mut identity, mut any) = (None, None, None, None);
     for part in members(headers, &header::ACCEPT_ENCODING) {
         let (coding, quality) = weighted(part);
@@ -21,15 +43,12 @@ pub(super) fn encoding(headers: &HeaderMap) -> Encoding {
         *slot = Some(quality);
     }
     let any = any.unwrap_or(0);
-    let (brotli, gzip) = (brotli.unwrap_or(any), gzip.unwrap_or(any));
-    // An identity that the client does not name is acceptable, but any named coding goes before it.
-    let identity = identity.unwrap_or(0);
-    if brotli > 0 && brotli >= gzip && brotli >= identity {
-        Encoding::Brotli
-    } else if gzip > 0 && gzip >= identity {
-        Encoding::Gzip
-    } else {
-        Encoding::Identity
+    Weights {
+        brotli: brotli.unwrap_or(any),
+        gzip: gzip.unwrap_or(any),
+        // An identity that the client does not name is acceptable, but any named coding goes before
+        // it.
+        identity: identity.unwrap_or(0),
     }
 }
 
@@ -165,6 +184,9 @@ mod tests {
             assert_eq!(chosen(&[accept]), expected, "{accept}");
         }
         assert_eq!(chosen(&["gzip;q=0.2", "br;q=0.1"]), Encoding::Gzip);
+        let streamed = |accept| streamed_encoding(&headers(header::ACCEPT_ENCODING, &[accept]));
+        assert_eq!(streamed("gzip, br"), Encoding::Gzip);
+        assert_eq!(streamed("br"), Encoding::Identity);
         assert_eq!(encoding(&HeaderMap::new()), Encoding::Identity);
     }
 

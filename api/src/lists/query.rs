@@ -71,9 +71,9 @@ pub struct Answer {
 pub fn answer(catalogue: &Catalogue, query: &Query) -> Answer {
     let Query { order, filter, offset, limit, .. } = query;
     let (rows, matched) = page(catalogue, *order, filter, *offset, *limit);
-    let mut writer = TableWriter::new(query.format, query.fields.clone());
+    let mut writer = writer(query.format, &query.fields);
     for row in rows {
-        write(&mut writer, catalogue, row, order.window());
+        write(&mut writer, catalogue, row, &query.fields, order.window());
     }
     Answer { bytes: writer.finish(), matched }
 }
@@ -113,15 +113,20 @@ fn page<'a>(
     (rows, matched)
 }
 
+fn writer(format: Format, fields: &[Field]) -> TableWriter {
+    TableWriter::new(format, fields.iter().map(|field| field.name()).collect())
+}
+
 /// Writes a row with its growth within a window.
-pub(super) fn write(
+fn write(
     writer: &mut TableWriter,
     catalogue: &Catalogue,
     row: &Row,
+    fields: &[Field],
     window: Option<Window>,
 ) {
     let growth = window.and_then(|window| catalogue.growth(row, window));
-    writer.row(|field| field.value(catalogue, row, growth.as_ref()));
+    writer.row(|place| fields[place].value(catalogue, row, growth.as_ref()));
 }
 
 /// The rows that match a filter, by id.
@@ -133,9 +138,14 @@ pub fn matching<'a>(
     (0..).zip(catalogue.rows()).filter(move |(place, _)| marks.has(*place)).map(|(_, row)| row)
 }
 
-/// A part of all rows with all fields that are stored, by id.
-#[must_use]
-pub fn export(catalogue: &Catalogue, rows: &[Row], writer: &mut TableWriter) -> Vec<u8> {
-    rows.iter().for_each(|row| write(writer, catalogue, row, None));
-    writer.take()
+/// All rows with all fields that are stored, by id, in parts of some 100 KB.
+pub fn export(catalogue: &Catalogue, format: Format) -> impl Iterator<Item = Vec<u8>> {
+    const ROWS_AT_ONCE: usize = 100;
+    let mut writer = writer(format, Field::STORED);
+    let header = writer.take();
+    let parts = catalogue.rows().chunks(ROWS_AT_ONCE).map(move |rows| {
+        rows.iter().for_each(|row| write(&mut writer, catalogue, row, Field::STORED, None));
+        writer.take()
+    });
+    std::iter::once(header).chain(parts)
 }

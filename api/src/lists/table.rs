@@ -8,7 +8,7 @@ use csv::{Terminator, Writer, WriterBuilder};
 use serde::Serialize;
 use strum::{EnumString, IntoStaticStr, VariantNames};
 
-use super::field::{Field, Value};
+use super::field::Value;
 use crate::model::time::rfc3339;
 
 /// A spreadsheet takes a text that begins with one of these for a formula.
@@ -37,9 +37,9 @@ impl Format {
     }
 }
 
-/// Writes rows with the same fields.
+/// Writes rows with the same columns.
 pub struct TableWriter {
-    fields: Vec<Field>,
+    columns: Vec<&'static str>,
     output: Output,
 }
 
@@ -51,41 +51,35 @@ enum Output {
 
 impl TableWriter {
     #[must_use]
-    pub fn new(format: Format, fields: Vec<Field>) -> Self {
+    pub fn new(format: Format, columns: Vec<&'static str>) -> Self {
         let output = match format {
             Format::Json => Output::Json { bytes: vec![b'['], is_empty: true },
             Format::Ndjson => Output::Ndjson(Vec::new()),
             Format::Csv => {
                 let mut csv = csv_writer();
-                let header = fields.iter().map(|field| field.name());
-                csv.write_record(header).expect("memory");
+                csv.write_record(&columns).expect("memory");
                 Output::Csv(Box::new(csv))
             }
         };
-        Self { fields, output }
+        Self { columns, output }
     }
 
-    #[must_use]
-    pub fn fields(&self) -> &[Field] {
-        &self.fields
-    }
-
-    /// Writes a row, given the value of each field.
-    pub fn row<'a>(&mut self, value: impl Fn(Field) -> Value<'a>) {
+    /// Writes a row, given the value in each place of the columns.
+    pub fn row<'a>(&mut self, value: impl Fn(usize) -> Value<'a>) {
         match &mut self.output {
             Output::Json { bytes, is_empty } => {
                 if !std::mem::take(is_empty) {
                     bytes.push(b',');
                 }
-                object(bytes, &self.fields, value);
+                object(bytes, &self.columns, value);
             }
             Output::Ndjson(bytes) => {
-                object(bytes, &self.fields, value);
+                object(bytes, &self.columns, value);
                 bytes.push(b'\n');
             }
             Output::Csv(csv) => {
-                for field in &self.fields {
-                    csv_field(csv, &value(*field));
+                for place in 0..self.columns.len() {
+                    csv_field(csv, &value(place));
                 }
                 csv.write_record(None::<&[u8]>).expect("memory");
             }
@@ -114,12 +108,12 @@ impl TableWriter {
     }
 }
 
-fn object<'a>(bytes: &mut Vec<u8>, fields: &[Field], value: impl Fn(Field) -> Value<'a>) {
-    for (place, field) in fields.iter().enumerate() {
+fn object<'a>(bytes: &mut Vec<u8>, columns: &[&str], value: impl Fn(usize) -> Value<'a>) {
+    for (place, name) in columns.iter().enumerate() {
         bytes.extend_from_slice(if place == 0 { b"{\"" } else { b",\"" });
-        bytes.extend_from_slice(field.name().as_bytes());
+        bytes.extend_from_slice(name.as_bytes());
         bytes.extend_from_slice(b"\":");
-        match value(*field) {
+        match value(place) {
             Value::Null => bytes.extend_from_slice(b"null"),
             Value::Boolean(value) => json(bytes, &value),
             Value::Integer(value) => json(bytes, &value),

@@ -26,7 +26,7 @@ use crate::model::topic::{Origin, Topic, TopicState};
 
 pub use backfill::{BackfillStore, Unfilled};
 pub use repository::RepositoryStore;
-pub use topic_history::TopicHistoryStore;
+pub use topic_history::{CountsSink, TopicHistoryStore};
 
 /// A store shared by all parts of the service.
 pub type SharedStore = Arc<dyn Store>;

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use github_stub::World;
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::archive::lines;
@@ -261,6 +261,24 @@ async fn ids_and_dates_are_the_same_on_every_replica_and_host() {
     assert_eq!(opml.header("content-type"), "text/x-opml; charset=utf-8");
     let hostile = mirror.get_with(path, &[("host", "a&b")]).await;
     assert_eq!(hostile.status, StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn list_of_feeds_for_another_host_reads_no_database() {
+    let mirror = Mirror::start(World::default()).await;
+    let list = async |host| {
+        let list = mirror.get_with("/feeds.opml", &[("host", host)]).await;
+        assert_eq!(list.status, StatusCode::OK, "{}", list.text());
+        list.text()
+    };
+    let own = list("one.example").await;
+    assert!(own.contains("http://one.example/feeds/kubernetes/new.atom"), "{own}");
+    mirror.database.query("ALTER TABLE topics RENAME TO lost").await;
+    assert_eq!(list("two.example").await, own.replace("one.example", "two.example"));
+    mirror.database.query("ALTER TABLE lost RENAME TO topics").await;
+    mirror.clock.advance(TimeDelta::minutes(1));
+    mirror.request(Method::POST, "/update_cache?topic=mcp", &[]).await;
+    assert!(list("three.example").await.contains("/feeds/mcp/new.atom"));
 }
 
 #[tokio::test]

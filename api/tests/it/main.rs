@@ -14,6 +14,7 @@ mod clocks;
 mod coverage;
 mod databases;
 mod events;
+mod exports;
 mod feeds;
 mod growth;
 mod history;

@@ -93,6 +93,7 @@ async fn service_passes_unless_a_threshold_fails() {
         "/topics/{topic}/events",
         "/charts/{owner}/{repo}.svg",
         "/badges/{topic}/{owner}/{repo}.svg",
+        "/exports/{topic}/history.csv",
         "/feeds/{topic}/new.atom",
     ];
     for repositories in [700, 120] {

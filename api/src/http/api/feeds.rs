@@ -106,12 +106,27 @@ pub(super) async fn list(
 ) -> Result<Response, Error> {
     Parameters::of(&uri).finish()?;
     let base = base_url(app.config.public_url.as_ref(), &headers)?;
-    let (store, own) = (Arc::clone(&app.public), base.clone());
+    let (own, key) = (Arc::clone(&app), format!("{base}/feeds.opml"));
     let make = || async move {
-        let topics = store.topics().await?.into_iter().map(|state| state.topic);
-        let opml = opml(&topics.collect::<Vec<_>>(), &own);
+        let opml = opml(&tracked_topics(&own).await?, &base);
         Ok(Document::new("text/x-opml; charset=utf-8", CACHE_CONTROL, opml.into_bytes()))
     };
-    let served = app.documents.get(format!("{base}/feeds.opml"), None, make).await?;
+    let served = app.documents.get(key, None, make).await?;
     Ok(document::answer(&app, &served, &headers).await)
+}
+
+/// The tracked topics as of the last minute. The list of each Host is made of them. The database
+/// counts the repositories of every topic for it, and is not asked for each Host.
+async fn tracked_topics(app: &App) -> Result<Vec<Topic>, Error> {
+    let store = Arc::clone(&app.public);
+    let make = || async move {
+        let topics: Vec<Topic> =
+            store.topics().await?.into_iter().map(|state| state.topic).collect();
+        let json = serde_json::to_vec(&topics).map_err(|_| Error::Internal)?;
+        Ok(Document::new("application/json", HeaderValue::from_static("no-store"), json))
+    };
+    let kept = app.documents.get("topics of feeds".to_owned(), None, make).await?.document;
+    let names = serde_json::from_slice::<Vec<String>>(&kept.bytes);
+    let names = names.map_err(|_| Error::Internal)?;
+    Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
 }

@@ -246,7 +246,7 @@ pub(super) fn stored(ranking: Ranking) -> MethodRouter<Arc<App>> {
 }
 
 /// The headers of a list that tell how fresh and how complete it is.
-fn head(meta: &ListMeta) -> HeaderMap {
+pub(super) fn head(meta: &ListMeta) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(HEADERS);
     if let Some(modified_at) = meta.modified_at {
         headers.insert(header::LAST_MODIFIED, http_date(modified_at));

@@ -138,7 +138,10 @@ fn order(ranking: Ranking) -> (&'static str, &'static str) {
     }
 }
 
-async fn meta(connection: &mut Connection, topic: &Topic) -> sqlx::Result<Option<ListMeta>> {
+pub(super) async fn meta(
+    connection: &mut Connection,
+    topic: &Topic,
+) -> sqlx::Result<Option<ListMeta>> {
     let row = query!(META.as_str(), topic.as_str()).fetch_optional(connection).await?;
     let Some(row) = row else { return Ok(None) };
     let total_count = row.try_get("total_count")?;

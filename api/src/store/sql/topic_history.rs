@@ -1,18 +1,20 @@
-//! Reads the history of a topic: its days and its events.
+//! Reads the history of a topic: its days, its events, and the counts of its repositories.
 
 use std::sync::LazyLock;
 
 use async_trait::async_trait;
+use chrono::NaiveDate;
 use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, Row as _};
 
-use super::dialect::{BINARY, Connection, EACH_NAME, Row, SqlStore, day_of};
-use super::text;
+use super::dialect::{BINARY, Connection, EACH_NAME, Row, SqlStore, as_rows, day_of};
+use super::{lists, text};
+use crate::model::counts::{Counts, Span};
 use crate::model::event::{Event, EventPage, EventQuery};
-use crate::model::repository::address_under;
+use crate::model::repository::{RepositoryId, address_under};
 use crate::model::topic::Topic;
 use crate::model::topic_day::TopicDay;
-use crate::store::{Result, TopicHistoryStore};
+use crate::store::{CountsSink, Result, TopicHistoryStore};
 
 /// The days of a topic. The counts of stars change only where a span begins, so a day's gain is the
 /// sum over the spans that begin on it.
@@ -46,6 +48,25 @@ static DAYS: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
+/// Repositories whose counts one statement reads: each may have a span a day, for years.
+const REPOSITORIES_AT_ONCE: usize = 50;
+
+/// The next repositories of a topic after the id of the second parameter, with their counts.
+static COUNTS: LazyLock<String> = LazyLock::new(|| {
+    let columns = "first_day, last_day, stargazers_count, forks_count, open_issues_count";
+    let rows = as_rows(columns, "first_day");
+    format!(
+        "SELECT id, full_name,
+             (SELECT {rows} FROM counts WHERE counts.repository_id = member.repository_id) AS spans
+         FROM topic_repositories AS member JOIN repositories ON id = member.repository_id
+         WHERE topic = $1 AND member.repository_id > $2
+         ORDER BY member.repository_id LIMIT {REPOSITORIES_AT_ONCE}"
+    )
+});
+
+/// The columns of a span in [`COUNTS`].
+type SpanRow = (NaiveDate, NaiveDate, i64, Option<i64>, Option<i64>);
+
 #[async_trait]
 impl TopicHistoryStore for SqlStore {
     async fn topic_days(&self, topic: &Topic) -> Result<Option<Vec<TopicDay>>> {
@@ -61,6 +82,52 @@ impl TopicHistoryStore for SqlStore {
         transaction.commit().await?;
         Ok(events)
     }
+
+    async fn counts(&self, topic: &Topic, sink: &mut dyn CountsSink) -> Result<bool> {
+        let mut transaction = self.read_slowly().await?;
+        let meta = lists::meta(&mut transaction, topic).await?;
+        let found = meta.is_some();
+        if let Some(meta) = meta
+            && sink.begin(meta).await.is_continue()
+        {
+            counts(&mut transaction, topic, sink).await?;
+        }
+        transaction.rollback().await?;
+        Ok(found)
+    }
+}
+
+async fn counts(
+    connection: &mut Connection,
+    topic: &Topic,
+    sink: &mut dyn CountsSink,
+) -> sqlx::Result<()> {
+    let mut after = RepositoryId::MIN;
+    loop {
+        let rows = query!(COUNTS.as_str(), topic.as_str(), after);
+        let rows = rows.fetch_all(&mut *connection).await?;
+        for row in &rows {
+            after = row.try_get("id")?;
+            let spans = spans(row, after)?;
+            if sink.repository(row.try_get("full_name")?, &spans).await.is_break() {
+                return Ok(());
+            }
+        }
+        if rows.len() < REPOSITORIES_AT_ONCE {
+            return Ok(());
+        }
+    }
+}
+
+fn spans(row: &Row, repository: RepositoryId) -> sqlx::Result<Vec<Span>> {
+    let spans: Option<Json<Vec<SpanRow>>> = row.try_get("spans")?;
+    let span = |(first, last, stars, forks, open_issues)| Span {
+        repository,
+        first,
+        last,
+        counts: Counts { stars, forks, open_issues },
+    };
+    Ok(spans.map(|Json(spans)| spans).unwrap_or_default().into_iter().map(span).collect())
 }
 
 async fn days(connection: &mut Connection, topic: &Topic) -> sqlx::Result<Option<Vec<TopicDay>>> {

@@ -17,7 +17,7 @@ const LISTS: [&str; 7] = [
     "/api/a-later_ranking2/kubernetes",
 ];
 
-const OTHER_PATHS: [&str; 31] = [
+const OTHER_PATHS: [&str; 33] = [
     "/",
     "/test",
     "/db/kubernetes",
@@ -48,6 +48,8 @@ const OTHER_PATHS: [&str; 31] = [
     "/badges/kubernetes/kubernetes/kubernetes.svg",
     "/feeds/kubernetes/new.atom",
     "/feeds.opml",
+    "/exports/kubernetes.csv",
+    "/exports/kubernetes/history.ndjson",
     "/api/charts/kubernetes/kubernetes.svg",
 ];
 
@@ -72,6 +74,26 @@ async fn list_is_cached_whatever_its_ranking() {
             assert!(is_of_the_cache(&nginx.get(path).await), "{path} is a list by its form");
         }
     }
+}
+
+#[tokio::test]
+async fn list_in_another_format_reaches_a_replica_and_is_not_cached() {
+    let Some((replica, nginx)) = one_replica(&[]).await else { return };
+    for accept in
+        ["text/csv", "application/x-ndjson, */*;q=0.1", "text/html, TEXT/CSV;q=0.9", "text/csv;q=0"]
+    {
+        let headers = [("accept", accept), ("accept-encoding", "gzip")];
+        let answer = nginx.request(Method::GET, "/api/kubernetes", &headers).await;
+        assert!(!is_of_the_cache(&answer), "{accept}");
+        assert_eq!(replica.last_header("accept").expect("sent"), accept);
+    }
+    assert_eq!(nginx.cached().0, 0);
+    for accept in ["application/json", "*/*", "text/html,application/xhtml+xml,*/*;q=0.8"] {
+        let headers = [("accept", accept), ("accept-encoding", "gzip")];
+        let answer = nginx.request(Method::GET, "/api/kubernetes", &headers).await;
+        assert!(is_of_the_cache(&answer), "{accept}");
+    }
+    assert_eq!(nginx.cached().0, 1);
 }
 
 #[tokio::test]
@@ -147,7 +169,7 @@ async fn list_has_one_entry_for_each_encoding_whatever_clients_send() {
         let query = match number % 3 {
             0 => String::new(),
             1 => "?".to_owned(),
-            _ => format!("?q={number}&{number}"),
+            _ => format!("?q={number}&per_page={}", number + 1),
         };
         let spellings = [
             "/api/kubernetes",

@@ -2,9 +2,13 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::Duration;
 
-use super::harness::{Nginx, Setup, refused};
+use reqwest::{Method, StatusCode};
+
+use super::harness::{Nginx, Setup, one_replica, problem, refused};
 use super::replica::Replica;
+use crate::support::eventually;
 
 #[tokio::test]
 async fn rate_limit_applies_to_answers_that_a_replica_may_have_to_make() {
@@ -43,14 +47,65 @@ async fn rate_limit_applies_to_answers_that_a_replica_may_have_to_make() {
         "/api/trending/kubernetes?window=1d",
         "/topics/kubernetes/events",
         "/topics/kubernetes/history",
+        "/topics/kubernetes/facets",
         "/charts/kubernetes/kubernetes.svg",
         "/badges/kubernetes/o/kubernetes.json",
+        "/exports/kubernetes/history.csv",
+        "//exports/kubernetes.ndjson",
         "/feeds/kubernetes/new.atom",
         "/db/kubernetes",
         "//db/popularity/mcp",
     ] {
         assert!(refused(&nginx, limited).await > 0, "{limited}");
     }
+}
+
+#[tokio::test]
+async fn queries_exports_and_pictures_have_a_limit_of_their_own() {
+    let replica = Replica::start().await;
+    let setup = Setup { rate_limit: 1, ..Setup::default() };
+    for (one, other) in [
+        ("/db/kubernetes", "/charts/kubernetes/kubernetes.svg"),
+        ("/feeds/kubernetes/new.atom", "/exports/kubernetes/history.csv"),
+        ("/api/x", "/api/kubernetes?page=2"),
+        ("/api/kubernetes?page=2", "/api/repos/kubernetes/kubernetes"),
+    ] {
+        let Some(nginx) = Nginx::start_with(&[replica.address], setup).await else { return };
+        assert!(refused(&nginx, one).await > 0, "{one}");
+        assert_eq!(nginx.get(other).await.status, StatusCode::OK, "{other} after {one}");
+        assert!(refused(&nginx, other).await > 0, "{other}");
+    }
+    let Some(nginx) = Nginx::start_with(&[replica.address], setup).await else { return };
+    assert!(refused(&nginx, "/charts/kubernetes/kubernetes.svg").await > 0);
+    let csv = [("accept", "text/csv")];
+    let list = nginx.request(Method::GET, "/api/kubernetes", &csv).await;
+    problem(&list, 429, "/api/kubernetes");
+}
+
+#[tokio::test]
+async fn client_reads_one_export_at_a_time() {
+    let Some((replica, nginx)) = one_replica(&[]).await else { return };
+    let path = "/exports/kubernetes/history.csv";
+    // The first export lasts as long as the other requests here take, and not much longer.
+    replica.set_delay(Duration::from_secs(2));
+    let (first, ()) = tokio::join!(nginx.get(path), async {
+        eventually(10, "the export is asked for", async || replica.requests() == 1).await;
+        replica.heal();
+        let second = nginx.get("/exports/kubernetes.ndjson").await;
+        let document = problem(&second, 429, "/exports/kubernetes.ndjson");
+        let detail =
+            "this client is reading an export; it may read another one when that has ended";
+        assert_eq!((&document["detail"], second.header("retry-after")), (&detail.into(), "10"));
+        let preflight = [("access-control-request-method", "GET")];
+        for (method, path, headers) in
+            [(Method::OPTIONS, path, &preflight[..]), (Method::GET, "/charts/a/b.svg", &[])]
+        {
+            let other = nginx.request(method, path, headers).await;
+            assert_eq!(other.status, StatusCode::OK, "{path}");
+        }
+    });
+    assert_eq!(first.status, StatusCode::OK);
+    assert_eq!(nginx.get(path).await.status, StatusCode::OK);
 }
 
 /// Runs the container's start.sh with programs in place of envsubst and nginx. Returns the exit
