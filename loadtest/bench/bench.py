@@ -17,6 +17,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 import history  # noqa: E402
+import queries  # noqa: E402
 import refresh  # noqa: E402
 import report  # noqa: E402
 from measure import Case, measure  # noqa: E402
@@ -26,7 +27,7 @@ from stack import BUILT, ROOT, Stack  # noqa: E402
 
 TOPIC = "kubernetes"
 ENCODINGS = ["identity", "gzip", "br"]
-PARTS = ["reads", "refresh", "catalogue", "history", "growth"]
+PARTS = ["reads", "refresh", "catalogue", "queries", "history", "growth"]
 
 
 class Cases:
@@ -206,6 +207,7 @@ def main():
             "reads": lambda: reads(*folders["reads"], arguments.quick, varnish),
             "refresh": lambda: refresh.steps(*folders["refresh"], arguments.quick),
             "catalogue": lambda: refresh.catalogues(*folders["catalogue"]),
+            "queries": lambda: queries.latencies(*folders["queries"], arguments.quick),
             "history": lambda: history.years(*folders["history"], arguments.quick),
             "growth": lambda: refresh.growth(*folders["growth"], arguments.quick),
         }

@@ -32,6 +32,9 @@ def write(results, seconds):
         parts.append(refreshes(results["refresh"]))
     if "catalogue" in results:
         parts.append(catalogues(results["catalogue"]))
+    if "queries" in results:
+        parts.append(latencies(results["queries"]))
+        failed["queries"] = sum(run.failed for run in results["queries"].values())
     if "history" in results:
         parts.append(histories(results["history"]))
     if "growth" in results:
@@ -231,7 +234,63 @@ def catalogues(results):
         for name, text in names.items()
     ]
     figures = "A topic of 35,000 repositories; medians of nine."
-    return f"## A catalogue\n\n{figures}\n\n{table(['', *results], rows)}"
+    text = f"## A catalogue\n\n{figures}\n\n{table(['', *results], rows)}"
+    return text + queries({name: one["queries"] for name, one in results.items()})
+
+
+def queries(results):
+    """The table of queries over a catalogue with every field."""
+
+    def row(text, limit, value):
+        values = [value(figures) for figures in results.values()]
+        reached = mark(all(value <= limit for value in values)) if limit else ""
+        return [text, limit or "", *(f"{value:,.2f}" for value in values), reached]
+
+    kinds = [
+        name
+        for name, value in next(iter(results.values())).items()
+        if name not in ["load", "bytes", "facets", "ndjson", "csv"]
+    ]
+    rows = [
+        row("loading it, ms", None, lambda one: one["load"]),
+        row("its memory, MB", None, lambda one: one["bytes"] / 1e6),
+        *(row(f"{kind}, ms", 2, lambda one, kind=kind: one[kind]) for kind in kinds),
+        row("facets, ms", 5, lambda one: one["facets"]),
+    ]
+    for name in ["ndjson", "csv"]:
+        size = next(iter(results.values()))[name]["bytes"]
+        limit = round(min(1.0, size / 100e6), 2)
+        rows.append(
+            row(
+                f"export as {name}, {size / 1e6:.0f} MB, s",
+                limit,
+                lambda one, name=name: one[name]["time"] / 1e3,
+            )
+        )
+    head = ["", "target", *results, "reached"]
+    text = (
+        "A query is answered from a catalogue with every field; a page has 100 rows if nothing "
+        "else is said. The times are of one core, with JSON, without compression."
+    )
+    return f"\n\n### Queries\n\n{text}\n\n{table(head, rows)}"
+
+
+def latencies(runs):
+    """The table of queries over HTTP."""
+    base = runs["/test"].p99
+
+    def row(name, run):
+        reached = "" if name == "/test" else mark(run.p99 - base <= 5)
+        figures = [f"{run.micros:,.0f}", f"{run.rate:,.0f}", f"{run.p50:.2f}", f"{run.p99:.2f}"]
+        return [name, *figures, reached]
+
+    head = ["case", "CPU µs", "requests/s", "p50 ms", "p99 ms", "p99 within 5 ms of /test's"]
+    text = (
+        "A replica keeps the answers to queries until the topic changes, as many as its memory "
+        "has room for. 32 connections, without a pause between requests."
+    )
+    rows = [row(name, run) for name, run in runs.items()]
+    return f"### Queries over HTTP\n\n{text}\n\n{table(head, rows)}"
 
 
 def histories(results):

@@ -41,7 +41,7 @@ const A_RANGE_OF_DAYS: &str =
 pub(super) const LANGUAGE: Parameter = Parameter {
     name: "language",
     accepted: "up to 50 languages with commas between them, -NAME to leave one out, or none",
-    doc: "Repositories in one of these languages, in upper or lower case.",
+    doc: "Repositories in one of these languages, compared without case.",
     example: "Go,Rust",
     shape: NAMES,
 };
@@ -49,7 +49,7 @@ pub(super) const LANGUAGE: Parameter = Parameter {
 pub(super) const LICENSE: Parameter = Parameter {
     name: "license",
     accepted: "up to 50 SPDX ids with commas between them, -ID to leave one out, or none",
-    doc: "Repositories under one of these licenses, in upper or lower case.",
+    doc: "Repositories under one of these licenses, compared without case.",
     example: "-GPL-3.0,-none",
     shape: NAMES,
 };
@@ -57,7 +57,7 @@ pub(super) const LICENSE: Parameter = Parameter {
 pub(super) const OWNER: Parameter = Parameter {
     name: "owner",
     accepted: "up to 50 logins with commas between them, -LOGIN to leave one out, or none",
-    doc: "Repositories of one of these owners, in upper or lower case.",
+    doc: "Repositories of one of these owners, compared without case.",
     example: "kubernetes,-kubernetes-sigs",
     shape: NAMES,
 };
@@ -129,8 +129,7 @@ pub(super) const TEMPLATE: Parameter = Parameter {
 pub(super) const Q: Parameter = Parameter {
     name: "q",
     accepted: "1 to 10 words with spaces between them",
-    doc: "Repositories with each word in their name, description or topics, \
-          in upper or lower case.",
+    doc: "Repositories with each word in their name, description or topics, without case.",
     example: "service mesh",
     shape: Shape::Pattern(concat!(
         r"[\s\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f]+",
@@ -187,3 +186,36 @@ pub(in crate::http) const FILTERS: [&Parameter; 12] = [
     &LANGUAGE, &LICENSE, &OWNER, &TOPIC, &STARS, &FORKS, &CREATED, &PUSHED, &UPDATED, &ARCHIVED,
     &TEMPLATE, &Q,
 ];
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write;
+    use std::path::Path;
+
+    use super::*;
+    use crate::http::pages::{PAGE, PER_PAGE};
+
+    /// `WRITE_DOCS=1` writes the table into the docs.
+    #[test]
+    fn docs_have_the_table() {
+        let mut table =
+            "| parameter | accepts | meaning | example |\n| --- | --- | --- | --- |\n".to_owned();
+        let growth = [&WINDOW, &BY, &DAY];
+        for parameter in
+            FILTERS.into_iter().chain(growth).chain([&FIELDS, &FORMAT, &PAGE, &PER_PAGE])
+        {
+            let Parameter { name, accepted, doc, example, .. } = parameter;
+            writeln!(table, "| `{name}` | {accepted} | {doc} | `{example}` |").expect("a string");
+        }
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/api.md");
+        let docs = std::fs::read_to_string(&path).expect("the docs");
+        let (before, rest) = docs.split_once("table.rs: begin -->\n").expect("the table's begin");
+        let (present, after) = rest.split_once("<!-- end -->").expect("the table's end");
+        if std::env::var_os("WRITE_DOCS").is_some() {
+            let docs = format!("{before}table.rs: begin -->\n{table}<!-- end -->{after}");
+            std::fs::write(path, docs).expect("the docs");
+        } else {
+            assert_eq!(present, table, "WRITE_DOCS=1 writes the table");
+        }
+    }
+}
