@@ -12,9 +12,11 @@ it removes all of its stack, with the volumes.
 import argparse
 import collections
 import contextlib
+import csv
 import datetime
 import gzip
 import http.client
+import io
 import json
 import os
 import re
@@ -373,6 +375,33 @@ def with_a_past(stack):
     equal(days, [str(today)], "the topic's days")
 
 
+def queries(stack):
+    """Filters, pages, formats, facets and exports agree with each other through the proxy."""
+    total = stack.get("/topics/kubernetes").json()["stored"]
+    list_of_go = stack.get("/api/popularity/kubernetes?language=go&fields=all&per_page=5")
+    rows = list_of_go.json()
+    matched = int(list_of_go.headers["x-matched"])
+    equal({row["language"] for row in rows}, {"Go"}, "languages")
+    assert 'rel="next"' in list_of_go.headers["link"], list_of_go.headers["link"]
+    facets = stack.get("/topics/kubernetes/facets").json()
+    equal(facets["matched"], total, "the facets' number of repositories")
+    counts = {facet["value"]: facet["count"] for facet in facets["language"]}
+    equal(counts["Go"], matched, "repositories in Go")
+    answer = stack.get("/api/popularity/kubernetes", accept="text/csv")
+    equal(answer.headers["content-type"].split(";")[0], "text/csv", "a list that Accept asks for")
+    equal(len(list(csv.reader(io.StringIO(answer.body.decode())))), 501, "lines of CSV")
+    answer = stack.get("/api/popularity/kubernetes")
+    equal(answer.headers["content-type"], "application/json", "the list after it")
+    export = stack.get("/exports/kubernetes.ndjson")
+    equal(len(export.body.splitlines()), total, "lines of the export")
+    again = stack.get("/exports/kubernetes.ndjson", if_none_match=export.headers["etag"])
+    equal(again.status, 304, "the export again")
+    days = stack.get("/exports/kubernetes/history.csv").body.decode()
+    equal(len(list(csv.DictReader(io.StringIO(days)))), total, "a day of each repository")
+    problem(stack.get("/api/kubernetes?colour=red&stars=many"), 400, "two faults")
+    problem(stack.get("/exports/unheard-of.csv"), 404, "an export of an unknown topic")
+
+
 def both_replicas(stack):
     """Requests go to both replicas."""
     for index in range(40):
@@ -659,6 +688,7 @@ def main():
         both_replicas,
         the_scheduler,
         what_is_kept,
+        queries,
         with_a_past,
         the_containers,
         down_and_up,

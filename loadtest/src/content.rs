@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::check::{json, out_of_order};
 
@@ -43,6 +43,37 @@ pub(crate) fn by_velocity(_: &Asked<'_>, body: &[u8]) -> Result<(), String> {
         Some(index) => Err(out_of_order(index)),
         None => Ok(()),
     }
+}
+
+/// A list of repositories in Go by stars, with three fields.
+pub(crate) const FILTERED: &str =
+    "/api/popularity/{topic}?language=go&fields=id,language,stargazers_count&per_page=50";
+
+/// The answer to [`FILTERED`].
+pub(crate) fn filtered(_: &Asked<'_>, body: &[u8]) -> Result<(), String> {
+    let rows: Vec<Value> = json(body)?;
+    let is_asked = |row: &Value| row["language"] == "Go" && row.as_object().is_some_and(has_three);
+    match rows.iter().find(|row| !is_asked(row)) {
+        Some(row) => Err(format!("{row} is not of the query")),
+        None if rows.len() > 50 => Err(format!("it has {} rows", rows.len())),
+        None => in_order(&rows, |row| {
+            (Reverse(row["stargazers_count"].as_i64()), row["id"].as_u64())
+        }),
+    }
+}
+
+fn has_three(row: &Map<String, Value>) -> bool {
+    row.len() == 3
+}
+
+/// The counts of the topic's repositories by the values of their fields, most first.
+pub(crate) fn facets(_: &Asked<'_>, body: &[u8]) -> Result<(), String> {
+    let facets: Value = json(body)?;
+    let languages = facets["language"].as_array().map_or(&[][..], Vec::as_slice);
+    if facets["matched"].as_u64().is_none_or(|matched| matched == 0) || languages.is_empty() {
+        return Err("it counts nothing".to_owned());
+    }
+    in_order(languages, |language| Reverse(language["count"].as_u64()))
 }
 
 /// The repository itself, with its places and its growth.
@@ -243,6 +274,29 @@ mod tests {
         let lists =
             [json!([new, old, none]), json!([old, new]), json!([none, old]), json!([new, new])];
         assert_eq!(faults(newest, &lists), format!("right, {second}, {second}, {second}"));
+    }
+
+    #[test]
+    fn check_returns_the_first_fault_of_a_query_or_its_facets() {
+        let row = |id: u64, stars: u64, language: &str| {
+            json!({ "id": id, "language": language, "stargazers_count": stars })
+        };
+        let (many, few, other) = (row(2, 9, "Go"), row(1, 3, "Go"), row(3, 3, "C"));
+        let lists =
+            [json!([]), json!([many, few]), json!([few, many]), json!([many, other]), json!([{}])];
+        assert_eq!(
+            faults(filtered, &lists),
+            format!(
+                "right, right, it is out of order at place 2, {other} is not of the query, \
+                 {{}} is not of the query"
+            )
+        );
+        let counts = |counts: [u64; 2]| {
+            json!({ "matched": 3, "language": counts.map(|count| json!({ "count": count })) })
+        };
+        let answers = [counts([2, 1]), counts([1, 2]), json!({ "matched": 0 })];
+        let expected = "right, it is out of order at place 2, it counts nothing";
+        assert_eq!(faults(facets, &answers), expected);
     }
 
     #[test]

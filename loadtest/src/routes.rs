@@ -48,6 +48,8 @@ pub(crate) static ROUTES: &[Route] = &[
     route("/api/repos/{owner}/{repo}", JSON, 2, content::repository),
     route("/api/repos/{owner}/{repo}/history", JSON, 1, content::history),
     route("/api/repos/{owner}/{repo}/history?to=2007-10-01", JSON, 1, content::no_history),
+    route(content::FILTERED, JSON, 3, content::filtered),
+    route("/topics/{topic}/facets", JSON, 1, content::facets),
     route("/topics/{topic}/history", JSON, 1, content::topic_days),
     route("/topics/{topic}/events", JSON, 1, content::events),
     route("/charts/{owner}/{repo}.svg", SVG, 2, content::repository_picture),

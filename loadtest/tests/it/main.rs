@@ -91,6 +91,8 @@ async fn service_passes_unless_a_threshold_fails() {
         "/api/repos/{owner}/{repo}",
         "/api/repos/{owner}/{repo}/history",
         "/topics/{topic}/events",
+        "/topics/{topic}/facets",
+        "/api/popularity/{topic}?language=go",
         "/charts/{owner}/{repo}.svg",
         "/badges/{topic}/{owner}/{repo}.svg",
         "/exports/{topic}/history.csv",
