@@ -22,7 +22,7 @@ use crate::http::document::{self, CACHE_STATUS, FOR_A_MINUTE, send};
 use crate::http::parameters::{Parameter, Parameters, Shape};
 use crate::lists::bundle::{self, Encoding, trend_json};
 use crate::lists::document::Document;
-use crate::model::growth::{Measure, Period, Window};
+use crate::model::growth::{Measure, Period};
 use crate::model::list::{HistoryDays, ListMeta};
 use crate::model::ranking::{Listing, Ranking, Trend};
 use crate::model::time::{parse_day, rfc3339};
