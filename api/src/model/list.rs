@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::growth::Growth;
 use super::on_demand::UNKNOWN_TIME;
@@ -93,8 +94,9 @@ impl ListMeta {
 }
 
 /// A row of a list: exactly these keys, in this order.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct ListItem<'a> {
+    #[schema(value_type = i64)]
     pub id: RepositoryId,
     /// The part of `full_name` after the slash.
     pub name: &'a str,
@@ -112,7 +114,7 @@ pub struct ListItem<'a> {
 }
 
 /// A row of the newest repositories.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct DatedItem<'a> {
     #[serde(flatten)]
     pub item: ListItem<'a>,
@@ -121,7 +123,7 @@ pub struct DatedItem<'a> {
 }
 
 /// A row of the repositories that grow or fall, with everything that its growth is computed from.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct GrowingItem<'a> {
     #[serde(flatten)]
     pub item: DatedItem<'a>,

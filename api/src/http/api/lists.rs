@@ -42,7 +42,7 @@ pub(super) const WINDOW: Parameter = Parameter {
     shape: Shape::OneOf(&["1d", "7d", "30d", "90d"]),
 };
 
-const BY: Parameter = Parameter {
+pub(super) const BY: Parameter = Parameter {
     name: "by",
     accepted: "gained, percent, velocity or acceleration",
     doc: "The number by which repositories are ranked, gained if it is absent.",
@@ -50,11 +50,11 @@ const BY: Parameter = Parameter {
     shape: Shape::OneOf(&["gained", "percent", "velocity", "acceleration"]),
 };
 
-const DAY: Parameter = Parameter {
+pub(super) const DAY: Parameter = Parameter {
     name: "day",
     accepted: "a day such as 2026-01-31",
     doc: "The last day of the window, the topic's last day with counts if it is absent.",
-    example: "2026-01-31",
+    example: "2026-09-21",
     shape: Shape::Date,
 };
 
