@@ -225,6 +225,15 @@ async fn problems_and_redirects_are_as_described() {
 }
 
 #[tokio::test]
+async fn examples_of_problems_are_valid() {
+    let api = Mirror::start(World::default()).await.get("/openapi.json").await.json();
+    for (name, response) in api["components"]["responses"].as_object().expect("responses") {
+        let content = &response["content"]["application/problem+json"];
+        assert_valid(&api, &content["schema"], &content["example"], name);
+    }
+}
+
+#[tokio::test]
 async fn route_refuses_every_parameter_that_is_not_described() {
     let mirror = mirror().await;
     let api = mirror.get("/openapi.json").await.json();

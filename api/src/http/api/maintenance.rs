@@ -45,6 +45,8 @@ const HISTORY: Parameter = Parameter {
 
 pub(super) fn routes() -> Routes {
     let bootstrap = "Makes the database's schema, or finds it there";
+    let refreshes = "Refreshes every tracked topic, or the given one";
+    let at_once = "with the header `Prefer: respond-async` the answer comes at once";
     let schema = || Answer::json::<Bootstrapped>();
     let run = || Answer::json::<RunResult>();
     let started = || Answer::json::<StartedRun>().with(&["Location", "Preference-Applied"]);
@@ -62,7 +64,7 @@ pub(super) fn routes() -> Routes {
                 .at(BOOTSTRAP_DB, without_head(get(bootstrap_db))),
         )
         .routes(
-            Operation::post("track_and_refresh", "Refreshes the topics; tracks the given one")
+            Operation::post("track_and_refresh", &format!("{refreshes}, and tracks it; {at_once}"))
                 .takes(&[&TOPIC])
                 .answers(200, run())
                 .answers(202, started())
@@ -70,7 +72,7 @@ pub(super) fn routes() -> Routes {
                 .at(UPDATE_CACHE, post(track_and_update)),
         )
         .routes(
-            Operation::get("refresh_tracked", "Refreshes the tracked topics, or the given one")
+            Operation::get("refresh_tracked", format!("{refreshes}; {at_once}"))
                 .takes(&[&TOPIC])
                 .answers(200, run())
                 .answers(202, started())

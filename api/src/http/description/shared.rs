@@ -1,5 +1,7 @@
 //! The parts of the description that several routes share.
 
+use serde_json::{Value, json};
+use utoipa::openapi::RefOr;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::schema::Components;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
@@ -17,8 +19,9 @@ pub(super) const INTRODUCTION: &str = "\
     Ranked lists of the repositories of GitHub topics, their growth, their history, feeds and \
     pictures. A topic that is not tracked is fetched from GitHub by the first read of one of its \
     lists, if the server's settings allow that; until the list is ready the answer is 503 and says \
-    how far the fetch is. Unknown and repeated parameters are refused, so nothing is ignored \
-    silently.";
+    how far the fetch is. A route that takes parameters refuses unknown and repeated ones, and \
+    says in `errors` what it accepts. A server behind a proxy may answer 429 to a client that asks \
+    too often.";
 
 /// The parameters of paths.
 const PATH_PARAMETERS: [Parameter; 5] = [
@@ -125,6 +128,8 @@ const HEADERS: [(&str, &str, &str, Shape); 17] = [
     ),
 ];
 
+const PROBLEM_JSON: &str = "application/problem+json";
+
 /// The problems: status, meaning, headers.
 const PROBLEMS: [(u16, &str, &[&str]); 6] = [
     (400, "A parameter or a part of the path is not accepted; `errors` names each.", &[]),
@@ -134,6 +139,22 @@ const PROBLEMS: [(u16, &str, &[&str]); 6] = [
     (500, "A defect of the service; its log says more under the request's id.", &[]),
     (503, "The answer is not ready yet, or the database does not answer.", &["Retry-After"]),
 ];
+
+fn example(status: u16) -> Value {
+    let mut example = json!({
+        "type": "about:blank",
+        "title": reason(status),
+        "status": status,
+        "detail": "the cause in one sentence",
+        "instance": "/api/trending/kubernetes",
+        "request_id": "0123456789abcdef",
+    });
+    if status == 400 {
+        let fault = json!({ "parameter": "window", "detail": "accepts 1d, 7d, 30d or 90d" });
+        example["errors"] = json!([fault]);
+    }
+    example
+}
 
 pub(super) fn path_parameter(path: &str, name: &str) -> Option<Parameter> {
     let mut parameter = PATH_PARAMETERS.into_iter().find(|parameter| parameter.name == name)?;
@@ -167,10 +188,13 @@ pub(super) fn add(components: &mut Components) {
         let header = header.example(Some(example.into())).schema(Some(schemas::of(&shape)));
         components.headers.insert(name.to_owned(), header.build().into());
     }
-    let mut problem = Answer::default().or_json::<Problem<'_>>("application/problem+json");
+    let mut problem = Answer::default().or_json::<Problem<'_>>(PROBLEM_JSON);
     components.schemas.extend(std::mem::take(&mut problem.schemas));
     for (status, doc, headers) in PROBLEMS {
-        let response = problem.clone().with(headers).response(doc).build();
+        let mut response = problem.clone().with(headers).response(doc).build();
+        if let Some(RefOr::T(content)) = response.content.get_mut(PROBLEM_JSON) {
+            content.example = Some(example(status));
+        }
         components.responses.insert(problem_name(status), response.into());
     }
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
