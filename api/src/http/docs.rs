@@ -234,7 +234,9 @@ fn meaning_of(schema: &RefOr<Schema>) -> &str {
         RefOr::Ref(named) => &named.description,
         RefOr::T(Schema::Object(object)) => text(object.description.as_ref()),
         RefOr::T(Schema::Array(array)) => text(array.description.as_ref()),
-        RefOr::T(Schema::OneOf(either)) => text(either.description.as_ref()),
+        RefOr::T(Schema::OneOf(either)) => {
+            either.items.iter().map(meaning_of).find(|meaning| !meaning.is_empty()).unwrap_or("")
+        }
         RefOr::T(_) => "",
     }
 }

@@ -43,14 +43,14 @@ pub(super) fn simplify(schemas: &mut Schemas) {
         if let RefOr::T(Schema::AllOf(parts)) = schema {
             *schema = joined(parts, &derived).into();
         }
+        describe(schema);
         if let RefOr::T(Schema::Object(object)) = schema
             && !object.properties.is_empty()
         {
-            describe(&mut object.description);
             object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
             let named = std::mem::take(&mut object.required);
             for (name, property) in &mut object.properties {
-                describe_property(property);
+                describe(property);
                 if is_always_there(property) || named.contains(name) {
                     object.required.push(name.clone());
                 }
@@ -60,19 +60,25 @@ pub(super) fn simplify(schemas: &mut Schemas) {
 }
 
 /// Turns Rust's words and the lines of a comment into text for clients.
-fn describe(description: &mut Option<String>) {
-    if let Some(text) = description {
-        *text = text.replace("`None`", "null").replace('\n', " ");
-    }
+fn for_clients(comment: &str) -> String {
+    comment.replace("`None`", "null").replace('\n', " ")
 }
 
-fn describe_property(property: &mut RefOr<Schema>) {
-    match property {
-        RefOr::T(Schema::Object(object)) => describe(&mut object.description),
-        RefOr::T(Schema::Array(array)) => describe(&mut array.description),
-        RefOr::T(Schema::OneOf(either)) => describe(&mut either.description),
-        RefOr::T(_) | RefOr::Ref(_) => {}
-    }
+fn describe(schema: &mut RefOr<Schema>) {
+    let description = match schema {
+        RefOr::T(Schema::Object(object)) => &mut object.description,
+        RefOr::T(Schema::Array(array)) => &mut array.description,
+        RefOr::T(Schema::OneOf(either)) => {
+            either.items.iter_mut().for_each(describe);
+            &mut either.description
+        }
+        RefOr::T(_) => return,
+        RefOr::Ref(named) => {
+            named.description = for_clients(&named.description);
+            return;
+        }
+    };
+    *description = description.as_deref().map(for_clients);
 }
 
 /// One object in place of the parts that serde flattens into one.
