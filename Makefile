@@ -142,9 +142,21 @@ NO_DATA := set DATA to a file of search items, one JSON object a line
 .PHONY: style
 style:
 	@failed=; \
-	for check in style.py structure_test.py structure.py "mutants.py --check"; do \
+	for check in style.py structure_test.py structure.py api_diff_test.py "mutants.py --check"; do \
 	    python3 tests/$$check || failed+=" tests/$$check"; done; \
 	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
+
+## api-diff: compares the API with the last release's, docs/openapi.json: a breaking change fails
+.PHONY: api-diff
+api-diff: | test-prerequisites
+	cargo build --locked -p api
+	python3 tests/api_diff.py --api target/debug/api
+
+## api-release: writes the present API to docs/openapi.json, for a release
+.PHONY: api-release
+api-release: | test-prerequisites
+	cargo build --locked -p api
+	python3 tests/api_diff.py --api target/debug/api --accept
 
 ## ci: style, format, lints, licences, docs, every test and the stack, with the time of each step
 .PHONY: ci
@@ -157,6 +169,7 @@ ci: | test-prerequisites
 	@if [ -n "$${REAL_DATA_DIR:-}" ]; then \
 	    $(call step,lists,$(MAKE) --no-print-directory verify-lists DATA="$(RECORDED)"); fi
 	@$(call step,tests,$(MAKE) --no-print-directory test)
+	@$(call step,api-diff,$(MAKE) --no-print-directory api-diff)
 	@if docker info >/dev/null 2>&1; then \
 	    $(call step,e2e,$(MAKE) --no-print-directory e2e); \
 	else echo "== e2e: NOT RUN, the containers are not tested: no Docker engine answers here"; fi

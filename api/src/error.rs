@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::model::topic::{InvalidTopic, Topic};
 use crate::store::{Fault, StoreError};
@@ -58,7 +59,7 @@ pub enum Error {
 }
 
 /// A parameter of a query that is refused.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ParameterFault {
     pub parameter: String,
     /// Completes the sentence that begins with the parameter's name.

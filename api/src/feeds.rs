@@ -16,6 +16,7 @@ use strum::{EnumString, IntoStaticStr, VariantArray};
 
 pub use event_entries::event_entries;
 pub use feed::{Entry, Feed};
+pub use json::JsonFeed;
 pub use opml::opml;
 pub use trending_entries::{MOST_TRENDING, TrendingRow, trending_entry};
 

@@ -4,6 +4,8 @@ mod address;
 mod api;
 mod conditional;
 mod cors;
+mod description;
+mod docs;
 mod document;
 mod list_parameters;
 mod metrics;
@@ -25,7 +27,7 @@ use crate::error::Error;
 
 /// Every route. A doubled slash at either end of a path is the same path.
 pub fn router(app: Arc<App>) -> NormalizePath<Router> {
-    let router = api::routes()
+    let router = api::routes(app.config.public_url.clone())
         .with_state(Arc::clone(&app))
         .layer(CatchPanicLayer::custom(|_| Error::Internal.into_response()))
         .layer(axum::middleware::from_fn_with_state(app, middleware::surround));

@@ -22,6 +22,7 @@ use serde::Serialize;
 use settings::Schedule;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use utoipa::ToSchema;
 
 use crate::cache::Tiers;
 use crate::clock::Clock;
@@ -61,7 +62,7 @@ pub struct RunHandle {
 }
 
 /// The end of a refresh that a caller waited for.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct RunResult {
     #[serde(flatten)]
     pub refresh: RefreshRun,

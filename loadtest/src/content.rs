@@ -56,9 +56,9 @@ pub(crate) fn filtered(_: &Asked<'_>, body: &[u8]) -> Result<(), String> {
     match rows.iter().find(|row| !is_asked(row)) {
         Some(row) => Err(format!("{row} is not of the query")),
         None if rows.len() > 50 => Err(format!("it has {} rows", rows.len())),
-        None => in_order(&rows, |row| {
-            (Reverse(row["stargazers_count"].as_i64()), row["id"].as_u64())
-        }),
+        None => {
+            in_order(&rows, |row| (Reverse(row["stargazers_count"].as_i64()), row["id"].as_u64()))
+        }
     }
 }
 
@@ -279,7 +279,9 @@ mod tests {
     #[test]
     fn check_returns_the_first_fault_of_a_query_or_its_facets() {
         let row = |id: u64, stars: u64, language: &str| {
-            json!({ "id": id, "language": language, "stargazers_count": stars })
+            let mut row = json!({ "id": id, "language": language });
+            row["stargazers_count"] = json!(stars);
+            row
         };
         let (many, few, other) = (row(2, 9, "Go"), row(1, 3, "Go"), row(3, 3, "C"));
         let lists =
@@ -292,7 +294,8 @@ mod tests {
             )
         );
         let counts = |counts: [u64; 2]| {
-            json!({ "matched": 3, "language": counts.map(|count| json!({ "count": count })) })
+            let counts = counts.map(|count| json!({ "count": count }));
+            json!({ "matched": 3, "language": counts })
         };
         let answers = [counts([2, 1]), counts([1, 2]), json!({ "matched": 0 })];
         let expected = "right, it is out of order at place 2, it counts nothing";

@@ -10,10 +10,10 @@ use chrono::{DateTime, NaiveDate, Utc};
 use url::form_urlencoded;
 
 use self::table::{
-    ARCHIVED, BY, CREATED, DAY, FIELDS, FORKS, FORMAT, LANGUAGE, LICENSE, OWNER, PUSHED, Q, STARS,
-    TEMPLATE, TOPIC, TREND_FIELDS, UPDATED,
+    ARCHIVED, BY, CREATED, CREATED_ON, DAY, FIELDS, FORKS, FORMAT, LANGUAGE, LICENSE, OWNER,
+    PUSHED, PUSHED_ON, Q, STARS, TEMPLATE, TOPIC, TREND_FIELDS, UPDATED, UPDATED_ON,
 };
-pub(super) use self::table::{FILTERS, WINDOW};
+pub(super) use self::table::{DATED_FILTERS, FILTERS, WINDOW};
 use self::values::{choice, days, numbers, topics, words};
 use super::conditional::accepted_format;
 use super::pages::{PAGE, PER_PAGE, Page};
@@ -27,7 +27,6 @@ use crate::model::ranking::{Listing, Order, Trend};
 use crate::model::time::parse_day;
 
 /// The parameters that a list accepts.
-#[expect(dead_code, reason = "the description of the routes will read it")]
 pub(super) fn parameters_of(listing: Listing) -> Vec<&'static Parameter> {
     let growth: &[&Parameter] = match listing {
         Listing::Trend(Trend::Trending) => &[&WINDOW, &BY, &DAY, &TREND_FIELDS],
@@ -58,14 +57,15 @@ impl ListParameters {
         let mut parameters = Parameters::of(uri);
         let Growth { order, day } = growth(&mut parameters, listing);
         let fields = fields(&mut parameters, listing);
-        let (filter, ages) = filter(&mut parameters, now);
+        let today = now.date_naive();
+        let (filter, has_age) = filter(&mut parameters, Some(today));
         let page = Page::read(&mut parameters).unwrap_or(Page::FIRST_ROWS);
         let format = parameters.read(&FORMAT).unwrap_or_else(|| accepted_format(headers));
         parameters.finish()?;
         let fields = fields.unwrap_or_else(|| default_fields(listing));
         let (offset, limit) = (page.offset(), page.limit());
         let query = Query { order, filter, offset, limit, fields, format };
-        let today = (!ages.is_empty()).then(|| now.date_naive());
+        let today = has_age.then_some(today);
         Ok(Self { query, day, page, today })
     }
 }
@@ -118,17 +118,12 @@ fn fields(parameters: &mut Parameters<'_>, listing: Listing) -> Option<Vec<Field
     fields
 }
 
-/// The filter, and the names of the parameters that count days before today.
-pub(super) fn filter(
-    parameters: &mut Parameters<'_>,
-    now: DateTime<Utc>,
-) -> (Filter, Vec<&'static str>) {
-    let (today, mut ages) = (now.date_naive(), Vec::new());
-    let mut days = |parameters: &mut Parameters<'_>, parameter: &Parameter| {
-        let mut is_age = false;
-        let days = parameters.read_by(parameter, |text| days(text, today, &mut is_age));
-        ages.extend(is_age.then_some(parameter.name));
-        days
+/// The filter, and whether it counts days before today, which is possible if today is given.
+pub(super) fn filter(parameters: &mut Parameters<'_>, today: Option<NaiveDate>) -> (Filter, bool) {
+    let mut has_age = false;
+    let mut days = |parameters: &mut Parameters<'_>, aged, dated| {
+        let parameter = if today.is_some() { aged } else { dated };
+        parameters.read_by(parameter, |text| days(text, today, &mut has_age))
     };
     let filter = Filter {
         language: parameters.read_by(&LANGUAGE, choice).unwrap_or_default(),
@@ -137,14 +132,14 @@ pub(super) fn filter(
         topics: parameters.read_by(&TOPIC, topics).unwrap_or_default(),
         stars: parameters.read_by(&STARS, numbers),
         forks: parameters.read_by(&FORKS, numbers),
-        created: days(parameters, &CREATED),
-        pushed: days(parameters, &PUSHED),
-        updated: days(parameters, &UPDATED),
+        created: days(parameters, &CREATED, &CREATED_ON),
+        pushed: days(parameters, &PUSHED, &PUSHED_ON),
+        updated: days(parameters, &UPDATED, &UPDATED_ON),
         archived: parameters.read(&ARCHIVED),
         template: parameters.read(&TEMPLATE),
         words: parameters.read_by(&Q, words).unwrap_or_default(),
     };
-    (filter, ages)
+    (filter, has_age)
 }
 
 /// The parameters of a filter as a client sends them, always in the same order.

@@ -12,7 +12,6 @@ use crate::error::{Error, ParameterFault};
 const MOST_UNKNOWN: usize = 10;
 
 /// A parameter of a query. Its reader, its errors and its description all take it from here.
-#[expect(dead_code, reason = "the description of the routes will read all fields")]
 pub(super) struct Parameter {
     pub name: &'static str,
     /// Completes the sentence "NAME accepts …".
@@ -25,11 +24,12 @@ pub(super) struct Parameter {
 }
 
 /// The values that a parameter accepts, for its JSON schema.
-#[expect(dead_code, reason = "the description of the routes will read it")]
 pub(super) enum Shape {
     Boolean,
     /// `2026-01-31`.
     Date,
+    /// `2026-01-31` or `2026-01-31T12:00:00Z`.
+    DayOrTime,
     /// Both ends are accepted.
     Integer {
         minimum: u32,

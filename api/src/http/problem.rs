@@ -3,11 +3,31 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use serde::Serialize;
+use utoipa::ToSchema;
 
-use crate::error::Detail;
+use crate::error::{Detail, ParameterFault};
 
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// Problem details (RFC 9457).
+#[derive(Serialize, ToSchema)]
+pub(super) struct Problem<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    /// The status in words.
+    title: &'a str,
+    status: u16,
+    /// The fault in one sentence.
+    detail: String,
+    /// The path of the request.
+    instance: &'a str,
+    /// The id of the request in the server's log.
+    request_id: &'a str,
+    /// One entry for each parameter that is refused.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<ParameterFault>,
+}
 
 /// Whether a handler has written JSON of its own, as `/ready` does.
 pub(super) fn is_json(response: &Response) -> bool {
@@ -20,22 +40,20 @@ pub(super) fn is_json(response: &Response) -> bool {
 pub(super) fn describe(response: Response, path: &str, request_id: &str) -> Response {
     let (mut parts, _) = response.into_parts();
     let title = parts.status.canonical_reason().unwrap_or("Error");
-    let (detail, faults) = match parts.extensions.remove::<Detail>() {
+    let (detail, errors) = match parts.extensions.remove::<Detail>() {
         Some(detail) => (detail.text, detail.faults),
         None => (default_detail(parts.status).unwrap_or(title).to_owned(), Vec::new()),
     };
-    let mut body = json!({
-        "type": "about:blank",
-        "title": title,
-        "status": parts.status.as_u16(),
-        "detail": detail,
-        "instance": path,
-        "request_id": request_id,
-    });
-    if !faults.is_empty() {
-        body["errors"] = json!(faults);
-    }
-    let mut response = (parts.status, Json(body)).into_response();
+    let problem = Problem {
+        kind: "about:blank",
+        title,
+        status: parts.status.as_u16(),
+        detail,
+        instance: path,
+        request_id,
+        errors,
+    };
+    let mut response = (parts.status, Json(problem)).into_response();
     for (name, value) in &parts.headers {
         if *name != header::CONTENT_TYPE && *name != header::CONTENT_LENGTH {
             response.headers_mut().insert(name.clone(), value.clone());

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use chrono::Datelike;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::catalogue::Catalogue;
 use super::names::Names;
@@ -17,8 +18,9 @@ const MOST_VALUES: usize = 50;
 const NONE: &str = "none";
 
 /// The counts of the repositories that match a filter, most first.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct Facets {
+    /// Repositories that match the filter.
     pub matched: usize,
     pub language: Vec<FacetValue>,
     pub license: Vec<FacetValue>,
@@ -28,9 +30,11 @@ pub struct Facets {
     pub created: Vec<FacetValue>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct FacetValue {
+    /// `none` stands for no value.
     pub value: String,
+    /// Repositories with the value.
     pub count: u32,
 }
 

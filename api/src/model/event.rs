@@ -1,7 +1,9 @@
 //! Events: what happened to the repositories of a topic.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
 use strum::{EnumString, IntoStaticStr, VariantArray};
+use utoipa::ToSchema;
 
 use super::repository::RepositoryId;
 
@@ -12,8 +14,20 @@ pub const EVENT_TIME: TimeDelta = TimeDelta::days(400);
 pub const UNKEPT_TIME: TimeDelta = TimeDelta::days(90);
 
 #[derive(
-    Clone, Copy, Debug, EnumString, IntoStaticStr, PartialEq, Eq, PartialOrd, Ord, VariantArray,
+    Clone,
+    Copy,
+    Debug,
+    EnumString,
+    IntoStaticStr,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    VariantArray,
+    Serialize,
+    ToSchema,
 )]
+#[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum EventKind {
     Joined,
@@ -24,7 +38,20 @@ pub enum EventKind {
 }
 
 /// Why a repository left a topic.
-#[derive(Clone, Copy, Debug, EnumString, IntoStaticStr, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    EnumString,
+    IntoStaticStr,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum LeftReason {
     TopicRemoved,

@@ -6,6 +6,7 @@
 use chrono::{Days, NaiveDate};
 use serde::Serialize;
 use strum::{EnumString, IntoStaticStr, VariantArray};
+use utoipa::ToSchema;
 
 use super::counts::{Counts, Span};
 
@@ -77,7 +78,7 @@ pub enum Measure {
 }
 
 /// The growth of a repository within a window.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Growth {
     /// The stars at the window's beginning if they are known: seen that day, or equal on the
     /// nearest days seen before and after. 0 on the day of creation if that is later. Else the

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::on_demand::UNKNOWN_TIME;
 use super::repository::RepositoryId;
@@ -92,8 +93,9 @@ impl ListMeta {
 }
 
 /// A row of a list: exactly these keys, in this order.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct ListItem<'a> {
+    #[schema(value_type = i64)]
     pub id: RepositoryId,
     /// The part of `full_name` after the slash.
     pub name: &'a str,

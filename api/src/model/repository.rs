@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::time::{optional_seconds, seconds};
 use super::topic::Topic;
@@ -18,8 +19,9 @@ const MAX_NAME_BYTES: usize = 400;
 
 /// A repository as the store keeps it, which is serialized as the row that the store writes and for
 /// clients: the owner's login and the licence's SPDX id stand for the objects that GitHub sends.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Repository {
+    #[schema(value_type = i64)]
     pub id: RepositoryId,
     /// The id of GitHub's GraphQL API.
     pub node_id: Option<String>,
@@ -83,7 +85,7 @@ impl Repository {
 }
 
 /// A repository's places in a topic that has it, each from 1 in the order of the topic's lists.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Places {
     pub topic: Topic,
     /// `None` if GitHub's best match does not show the repository.
@@ -96,7 +98,7 @@ pub struct Places {
 }
 
 /// A name that a repository has no longer.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct FormerName {
     pub full_name: String,
     /// When a refresh first saw the next name.
@@ -105,7 +107,7 @@ pub struct FormerName {
 }
 
 /// Everything about a repository but its days.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct RepositoryDetails {
     #[serde(flatten)]
     pub repository: Repository,

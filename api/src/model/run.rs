@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use strum::{EnumString, IntoStaticStr};
+use utoipa::ToSchema;
 
 use super::repository::RepositoryId;
 use super::time::{optional_seconds, seconds};
@@ -15,7 +16,7 @@ use super::topic::{Coverage, TopicState};
 const MAX_SKIPPED_NAMED: usize = 20;
 
 /// The cause of a refresh.
-#[derive(Clone, Copy, Debug, EnumString, IntoStaticStr, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, EnumString, IntoStaticStr, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Trigger {
@@ -31,7 +32,9 @@ pub enum Trigger {
 
 /// The searches that follow best match, with which every plan begins: a new topic has a list as
 /// soon as possible then, and best match's count tells how large the rest is.
-#[derive(Clone, Copy, Debug, Deserialize, EnumString, IntoStaticStr, PartialEq, Eq, Serialize)]
+#[derive(
+    Clone, Copy, Debug, Deserialize, EnumString, IntoStaticStr, PartialEq, Eq, Serialize, ToSchema,
+)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Plan {
@@ -64,7 +67,7 @@ impl Plan {
 }
 
 /// How a refresh ended.
-#[derive(Clone, Copy, Debug, EnumString, IntoStaticStr, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, EnumString, IntoStaticStr, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Outcome {
@@ -77,9 +80,10 @@ pub enum Outcome {
 }
 
 /// An item that could not be read.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, ToSchema)]
 pub struct Skipped {
     /// `None` when even the id could not be read.
+    #[schema(value_type = Option<i64>)]
     pub id: Option<RepositoryId>,
     pub reason: String,
 }
@@ -93,20 +97,24 @@ pub struct UpsertCounts {
 }
 
 /// The numbers of a run; they grow while it runs.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize, ToSchema)]
 #[serde(default)]
 pub struct Report {
     /// `None` for a run over several topics.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub plan: Option<Plan>,
     /// Why the run is not complete: one line.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub reason: Option<String>,
     /// When GitHub's limits allow the next request, if they ended the run.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub retry_at: Option<DateTime<Utc>>,
     /// Why the last request failed, while it is tried again.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub last_failure: Option<String>,
     /// Requests to GitHub, retries included.
     pub requests: i64,
@@ -140,6 +148,7 @@ pub struct Report {
     pub skipped_items: Vec<Skipped>,
     /// Searches left in GitHub's window at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub quota_remaining: Option<i64>,
 }
 
@@ -208,7 +217,7 @@ impl fmt::Display for Report {
 }
 
 /// An entry of the ledger.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct RefreshRun {
     pub id: i64,
     /// `None` for a run over several topics.
@@ -228,15 +237,17 @@ pub struct RefreshRun {
     pub duration_ms: Option<i64>,
     /// While it runs: the seconds that it still takes by GitHub's limits, as far as known.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub seconds_left: Option<i64>,
     #[serde(flatten)]
     pub report: Report,
     /// The entries of a run over several topics, one a topic.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(no_recursion)]
     pub topics: Vec<RefreshRun>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RunState {
     Running,

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize, Serializer};
 use strum::{EnumString, IntoStaticStr};
+use utoipa::ToSchema;
 
 /// The longest topic that GitHub allows, in characters.
 const MAX_LENGTH: usize = 50;
@@ -17,7 +18,8 @@ pub const CHANGES_OVERLAP: TimeDelta = TimeDelta::minutes(5);
 
 /// A valid topic: 1 to 50 lower-case letters, digits and hyphens, the first one not a hyphen.
 /// Source: GitHub's "Classifying your repository with topics".
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ToSchema)]
+#[schema(value_type = String, pattern = "^[a-z0-9][a-z0-9-]{0,49}$", examples("kubernetes"))]
 pub struct Topic(Arc<str>);
 
 /// The text is no topic; displays the rule for clients.
@@ -58,7 +60,7 @@ impl Serialize for Topic {
 }
 
 /// Why a topic is tracked, which decides for how long.
-#[derive(Clone, Copy, Debug, EnumString, IntoStaticStr, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, EnumString, IntoStaticStr, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]
 pub enum Origin {
@@ -102,7 +104,17 @@ pub struct TopicState {
 
 /// How much of a topic is kept.
 #[derive(
-    Clone, Copy, Debug, Default, Deserialize, EnumString, IntoStaticStr, PartialEq, Eq, Serialize,
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    Deserialize,
+    EnumString,
+    IntoStaticStr,
+    PartialEq,
+    Eq,
+    Serialize,
+    ToSchema,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]

@@ -1,6 +1,7 @@
 //! A badge: a topic, and a repository's place in it, in the flat form of shields.io.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::colors::{BLUE, GRAY, GREEN};
 use super::svg::{Escaped, Px, Svg};
@@ -13,7 +14,7 @@ const SIZE: f64 = 11.0;
 const BESIDE: f64 = 6.0;
 
 /// A badge as shields.io's endpoint schema describes it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Badge {
     schema_version: u8,

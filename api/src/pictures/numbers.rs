@@ -2,12 +2,14 @@
 
 use chrono::NaiveDate;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::options::Options;
 use super::series::Series;
 
 /// The drawn days of each series, those that were seen apart from those that were backfilled.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ChartNumbers)]
 pub struct Numbers<'a> {
     measure: &'a str,
     range: &'static str,
@@ -16,14 +18,16 @@ pub struct Numbers<'a> {
     series: Vec<Line<'a>>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ChartLine)]
 struct Line<'a> {
     name: &'a str,
     days: Vec<Row>,
     backfilled: Vec<Row>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = ChartDay)]
 struct Row {
     day: NaiveDate,
     value: i64,

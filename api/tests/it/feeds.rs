@@ -1,7 +1,7 @@
 //! Feeds: Atom, JSON Feed and OPML.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
@@ -12,40 +12,13 @@ use serde_json::{Value, json};
 use crate::archive::lines;
 use crate::databases;
 use crate::events::{edit, mirror_with_events, rename};
-use crate::support::{Mirror, START, say_not_run};
+use crate::python;
+use crate::support::{Mirror, START};
 
 const WHOLE: (&str, &str) = ("TOPICS", "kubernetes:complete");
 
 /// The feedparser that reads the feeds.
 const FEEDPARSER: &str = "feedparser==6.0.14";
-
-/// The folder of the workspace's build.
-fn target() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../target")
-}
-
-/// The folder that feedparser is in, which pip fills. If pip cannot, this prints that the test is
-/// skipped, or panics if REQUIRE_ALL_BACKENDS is set.
-fn feedparser() -> Option<PathBuf> {
-    let folder = target().join(FEEDPARSER.replace("==", "-"));
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    let fetched = tempfile::tempdir_in(target()).expect("a temporary folder");
-    let pip = Command::new("python3")
-        .args(["-m", "pip", "install", "--quiet", "--no-cache-dir", "--target"])
-        .arg(fetched.path())
-        .arg(FEEDPARSER)
-        .output();
-    if pip.as_ref().is_ok_and(|pip| pip.status.success()) {
-        // Another process may have put it there in the meantime.
-        let _ = std::fs::rename(fetched.keep(), &folder);
-        return Some(folder);
-    }
-    assert!(std::env::var_os("REQUIRE_ALL_BACKENDS").is_none(), "pip fails: {pip:?}");
-    say_not_run("pip cannot fetch feedparser");
-    None
-}
 
 /// The items of a JSON feed: id, date, title and content of each.
 async fn items(mirror: &Mirror, path: &str) -> Vec<[String; 4]> {
@@ -98,7 +71,7 @@ async fn feed_reader_takes_every_feed_and_hostile_names_as_text() {
 
     let paths = ["new", "events", "trending"].map(|kind| format!("/feeds/kubernetes/{kind}"));
     let queries = ["", "?digest=daily", "?digest=weekly"];
-    let folder = target().join("feeds");
+    let folder = python::target().join("feeds");
     std::fs::create_dir_all(&folder).expect("a folder");
     let (mut files, mut expected) = (Vec::new(), Vec::new());
     for (path, query) in paths.iter().flat_map(|path| queries.map(|query| (path, query))) {
@@ -116,7 +89,7 @@ async fn feed_reader_takes_every_feed_and_hostile_names_as_text() {
     let opml = folder.join("feeds.opml");
     std::fs::write(&opml, mirror.get("/feeds.opml").await.body).expect("written");
 
-    let Some(feedparser) = feedparser() else { return };
+    let Some(feedparser) = python::packages(&[FEEDPARSER]) else { return };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/feeds/read_feeds.py");
     let read = Command::new("python3").arg(script).arg(feedparser).args(&files).arg(opml).output();
     let read = read.expect("python3 runs");
@@ -420,7 +393,10 @@ async fn filtered_feed_has_the_entries_of_the_repositories_that_match() {
         let ages = mirror.get("/feeds/kubernetes/new.atom?created=30d..").await;
         assert_eq!(ages.status, StatusCode::BAD_REQUEST);
         let detail = ages.json()["detail"].as_str().expect("a detail").to_owned();
-        assert!(detail.starts_with("created accepts only dates here"), "{detail}");
+        assert!(
+            detail.starts_with("created accepts a day such as 2026-01-31, or a range"),
+            "{detail}"
+        );
     }
 }
 

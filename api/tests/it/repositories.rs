@@ -301,8 +301,9 @@ async fn repository_has_the_headers_of_a_list() {
         let copy = mirror.get_with(&path, &[("if-none-match", &etag)]).await;
         assert_eq!((copy.status, copy.body.len()), (StatusCode::NOT_MODIFIED, 0));
         let brotli = mirror.get_with(&path, &[("accept-encoding", "br")]).await;
-        assert_eq!(brotli.header("content-encoding"), "br");
-        assert_ne!(brotli.header("etag"), etag);
+        let is_long = answer.body.len() >= 1_024;
+        assert_eq!(brotli.header("content-encoding") == "br", is_long, "{path}");
+        assert_eq!(brotli.header("etag") != etag, is_long, "{path}");
     }
     // The answer is kept for a minute, and the next one has the new numbers.
     let path = format!("/api/repositories/{id}");

@@ -5,15 +5,18 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use axum::routing::get;
 use chrono::{DateTime, Datelike, NaiveTime, Utc};
 use serde::Serialize;
 use strum::VariantArray as _;
+use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::error::Error;
-use crate::http::pages::Page;
+use crate::http::description::{Answer, Operation, Routes};
+use crate::http::pages::{PAGE, PER_PAGE, Page};
 use crate::http::parameters::{Parameter, Parameters, Shape};
-use crate::model::event::{Event, EventKind, EventQuery};
+use crate::model::event::{Event, EventKind, EventQuery, LeftReason};
 use crate::model::repository::RepositoryId;
 use crate::model::time::{parse_day, seconds};
 use crate::model::topic::Topic;
@@ -33,23 +36,32 @@ const SINCE: Parameter = Parameter {
     accepted: "a day, such as 2026-11-26, or a time, such as 2026-11-26T12:00:00Z",
     doc: "The earliest time of an event; a day stands for its beginning in UTC.",
     example: "2026-11-26",
-    shape: Shape::Text,
+    shape: Shape::DayOrTime,
 };
 
-/// An entry of `/topics/{topic}/events`.
-#[derive(Serialize)]
-pub(super) struct EventEntry {
+/// An event of a topic.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Event)]
+struct EventEntry {
     id: String,
     #[serde(serialize_with = "seconds")]
     at: DateTime<Utc>,
-    kind: &'static str,
+    kind: EventKind,
+    #[schema(value_type = i64)]
     repository_id: RepositoryId,
+    /// The name after the event.
     full_name: String,
+    /// Why the repository left.
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'static str>,
+    #[schema(nullable = false)]
+    reason: Option<LeftReason>,
+    /// The name before the repository was renamed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     from: Option<String>,
+    /// The name after the repository was renamed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     to: Option<String>,
 }
 
@@ -59,17 +71,27 @@ impl From<Event> for EventEntry {
         Self {
             id: event.id(),
             at: event.at,
-            kind: event.kind.into(),
+            kind: event.kind,
             repository_id: event.repository,
             full_name: event.full_name,
-            reason: event.reason.map(Into::into),
+            reason: event.reason,
             from,
             to,
         }
     }
 }
 
-pub(super) async fn events(
+pub(super) fn routes() -> Routes {
+    Routes::default().routes(
+        Operation::get("list_events", "What happened to a topic's repositories, newest first")
+            .takes(&[&KIND, &SINCE, &PAGE, &PER_PAGE])
+            .answers(200, Answer::rows::<EventEntry>().with(&["Link", "X-Matched"]))
+            .fails(&[404])
+            .at("/topics/{topic}/events", get(events)),
+    )
+}
+
+async fn events(
     State(app): State<Arc<App>>,
     topic: Topic,
     uri: Uri,

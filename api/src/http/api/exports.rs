@@ -9,11 +9,13 @@ use axum::response::Response;
 use axum::routing::{MethodRouter, get};
 use bytes::Bytes;
 
+use super::list_routes::FACTS;
 use super::lists;
 use crate::app::App;
 use crate::error::Error;
 use crate::http::conditional::{is_current, streamed_encoding};
 use crate::http::cors;
+use crate::http::description::{Answer, Operation, Routes};
 use crate::http::document::{CACHE_STATUS, FOR_A_MINUTE, send};
 use crate::http::parameters::Parameters;
 use crate::lists::bundle::Encoding;
@@ -23,18 +25,39 @@ use crate::model::topic::Topic;
 use crate::read::{Chunks, FROM_DATABASE};
 
 /// The formats of exports.
-pub(super) const FORMATS: [Format; 2] = [Format::Ndjson, Format::Csv];
+const FORMATS: [Format; 2] = [Format::Ndjson, Format::Csv];
 
 const REPOSITORIES: &str = "repositories";
 const HISTORY: &str = "history";
 
-/// The path of the counts of every day, for axum's router.
-pub(super) fn history_path(format: Format) -> String {
-    format!("/exports/{{topic}}/{HISTORY}.{}", <&str>::from(format))
+pub(super) fn routes() -> Routes {
+    let answer = || Answer::default().with(FACTS).with(&["Content-Disposition"]);
+    let mut routes = Routes::default().routes(
+        Operation::get("export_repositories", "All repositories of a topic, with all fields")
+            .takes(&[])
+            .kept(answer().or_text("application/x-ndjson").or_text("text/csv"))
+            .fails(&[404])
+            .at("/exports/{file}", get(repositories)),
+    );
+    for format in FORMATS {
+        let extension: &str = format.into();
+        let content_type = if format == Format::Csv { "text/csv" } else { format.content_type() };
+        routes = routes.routes(
+            Operation::get(
+                format!("export_history_{extension}"),
+                "Every day's counts of a topic's repositories",
+            )
+            .takes(&[])
+            .kept(answer().or_text(content_type))
+            .fails(&[404])
+            .at(&format!("/exports/{{topic}}/{HISTORY}.{extension}"), history(format)),
+        );
+    }
+    routes
 }
 
 /// All repositories of a topic. The file is the topic's name and the format.
-pub(super) async fn repositories(
+async fn repositories(
     State(app): State<Arc<App>>,
     Path(file): Path<String>,
     uri: Uri,
@@ -57,7 +80,7 @@ pub(super) async fn repositories(
     Ok(export.answer(catalogue.meta(), chunks))
 }
 
-pub(super) fn history(format: Format) -> MethodRouter<Arc<App>> {
+fn history(format: Format) -> MethodRouter<Arc<App>> {
     let answer =
         async move |State(app): State<Arc<App>>, topic: Topic, uri: Uri, headers: HeaderMap| {
             Parameters::of(&uri).finish()?;

@@ -7,13 +7,15 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get};
+use strum::VariantArray as _;
 
 use crate::app::App;
 use crate::error::Error;
-use crate::feeds::{Digest, FeedFormat, FeedKind, FeedQuery, opml, since};
+use crate::feeds::{Digest, FeedFormat, FeedKind, FeedQuery, JsonFeed, opml, since};
 use crate::http::address::base_url;
+use crate::http::description::{Answer, Operation, Routes};
 use crate::http::document;
-use crate::http::list_parameters::{filter, filter_text};
+use crate::http::list_parameters::{DATED_FILTERS, filter, filter_text};
 use crate::http::parameters::{Parameter, Parameters, Shape};
 use crate::lists::document::Document;
 use crate::model::list::ListMeta;
@@ -38,23 +40,49 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3);
 /// How soon to ask for a feed that takes longer.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 
-/// The path of a feed, for axum's router.
-pub(super) fn path(kind: FeedKind, format: FeedFormat) -> String {
-    let (kind, format): (&str, &str) = (kind.into(), format.into());
-    format!("/feeds/{{topic}}/{kind}.{format}")
+pub(super) fn routes() -> Routes {
+    let mut routes = Routes::default().routes(
+        Operation::get("list_feeds", "The feeds of every tracked topic (OPML)")
+            .takes(&[])
+            .kept(Answer::text("text/x-opml"))
+            .fails(&[])
+            .at("/feeds.opml", get(list)),
+    );
+    for (kind, format) in FeedKind::VARIANTS
+        .iter()
+        .flat_map(|kind| FeedFormat::VARIANTS.iter().map(|format| (*kind, *format)))
+    {
+        let (name, extension): (&str, &str) = (kind.into(), format.into());
+        let answer = match format {
+            FeedFormat::Atom => Answer::text("application/atom+xml"),
+            FeedFormat::Json => Answer::default().or_json::<JsonFeed<'_>>("application/feed+json"),
+        };
+        routes = routes.routes(
+            Operation::get(format!("get_{name}_feed_{extension}"), summary(kind))
+                .takes(&[&[&DIGEST], &DATED_FILTERS[..]].concat())
+                .kept(answer)
+                .fails(&[404])
+                .at(&format!("/feeds/{{topic}}/{name}.{extension}"), feed(kind, format)),
+        );
+    }
+    routes
 }
 
-pub(super) fn feed(kind: FeedKind, format: FeedFormat) -> MethodRouter<Arc<App>> {
+fn summary(kind: FeedKind) -> &'static str {
+    match kind {
+        FeedKind::New => "A feed of the repositories that joined a topic",
+        FeedKind::Events => "A feed of what happened to a topic's repositories",
+        FeedKind::Trending => "A feed of the repositories that gained most stars each day or week",
+    }
+}
+
+fn feed(kind: FeedKind, format: FeedFormat) -> MethodRouter<Arc<App>> {
     let answer =
         async move |State(app): State<Arc<App>>, topic: Topic, uri: Uri, headers: HeaderMap| {
             let mut parameters = Parameters::of(&uri);
             let digest = parameters.read(&DIGEST);
-            let now = app.clock.now();
-            let (filter, ages) = filter(&mut parameters, now);
-            for name in ages {
-                let rule = "accepts only dates here: an entry of a feed stays as it is";
-                parameters.refuse(name, rule.to_owned());
-            }
+            // An entry stays as it is, and ages would change it with the day.
+            let (filter, _) = filter(&mut parameters, None);
             parameters.finish()?;
             let digest = digest.or((kind == FeedKind::Trending).then_some(Digest::Daily));
             let base = base_url(app.config.public_url.as_ref(), &headers)?;
@@ -99,7 +127,7 @@ async fn serve(
 }
 
 /// The feeds of every tracked topic.
-pub(super) async fn list(
+async fn list(
     State(app): State<Arc<App>>,
     uri: Uri,
     headers: HeaderMap,

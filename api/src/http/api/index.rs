@@ -2,10 +2,33 @@
 
 use std::fmt::Write;
 
+use axum::routing::get;
+
+use crate::http::description::{Answer, Operation, Routes};
 use crate::model::ranking::Listing;
 
+pub(super) fn routes() -> Routes {
+    let text = || Answer::text("text/plain");
+    Routes::default()
+        .routes(
+            Operation::get("index", "A short guide as plain text")
+                .answers(200, text())
+                .at("/", get(index)),
+        )
+        .routes(
+            Operation::get("health", "Whether the process lives; touches nothing else")
+                .answers(200, text())
+                .at("/health", get(health)),
+        )
+        .routes(
+            Operation::get("test", "A greeting, for smoke tests")
+                .answers(200, text())
+                .at("/test", get(test)),
+        )
+}
+
 /// The routes that people start with, as plain text.
-pub(super) async fn index() -> String {
+async fn index() -> String {
     let mut text =
         "GitHub topic mirror: ranked lists of a GitHub topic's repositories, 500 in each, as JSON."
             .to_owned();
@@ -19,6 +42,8 @@ pub(super) async fn index() -> String {
         ("/feeds.opml", "feeds of each topic, for feed readers"),
         ("/refreshes", "the latest refreshes"),
         ("/ready", "whether the database and the caches can answer"),
+        ("/docs", "every route with its parameters, for people"),
+        ("/openapi.json", "the same for programs (OpenAPI 3.1)"),
     ];
     let others = others.map(|(path, summary)| (path.to_owned(), summary));
     for (path, summary) in lists.into_iter().chain(others) {
@@ -35,11 +60,11 @@ pub(super) async fn index() -> String {
 }
 
 /// The smoke test of the Flask service that this one ports.
-pub(super) async fn test() -> &'static str {
+async fn test() -> &'static str {
     "Oh, Hello World"
 }
 
 /// The process lives.
-pub(super) async fn health() -> &'static str {
+async fn health() -> &'static str {
     "ok"
 }

@@ -119,13 +119,7 @@ async fn queried(
             let meta = catalogue.meta();
             let mut document =
                 Document::new(query.format.content_type(), FOR_A_MINUTE, answer.bytes);
-            // Days that pass change the rows of a filter by age.
-            document.modified_at = meta.modified_at.filter(|_| today.is_none());
-            document.is_provisional = !is_of(&catalogue, version);
-            document.head.extend(head(meta));
-            if document.modified_at.is_none() {
-                document.head.remove(header::LAST_MODIFIED);
-            }
+            state_facts(&mut document, &catalogue, version, today.is_some());
             document.head.insert(X_MATCHED, HeaderValue::from(answer.matched));
             document.head.insert(header::VARY, VARY);
             if let Some(window) = query.order.window() {
@@ -137,6 +131,19 @@ async fn queried(
         Ok(join(tokio::task::spawn_blocking(write)).await)
     };
     app.documents.get(key, Some(version), make).await
+}
+
+/// Adds the facts about the topic to a document that was made from a catalogue.
+fn state_facts(document: &mut Document, catalogue: &Catalogue, version: Version, has_age: bool) {
+    let meta = catalogue.meta();
+    document.is_provisional = !is_of(catalogue, version);
+    document.head.extend(head(meta));
+    // Days that pass change what a filter by age finds, without a refresh.
+    if has_age {
+        document.head.remove(header::LAST_MODIFIED);
+    } else {
+        document.modified_at = meta.modified_at;
+    }
 }
 
 /// The last day of a window.
@@ -203,10 +210,10 @@ pub(super) async fn facets(
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let mut parameters = Parameters::of(&uri);
-    let now = app.clock.now();
-    let (filter, ages) = filter(&mut parameters, now);
+    let today = app.clock.now().date_naive();
+    let (filter, has_age) = filter(&mut parameters, Some(today));
     parameters.finish()?;
-    let today = (!ages.is_empty()).then(|| now.date_naive());
+    let today = has_age.then_some(today);
     let version = app.reader.tracked(&topic).await?.bundle.meta.version();
     let key = format!("facets/{topic}?{} {today:?}", uri.query().unwrap_or_default());
     let own = Arc::clone(&app);
@@ -216,9 +223,7 @@ pub(super) async fn facets(
             let json = serde_json::to_vec(&facets::facets(&catalogue, &filter));
             let json = json.map_err(|_| Error::Internal)?;
             let mut document = Document::new("application/json", FOR_A_MINUTE, json);
-            document.is_provisional = !is_of(&catalogue, version);
-            document.head.extend(head(catalogue.meta()));
-            document.head.remove(header::LAST_MODIFIED);
+            state_facts(&mut document, &catalogue, version, today.is_some());
             Ok(document)
         };
         join(tokio::task::spawn_blocking(write)).await

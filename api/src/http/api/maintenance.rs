@@ -4,26 +4,103 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{FromRequestParts, Query, State};
+use axum::extract::{FromRequestParts, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, delete, get, post};
 use secrecy::ExposeSecret;
-use serde::Deserialize;
-use serde_json::json;
+use serde::Serialize;
 use subtle::ConstantTimeEq;
 use tracing::info;
+use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::error::Error;
-use crate::model::run::Trigger;
+use crate::http::description::{Answer, Operation, Routes};
+use crate::http::parameters::{Parameter, Parameters, Shape};
+use crate::model::run::{RunState, Trigger};
 use crate::model::topic::{Origin, Topic, TopicState};
 use crate::refresh::RunResult;
 use crate::task::join;
 
+pub(super) const BOOTSTRAP_DB: &str = "/bootstrap_db";
+pub(super) const UPDATE_CACHE: &str = "/update_cache";
+
+const TOPIC: Parameter = Parameter {
+    name: "topic",
+    accepted: "1 to 50 letters, digits and hyphens that do not start with a hyphen",
+    doc: "The topic to refresh, every tracked one if it is absent.",
+    example: "kubernetes",
+    shape: Shape::Pattern("[A-Za-z0-9][A-Za-z0-9-]{0,49}"),
+};
+
+const HISTORY: Parameter = Parameter {
+    name: "history",
+    accepted: "true or false",
+    doc: "Whether the topic's history is deleted with it, false if it is absent.",
+    example: "true",
+    shape: Shape::Boolean,
+};
+
+pub(super) fn routes() -> Routes {
+    let bootstrap = "Makes the database's schema, or finds it there";
+    let refreshes = "Refreshes every tracked topic, or the given one";
+    let at_once = "with the header `Prefer: respond-async` the answer comes at once";
+    let schema = || Answer::json::<Bootstrapped>();
+    let run = || Answer::json::<RunResult>();
+    let started = || Answer::json::<StartedRun>().with(&["Location", "Preference-Applied"]);
+    Routes::default()
+        .routes(
+            Operation::post("bootstrap_database", bootstrap)
+                .answers(200, schema())
+                .guarded()
+                .at(BOOTSTRAP_DB, post(bootstrap_db)),
+        )
+        .routes(
+            Operation::get("bootstrap_database_by_get", bootstrap)
+                .answers(200, schema())
+                .guarded()
+                .at(BOOTSTRAP_DB, without_head(get(bootstrap_db))),
+        )
+        .routes(
+            Operation::post("track_and_refresh", &format!("{refreshes}, and tracks it; {at_once}"))
+                .takes(&[&TOPIC])
+                .answers(200, run())
+                .answers(202, started())
+                .guarded()
+                .at(UPDATE_CACHE, post(track_and_update)),
+        )
+        .routes(
+            Operation::get("refresh_tracked", format!("{refreshes}; {at_once}"))
+                .takes(&[&TOPIC])
+                .answers(200, run())
+                .answers(202, started())
+                .guarded()
+                .fails(&[404])
+                .at(UPDATE_CACHE, without_head(get(update_cache))),
+        )
+        .routes(
+            Operation::delete("delete_topic", "Forgets a topic")
+                .takes(&[&HISTORY])
+                .answers(204, Answer::default())
+                .guarded()
+                .fails(&[404])
+                .at("/topics/{topic}", delete(delete_topic)),
+        )
+}
+
+/// HEAD promises to change nothing, which maintenance cannot.
+fn without_head(route: MethodRouter<Arc<App>>) -> MethodRouter<Arc<App>> {
+    async fn refuse() -> Error {
+        Error::MethodNotAllowed("GET, POST")
+    }
+    route.head(refuse).fallback(refuse)
+}
+
 /// A caller who may do maintenance. A handler that takes one is guarded, under every spelling of
 /// its path.
-pub(super) struct Maintainer;
+struct Maintainer;
 
 impl FromRequestParts<Arc<App>> for Maintainer {
     type Rejection = Error;
@@ -67,34 +144,34 @@ fn is_own_host(host: &str) -> bool {
     !name.contains('.') || name.ends_with(".localhost")
 }
 
+#[derive(Serialize, ToSchema)]
+struct Bootstrapped {
+    /// Whether this call made the schema.
+    created: bool,
+}
+
 /// Makes the schema. The work goes on if the caller leaves.
-pub(super) async fn bootstrap_db(
-    _: Maintainer,
-    State(app): State<Arc<App>>,
-) -> Result<Response, Error> {
+async fn bootstrap_db(_: Maintainer, State(app): State<Arc<App>>) -> Result<Response, Error> {
     let created = join(tokio::spawn(async move { app.bootstrap().await })).await?;
-    Ok(Json(json!({ "created": created })).into_response())
+    Ok(Json(Bootstrapped { created }).into_response())
 }
 
-#[derive(Deserialize)]
-pub(super) struct TopicQuery {
-    topic: Option<String>,
-}
-
-impl TopicQuery {
-    fn topic(&self) -> Result<Option<Topic>, Error> {
-        Ok(self.topic.as_deref().map(str::parse).transpose()?)
-    }
+/// The topic of a request's query.
+fn topic_of(uri: &Uri) -> Result<Option<Topic>, Error> {
+    let mut parameters = Parameters::of(uri);
+    let topic = parameters.read(&TOPIC);
+    parameters.finish()?;
+    Ok(topic)
 }
 
 /// GET: refreshes every tracked topic, or the given one, which must be tracked.
-pub(super) async fn update_cache(
+async fn update_cache(
     _: Maintainer,
     State(app): State<Arc<App>>,
-    Query(query): Query<TopicQuery>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let topic = query.topic()?;
+    let topic = topic_of(&uri)?;
     if let Some(topic) = &topic
         && app.store.topic(topic).await?.is_none()
     {
@@ -104,13 +181,13 @@ pub(super) async fn update_cache(
 }
 
 /// POST: the same, but the given topic is tracked from now on.
-pub(super) async fn track_and_update(
+async fn track_and_update(
     _: Maintainer,
     State(app): State<Arc<App>>,
-    Query(query): Query<TopicQuery>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let topic = query.topic()?;
+    let topic = topic_of(&uri)?;
     if let Some(topic) = &topic {
         app.store.track(topic, Origin::Requested, None, app.clock.now()).await?;
     }
@@ -140,16 +217,27 @@ async fn update(app: &App, topic: Option<&Topic>, headers: &HeaderMap) -> Result
     Ok(Json(with_topics(result)).into_response())
 }
 
+/// A refresh that goes on after the answer.
+#[derive(Serialize, ToSchema)]
+struct StartedRun {
+    id: i64,
+    state: RunState,
+    /// Whether another caller had started it.
+    coalesced: bool,
+    /// The address of its entry.
+    location: String,
+}
+
 /// Starts a refresh and answers with its address.
 async fn start(app: &App, topic: Option<&Topic>) -> Result<Response, Error> {
     let run = app.refresher.start(topic, Trigger::Request).await?;
     let location = format!("/refreshes/{}", run.id);
-    let body = json!({
-        "id": run.id,
-        "state": "running",
-        "coalesced": run.coalesced,
-        "location": location,
-    });
+    let body = StartedRun {
+        id: run.id,
+        state: RunState::Running,
+        coalesced: run.coalesced,
+        location: location.clone(),
+    };
     let mut response = (StatusCode::ACCEPTED, Json(body)).into_response();
     let headers = response.headers_mut();
     let location = HeaderValue::try_from(location).map_err(|_| Error::Internal)?;
@@ -176,22 +264,18 @@ fn prefers_async(headers: &HeaderMap) -> bool {
     })
 }
 
-#[derive(Deserialize)]
-pub(super) struct DeletionQuery {
-    /// Whether the topic's history is deleted with it.
-    #[serde(default)]
-    history: bool,
-}
-
-pub(super) async fn delete_topic(
+async fn delete_topic(
     _: Maintainer,
     State(app): State<Arc<App>>,
     topic: Topic,
-    Query(query): Query<DeletionQuery>,
+    uri: Uri,
 ) -> Result<StatusCode, Error> {
-    if !app.refresher.delete_topic(&topic, !query.history).await? {
+    let mut parameters = Parameters::of(&uri);
+    let with_history = parameters.read(&HISTORY).unwrap_or(false);
+    parameters.finish()?;
+    if !app.refresher.delete_topic(&topic, !with_history).await? {
         return Err(Error::NotTracked(topic));
     }
-    info!(%topic, with_history = query.history, "deleted on request");
+    info!(%topic, with_history, "deleted on request");
     Ok(StatusCode::NO_CONTENT)
 }

@@ -7,12 +7,14 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
-use serde_json::{Value, json};
+use axum::routing::get;
+use serde::{Serialize, Serializer};
 use tracing::warn;
+use utoipa::ToSchema;
 
 use super::topics::age_seconds;
 use crate::app::App;
+use crate::http::description::{Answer, Operation, Routes};
 use crate::model::topic::Topic;
 use crate::store::{FailingWrites, Fault, StoreError};
 use crate::telemetry::left_out;
@@ -20,36 +22,56 @@ use crate::telemetry::left_out;
 /// A slower database counts as down.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(1);
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Readiness {
     ready: bool,
     version: &'static str,
     /// `up`, or the database's fault.
-    database: Value,
+    #[serde(serialize_with = "fault_or_up")]
+    #[schema(value_type = String)]
+    database: Option<Fault>,
     /// Why the database is not up.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     reason: Option<String>,
     cache: Vec<CacheState>,
     topics: Vec<TopicReadiness>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct CacheState {
     tier: &'static str,
     can_answer: bool,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct TopicReadiness {
     topic: Topic,
     age_seconds: Option<i64>,
     complete: bool,
     /// Why the last refresh was not complete.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     reason: Option<String>,
 }
 
-pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
+pub(super) fn routes() -> Routes {
+    Routes::default().routes(
+        Operation::get("ready", "Whether the database and the caches can answer")
+            .answers(200, Answer::json::<Readiness>())
+            .answers(503, Answer::json::<Readiness>())
+            .at("/ready", get(ready)),
+    )
+}
+
+fn fault_or_up<S: Serializer>(fault: &Option<Fault>, serializer: S) -> Result<S::Ok, S::Error> {
+    match fault {
+        Some(fault) => fault.serialize(serializer),
+        None => serializer.serialize_str("up"),
+    }
+}
+
+async fn ready(State(app): State<Arc<App>>) -> Response {
     let topics = match tokio::time::timeout(DATABASE_TIMEOUT, topics(&app)).await {
         Ok(topics) => topics,
         Err(_) => Err(Fault::Down),
@@ -62,9 +84,9 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> Response {
         Err(_) => cache.iter().any(|tier| tier.can_answer),
     };
     let (database, reason) = match (&topics, app.store.failing_writes()) {
-        (Err(fault), _) => (json!(fault), Some(fault.to_string())),
-        (Ok(_), Some(failing)) => (json!("read_only"), Some(writes_fail(&failing))),
-        (Ok(_), None) => (json!("up"), None),
+        (Err(fault), _) => (Some(*fault), Some(fault.to_string())),
+        (Ok(_), Some(failing)) => (Some(Fault::ReadOnly), Some(writes_fail(&failing))),
+        (Ok(_), None) => (None, None),
     };
     let topics = topics.unwrap_or_default();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

@@ -4,15 +4,33 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::routing::get;
 
 use crate::app::App;
 use crate::error::Error;
+use crate::http::description::{Answer, Operation, Routes};
 use crate::model::run::{RefreshRun, RunState};
 
 /// The number of entries that `/refreshes` shows.
 const REFRESHES_SHOWN: i64 = 100;
 
-pub(super) async fn refreshes(State(app): State<Arc<App>>) -> Result<Json<Vec<RefreshRun>>, Error> {
+pub(super) fn routes() -> Routes {
+    Routes::default()
+        .routes(
+            Operation::get("list_refreshes", "The latest refreshes, newest first")
+                .answers(200, Answer::rows::<RefreshRun>())
+                .fails(&[])
+                .at("/refreshes", get(refreshes)),
+        )
+        .routes(
+            Operation::get("get_refresh", "A refresh, with the requests done and expected")
+                .answers(200, Answer::json::<RefreshRun>())
+                .fails(&[400, 404])
+                .at("/refreshes/{id}", get(refresh)),
+        )
+}
+
+async fn refreshes(State(app): State<Arc<App>>) -> Result<Json<Vec<RefreshRun>>, Error> {
     let mut refreshes = app.public.refreshes(REFRESHES_SHOWN).await?;
     for running in refreshes.iter_mut().filter(|refresh| refresh.state == RunState::Running) {
         // A run over several topics writes its own numbers only at its end, so its topics' numbers
@@ -25,7 +43,7 @@ pub(super) async fn refreshes(State(app): State<Arc<App>>) -> Result<Json<Vec<Re
     Ok(Json(refreshes))
 }
 
-pub(super) async fn refresh(
+async fn refresh(
     State(app): State<Arc<App>>,
     Path(id): Path<i64>,
 ) -> Result<Json<RefreshRun>, Error> {

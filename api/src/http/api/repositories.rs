@@ -6,12 +6,15 @@ use axum::extract::{FromRequestParts, Path, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
+use axum::routing::get;
 use chrono::NaiveDate;
 use serde::Serialize;
 use url::form_urlencoded;
+use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::error::Error;
+use crate::http::description::{Answer, Operation, Routes};
 use crate::http::document::{FOR_A_MINUTE, answer};
 use crate::http::parameters::{Parameter, Parameters, Shape};
 use crate::lists::document::Document;
@@ -38,8 +41,38 @@ const TO: Parameter = Parameter {
     shape: Shape::Date,
 };
 
+pub(super) fn routes() -> Routes {
+    let moved = || Answer::default().with(&["Location"]);
+    let whole = |id, summary| {
+        Operation::get(id, summary).takes(&[]).kept(Answer::json::<Whole>()).fails(&[404])
+    };
+    let history_of = |id, summary| {
+        let answer = Answer::json::<History>();
+        Operation::get(id, summary).takes(&[&FROM, &TO]).kept(answer).fails(&[404])
+    };
+    Routes::default()
+        .routes(
+            whole("get_repository", "A repository: every field, its places and its growth")
+                .answers(301, moved())
+                .at("/api/repos/{owner}/{repo}", get(repository)),
+        )
+        .routes(
+            history_of("get_repository_history", "The days of a repository, first to last")
+                .answers(301, moved())
+                .at("/api/repos/{owner}/{repo}/history", get(history)),
+        )
+        .routes(
+            whole("get_repository_by_id", "A repository by GitHub's id")
+                .at("/api/repositories/{id}", get(repository)),
+        )
+        .routes(
+            history_of("get_repository_history_by_id", "The days of a repository by GitHub's id")
+                .at("/api/repositories/{id}/history", get(history)),
+        )
+}
+
 /// The repository of a path with an owner and a name, or with an id.
-pub(super) enum Asked {
+enum Asked {
     Name(FullName),
     Id(RepositoryId),
 }
@@ -78,7 +111,7 @@ impl Asked {
     }
 }
 
-pub(super) async fn repository(
+async fn repository(
     State(app): State<Arc<App>>,
     asked: Asked,
     uri: Uri,
@@ -96,7 +129,7 @@ pub(super) async fn repository(
     Ok(answer(&app, &served, &headers).await)
 }
 
-pub(super) async fn history(
+async fn history(
     State(app): State<Arc<App>>,
     asked: Asked,
     uri: Uri,
@@ -163,14 +196,15 @@ fn range(uri: &Uri) -> Result<(Option<NaiveDate>, Option<NaiveDate>), Error> {
 }
 
 /// A repository and its growth within each window that ends on the last day on which it was seen.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = RepositoryWithGrowth)]
 struct Whole {
     #[serde(flatten)]
     details: RepositoryDetails,
     growth: GrowthByWindow,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct GrowthByWindow {
     #[serde(rename = "1d")]
     day: Option<Growth>,
@@ -196,15 +230,17 @@ impl GrowthByWindow {
     }
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = RepositoryHistory)]
 struct History {
+    #[schema(value_type = i64)]
     id: RepositoryId,
     full_name: String,
     days: Vec<SeenDay>,
     backfilled: Vec<BackfilledDay>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct SeenDay {
     day: NaiveDate,
     stargazers_count: i64,
@@ -213,7 +249,7 @@ struct SeenDay {
     open_issues_count: Option<i64>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct BackfilledDay {
     day: NaiveDate,
     stargazers_count: i64,

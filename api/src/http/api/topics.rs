@@ -6,31 +6,63 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
+use axum::routing::get;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::error::Error;
+use crate::http::description::{Answer, Operation, Routes};
 use crate::http::document::{self, FOR_A_MINUTE};
 use crate::http::parameters::Parameters;
 use crate::lists::document::Document;
 use crate::model::time::{optional_seconds, seconds};
 use crate::model::topic::{Coverage, Origin, Topic, TopicState};
+use crate::model::topic_day::TopicDay;
 
-/// An entry of `/topics`.
-#[derive(Serialize)]
-pub(super) struct TopicStatus {
+/// A tracked topic.
+#[derive(Serialize, ToSchema)]
+struct TopicStatus {
     topic: Topic,
     origin: Origin,
     coverage: Coverage,
+    /// The end of the last complete refresh.
     #[serde(serialize_with = "optional_seconds")]
     refreshed_at: Option<DateTime<Utc>>,
+    /// Seconds since then.
     age_seconds: Option<i64>,
+    /// Whether the last refresh was complete.
     complete: bool,
+    /// GitHub's count of the topic's repositories.
     total_count: Option<i64>,
+    /// The number of repositories kept.
     stored: i64,
     #[serde(serialize_with = "seconds")]
     next_refresh_at: DateTime<Utc>,
+}
+
+pub(super) fn routes() -> Routes {
+    Routes::default()
+        .routes(
+            Operation::get("list_topics", "The tracked topics: how fresh and complete each is")
+                .answers(200, Answer::rows::<TopicStatus>())
+                .fails(&[])
+                .at("/topics", get(topics)),
+        )
+        .routes(
+            Operation::get("get_topic", "A tracked topic: how fresh and complete it is")
+                .answers(200, Answer::json::<TopicStatus>())
+                .fails(&[404])
+                .at("/topics/{topic}", get(topic)),
+        )
+        .routes(
+            Operation::get("get_topic_history", "The days of a topic, first to last")
+                .takes(&[])
+                .kept(Answer::rows::<TopicDay>())
+                .fails(&[404])
+                .at("/topics/{topic}/history", get(history)),
+        )
 }
 
 impl TopicStatus {
@@ -55,21 +87,18 @@ pub(super) fn age_seconds(state: &TopicState, now: DateTime<Utc>) -> Option<i64>
     state.refreshed_at.map(|at| (now - at).num_seconds().max(0))
 }
 
-pub(super) async fn topics(State(app): State<Arc<App>>) -> Result<Json<Vec<TopicStatus>>, Error> {
+async fn topics(State(app): State<Arc<App>>) -> Result<Json<Vec<TopicStatus>>, Error> {
     let states = app.public.topics().await?;
     Ok(Json(states.into_iter().map(|state| TopicStatus::of(state, &app)).collect()))
 }
 
-pub(super) async fn topic(
-    State(app): State<Arc<App>>,
-    topic: Topic,
-) -> Result<Json<TopicStatus>, Error> {
+async fn topic(State(app): State<Arc<App>>, topic: Topic) -> Result<Json<TopicStatus>, Error> {
     let state = app.public.topic(&topic).await?.ok_or(Error::NotTracked(topic))?;
     Ok(Json(TopicStatus::of(state, &app)))
 }
 
 /// The topic's days, which change only when its lists do.
-pub(super) async fn history(
+async fn history(
     State(app): State<Arc<App>>,
     topic: Topic,
     uri: Uri,

@@ -21,20 +21,34 @@ const TOPICS: Shape =
 
 const NUMBERS: Shape = Shape::Pattern(r"[0-9]{1,15}(\.\.([0-9]{1,15}|\*)?)?|\*?\.\.[0-9]{1,15}");
 
-macro_rules! day {
+macro_rules! date {
     () => {
         concat!(
-            "([0-9]{4}-((0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])|(0[13-9]|1[0-2])-(29|30)",
+            "[0-9]{4}-((0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])|(0[13-9]|1[0-2])-(29|30)",
             "|(0[13578]|1[02])-31)",
-            "|([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)-02-29",
-            "|[0-9]{1,5}d)"
+            "|([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)-02-29"
         )
     };
 }
 
-const DAYS: Shape = Shape::Pattern(concat!(day!(), r"(\.\.(", day!(), r"|\*)?)?|\*?\.\.", day!()));
+/// A date or an age.
+macro_rules! day {
+    () => {
+        concat!(date!(), "|[0-9]{1,5}d")
+    };
+}
+
+macro_rules! range {
+    ($day:expr) => {
+        Shape::Pattern(concat!("(", $day, r")(\.\.(", $day, r"|\*)?)?|\*?\.\.(", $day, ")"))
+    };
+}
+
+const DAYS: Shape = range!(day!());
+const DATES: Shape = range!(date!());
 
 const A_RANGE_OF_NUMBERS: &str = "a number, or a range such as 100..500, 100.. or ..500";
+const A_RANGE_OF_DATES: &str = "a day such as 2026-01-31, or a range of days such as 2026-01-31..";
 const A_RANGE_OF_DAYS: &str =
     "a day such as 2026-01-31 or 30d, which is 30 days ago, or a range of days such as 90d..";
 
@@ -110,6 +124,15 @@ pub(super) const UPDATED: Parameter = Parameter {
     shape: DAYS,
 };
 
+pub(super) const CREATED_ON: Parameter =
+    Parameter { accepted: A_RANGE_OF_DATES, example: "2015-01-01..", shape: DATES, ..CREATED };
+
+pub(super) const PUSHED_ON: Parameter =
+    Parameter { accepted: A_RANGE_OF_DATES, example: "2015-01-01..", shape: DATES, ..PUSHED };
+
+pub(super) const UPDATED_ON: Parameter =
+    Parameter { accepted: A_RANGE_OF_DATES, example: "2015-01-01..", shape: DATES, ..UPDATED };
+
 pub(super) const ARCHIVED: Parameter = Parameter {
     name: "archived",
     accepted: "true or false",
@@ -177,7 +200,7 @@ pub(super) const DAY: Parameter = Parameter {
     name: "day",
     accepted: "a day such as 2026-01-31",
     doc: "The last day of the window, the topic's last day with counts if it is absent.",
-    example: "2026-01-31",
+    example: "2026-09-21",
     shape: Shape::Date,
 };
 
@@ -185,6 +208,22 @@ pub(super) const DAY: Parameter = Parameter {
 pub(in crate::http) const FILTERS: [&Parameter; 12] = [
     &LANGUAGE, &LICENSE, &OWNER, &TOPIC, &STARS, &FORKS, &CREATED, &PUSHED, &UPDATED, &ARCHIVED,
     &TEMPLATE, &Q,
+];
+
+/// The same without ages, for answers that do not change with the day.
+pub(in crate::http) const DATED_FILTERS: [&Parameter; 12] = [
+    &LANGUAGE,
+    &LICENSE,
+    &OWNER,
+    &TOPIC,
+    &STARS,
+    &FORKS,
+    &CREATED_ON,
+    &PUSHED_ON,
+    &UPDATED_ON,
+    &ARCHIVED,
+    &TEMPLATE,
+    &Q,
 ];
 
 #[cfg(test)]

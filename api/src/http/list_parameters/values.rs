@@ -84,16 +84,16 @@ pub(super) fn range<T: Clone>(
     }
 }
 
-/// One day, or a range of them. `is_age` is set if a day is counted from today.
+/// One day, or a range of them. `is_age` is set if a day is counted from today, if that is given.
 pub(super) fn days(
     text: &str,
-    today: NaiveDate,
+    today: Option<NaiveDate>,
     is_age: &mut bool,
 ) -> Option<RangeInclusive<NaiveDate>> {
     range(text, NaiveDate::MIN, NaiveDate::MAX, |text| match text.strip_suffix('d') {
         Some(number) => {
             *is_age = true;
-            today.checked_sub_days(Days::new(digits(number, MOST_DAY_DIGITS)?))
+            today?.checked_sub_days(Days::new(digits(number, MOST_DAY_DIGITS)?))
         }
         None => parse_day(text),
     })
@@ -134,12 +134,13 @@ mod tests {
         let today = day("2026-03-01");
         let read = |text: &str| {
             let mut is_age = false;
-            days(text, today, &mut is_age).map(|days| (days, is_age))
+            days(text, Some(today), &mut is_age).map(|days| (days, is_age))
         };
         let since = day("2026-02-28")..=NaiveDate::MAX;
         assert_eq!(read("1d.."), Some((since.clone(), true)));
         assert_eq!(read("2026-02-28.."), Some((since, false)));
         assert_eq!(read("0d"), Some((today..=today, true)));
+        assert_eq!(days("1d..", None, &mut false), None);
         for wrong in ["2026-02-30", "d", "-1d", "100000d", "2026-2-3", "20260203", "+1d"] {
             assert_eq!(read(wrong), None, "{wrong}");
         }

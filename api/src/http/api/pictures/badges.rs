@@ -21,7 +21,7 @@ use crate::model::topic::Topic;
 use crate::pictures::badge::{Badge, PlaceIn};
 use crate::read::is_of;
 
-const BY: Parameter = Parameter {
+pub(super) const BY: Parameter = Parameter {
     name: "by",
     accepted: "popularity or trending",
     doc: "The list of the place, popularity if it is absent.",

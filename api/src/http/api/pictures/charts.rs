@@ -27,12 +27,12 @@ use crate::pictures::series::{Series, cut};
 use crate::store::SharedStore;
 use crate::task::join;
 
-const REPOS: Parameter = Parameter {
+pub(super) const REPOS: Parameter = Parameter {
     name: "repos",
     accepted: "from 2 to 8 different repositories with commas, such as a/b,c/d",
     doc: "The repositories, by owner and name.",
     example: "kubernetes/kubernetes,istio/istio",
-    shape: Shape::Text,
+    shape: Shape::Pattern("[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+(,[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+){1,7}"),
 };
 
 /// The number of repositories that a chart compares.

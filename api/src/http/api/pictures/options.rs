@@ -32,7 +32,7 @@ const SCALE: Parameter = Parameter {
 const ALIGN: Parameter = Parameter {
     name: "align",
     accepted: "date or start",
-    doc: "The place of a day, by its date if it is absent, or by the days since the first one.",
+    doc: "The place of a day: by its date, which is the default, or from the first day on.",
     example: "start",
     shape: Shape::OneOf(&["date", "start"]),
 };
@@ -60,6 +60,10 @@ const THEME: Parameter = Parameter {
     example: "dark",
     shape: Shape::OneOf(&["auto", "light", "dark"]),
 };
+
+/// Every parameter that [`read`] reads.
+pub(super) const OPTIONS: [&Parameter; 7] =
+    [&RANGE, &TYPE, &SCALE, &ALIGN, &WIDTH, &HEIGHT, &THEME];
 
 pub(super) fn read(parameters: &mut Parameters<'_>) -> Options {
     let default = Options::default();
