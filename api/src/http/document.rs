@@ -1,15 +1,20 @@
 //! Documents as answers.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use bytes::Bytes;
+use serde::Serialize;
 
 use super::conditional::{encoding, is_current};
 use super::cors;
 use crate::app::App;
+use crate::error::Error;
 use crate::lists::bundle::Encoding;
-use crate::read::Served;
+use crate::lists::document::Document;
+use crate::read::{FROM_DATABASE, Served};
 
 pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
@@ -17,6 +22,9 @@ pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-statu
 pub(super) const FOR_A_MINUTE: HeaderValue = HeaderValue::from_static(
     "public, max-age=60, stale-while-revalidate=600, stale-if-error=86400",
 );
+
+/// Cache-Control of answers that may change at any time: a copy is to be confirmed by its ETag.
+const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache");
 
 /// A document in the encoding that the client likes best, or 304 if the client's copy is current.
 pub(super) async fn answer(app: &App, served: &Served, request: &HeaderMap) -> Response {
@@ -35,6 +43,18 @@ pub(super) async fn answer(app: &App, served: &Served, request: &HeaderMap) -> R
         return send(head, Bytes::new(), true);
     }
     send(head, app.documents.encoded(document, encoding).await, false)
+}
+
+/// A value as JSON that is made for each request, and compressed for those who take it.
+pub(super) async fn json(
+    app: &App,
+    value: &impl Serialize,
+    request: &HeaderMap,
+) -> Result<Response, Error> {
+    let bytes = serde_json::to_vec(value).map_err(|_| Error::Internal)?;
+    let document = Arc::new(Document::new("application/json", NO_CACHE, bytes));
+    let served = Served { document, cache_status: FROM_DATABASE };
+    Ok(answer(app, &served, request).await)
 }
 
 /// Headers and body, or 304 if the client's copy is current.

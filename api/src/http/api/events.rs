@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use axum::response::Response;
 use axum::routing::get;
 use chrono::{DateTime, Datelike, NaiveTime, Utc};
 use serde::Serialize;
@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use crate::app::App;
 use crate::error::Error;
 use crate::http::description::{Answer, Operation, Routes};
+use crate::http::document;
 use crate::http::pages::{PAGE, PER_PAGE, Page};
 use crate::http::parameters::{Parameter, Parameters, Shape};
 use crate::model::event::{Event, EventKind, EventQuery, LeftReason};
@@ -85,7 +86,7 @@ pub(super) fn routes() -> Routes {
     Routes::default().routes(
         Operation::get("list_events", "What happened to a topic's repositories, newest first")
             .takes(&[&KIND, &SINCE, &PAGE, &PER_PAGE])
-            .answers(200, Answer::rows::<EventEntry>().with(&["Link", "X-Matched"]))
+            .kept(Answer::rows::<EventEntry>().with(&["Link", "X-Matched"]))
             .fails(&[404])
             .at("/topics/{topic}/events", get(events)),
     )
@@ -95,7 +96,8 @@ async fn events(
     State(app): State<Arc<App>>,
     topic: Topic,
     uri: Uri,
-) -> Result<(HeaderMap, Json<Vec<EventEntry>>), Error> {
+    headers: HeaderMap,
+) -> Result<Response, Error> {
     let mut parameters = Parameters::of(&uri);
     let kinds =
         parameters.read_by(&KIND, |text| text.split(',').map(|kind| kind.parse().ok()).collect());
@@ -111,10 +113,12 @@ async fn events(
     };
     let found = app.public.events(&topic, &query).await?.ok_or(Error::NotTracked(topic))?;
     let matched = usize::try_from(found.matched).unwrap_or_default();
-    let mut headers = HeaderMap::new();
-    headers.insert("x-matched", HeaderValue::from(found.matched));
-    headers.extend(page.link(&uri, matched).map(|link| (header::LINK, link)));
-    Ok((headers, Json(found.events.into_iter().map(EventEntry::from).collect())))
+    let events: Vec<EventEntry> = found.events.into_iter().map(EventEntry::from).collect();
+    let mut response = document::json(&app, &events, &headers).await?;
+    let facts = response.headers_mut();
+    facts.insert("x-matched", HeaderValue::from(found.matched));
+    facts.extend(page.link(&uri, matched).map(|link| (header::LINK, link)));
+    Ok(response)
 }
 
 /// The beginning of a UTC day, or a time of RFC 3339.

@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, State};
+use axum::http::{HeaderMap, Uri};
+use axum::response::Response;
 use axum::routing::get;
 
 use crate::app::App;
 use crate::error::Error;
 use crate::http::description::{Answer, Operation, Routes};
+use crate::http::document;
+use crate::http::parameters::Parameters;
 use crate::model::run::{RefreshRun, RunState};
 
 /// The number of entries that `/refreshes` shows.
@@ -18,19 +21,26 @@ pub(super) fn routes() -> Routes {
     Routes::default()
         .routes(
             Operation::get("list_refreshes", "The latest refreshes, newest first")
-                .answers(200, Answer::rows::<RefreshRun>())
+                .takes(&[])
+                .kept(Answer::rows::<RefreshRun>())
                 .fails(&[])
                 .at("/refreshes", get(refreshes)),
         )
         .routes(
             Operation::get("get_refresh", "A refresh, with the requests done and expected")
-                .answers(200, Answer::json::<RefreshRun>())
-                .fails(&[400, 404])
+                .takes(&[])
+                .kept(Answer::json::<RefreshRun>())
+                .fails(&[404])
                 .at("/refreshes/{id}", get(refresh)),
         )
 }
 
-async fn refreshes(State(app): State<Arc<App>>) -> Result<Json<Vec<RefreshRun>>, Error> {
+async fn refreshes(
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    Parameters::of(&uri).finish()?;
     let mut refreshes = app.public.refreshes(REFRESHES_SHOWN).await?;
     for running in refreshes.iter_mut().filter(|refresh| refresh.state == RunState::Running) {
         // A run over several topics writes its own numbers only at its end, so its topics' numbers
@@ -40,14 +50,17 @@ async fn refreshes(State(app): State<Arc<App>>) -> Result<Json<Vec<RefreshRun>>,
             *running = RefreshRun { topics: Vec::new(), ..entry };
         }
     }
-    Ok(Json(refreshes))
+    document::json(&app, &refreshes, &headers).await
 }
 
 async fn refresh(
     State(app): State<Arc<App>>,
     Path(id): Path<i64>,
-) -> Result<Json<RefreshRun>, Error> {
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    Parameters::of(&uri).finish()?;
     let mut refresh = app.public.refresh(id).await?.ok_or(Error::NoRefresh(id))?;
     app.refresher.estimate(&mut refresh).await?;
-    Ok(Json(refresh))
+    document::json(&app, &refresh, &headers).await
 }

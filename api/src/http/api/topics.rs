@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
@@ -46,13 +45,15 @@ pub(super) fn routes() -> Routes {
     Routes::default()
         .routes(
             Operation::get("list_topics", "The tracked topics: how fresh and complete each is")
-                .answers(200, Answer::rows::<TopicStatus>())
+                .takes(&[])
+                .kept(Answer::rows::<TopicStatus>())
                 .fails(&[])
                 .at("/topics", get(topics)),
         )
         .routes(
             Operation::get("get_topic", "A tracked topic: how fresh and complete it is")
-                .answers(200, Answer::json::<TopicStatus>())
+                .takes(&[])
+                .kept(Answer::json::<TopicStatus>())
                 .fails(&[404])
                 .at("/topics/{topic}", get(topic)),
         )
@@ -87,14 +88,26 @@ pub(super) fn age_seconds(state: &TopicState, now: DateTime<Utc>) -> Option<i64>
     state.refreshed_at.map(|at| (now - at).num_seconds().max(0))
 }
 
-async fn topics(State(app): State<Arc<App>>) -> Result<Json<Vec<TopicStatus>>, Error> {
-    let states = app.public.topics().await?;
-    Ok(Json(states.into_iter().map(|state| TopicStatus::of(state, &app)).collect()))
+async fn topics(
+    State(app): State<Arc<App>>,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    Parameters::of(&uri).finish()?;
+    let states = app.public.topics().await?.into_iter();
+    let topics: Vec<TopicStatus> = states.map(|state| TopicStatus::of(state, &app)).collect();
+    document::json(&app, &topics, &headers).await
 }
 
-async fn topic(State(app): State<Arc<App>>, topic: Topic) -> Result<Json<TopicStatus>, Error> {
+async fn topic(
+    State(app): State<Arc<App>>,
+    topic: Topic,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Error> {
+    Parameters::of(&uri).finish()?;
     let state = app.public.topic(&topic).await?.ok_or(Error::NotTracked(topic))?;
-    Ok(Json(TopicStatus::of(state, &app)))
+    document::json(&app, &TopicStatus::of(state, &app), &headers).await
 }
 
 /// The topic's days, which change only when its lists do.
