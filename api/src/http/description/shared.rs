@@ -20,7 +20,7 @@ pub(super) const INTRODUCTION: &str = "\
     pictures. A topic that is not tracked is fetched from GitHub by the first read of one of its \
     lists, if the server's settings allow that; until the list is ready the answer is 503 and says \
     how far the fetch is. A route that takes parameters refuses unknown and repeated ones, and \
-    says in `errors` what it accepts. A server behind a proxy may answer 429 to a client that asks \
+    names in its errors what it accepts. A server behind a proxy may answer 429 to a client that asks \
     too often.";
 
 /// The parameters of paths.
@@ -138,7 +138,7 @@ const PROBLEM_JSON: &str = "application/problem+json";
 
 /// The problems: status, meaning, headers.
 const PROBLEMS: [(u16, &str, &[&str]); 6] = [
-    (400, "A parameter or a part of the path is not accepted; `errors` names each.", &[]),
+    (400, "A parameter or a part of the path is not accepted; its errors name each.", &[]),
     (401, "Maintenance needs the server's MAINTENANCE_TOKEN.", &["WWW-Authenticate"]),
     (403, "A page of another site, or of a foreign host, sent the request.", &[]),
     (404, "The mirror does not have it.", &[]),

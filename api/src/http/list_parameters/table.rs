@@ -48,9 +48,10 @@ const DAYS: Shape = range!(day!());
 const DATES: Shape = range!(date!());
 
 const A_RANGE_OF_NUMBERS: &str = "a number, or a range such as 100..500, 100.. or ..500";
-const A_RANGE_OF_DATES: &str = "a day such as 2026-01-31, or a range of days such as 2026-01-31..";
+const A_RANGE_OF_DATES: &str =
+    "a day such as 2026-01-31, or a range such as 2026-01-31.. or ..2026-01-31";
 const A_RANGE_OF_DAYS: &str =
-    "a day such as 2026-01-31 or 30d, which is 30 days ago, or a range of days such as 90d..";
+    "a day such as 2026-01-31 or 30d, which is 30 days ago, or a range such as 90d.. or ..90d";
 
 pub(super) const LANGUAGE: Parameter = Parameter {
     name: "language",
