@@ -397,7 +397,8 @@ def queries(stack):
     again = stack.get("/exports/kubernetes.ndjson", if_none_match=export.headers["etag"])
     equal(again.status, 304, "the export again")
     days = stack.get("/exports/kubernetes/history.csv").body.decode()
-    equal(len(list(csv.DictReader(io.StringIO(days)))), total, "a day of each repository")
+    counted = {row["repository_id"] for row in csv.DictReader(io.StringIO(days))}
+    equal(len(counted), total, "repositories with days")
     problem(stack.get("/api/kubernetes?colour=red&stars=many"), 400, "two faults")
     problem(stack.get("/exports/unheard-of.csv"), 404, "an export of an unknown topic")
 
@@ -688,8 +689,8 @@ def main():
         both_replicas,
         the_scheduler,
         what_is_kept,
-        queries,
         with_a_past,
+        queries,
         the_containers,
         down_and_up,
         with_a_token,

@@ -12,7 +12,7 @@ use crate::cache::{Cache, MemoryCache, RedisCache, Tiers};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::github::GitHub;
-use crate::read::{Documents, Exports, Loader, OnDemand, Reader};
+use crate::read::{Documents, Exports, FeedReader, Loader, OnDemand, Reader};
 use crate::refresh::{Dependencies, Refresher};
 use crate::store::{self, DatabaseUrl, Share, SharedStore, StoreError};
 
@@ -30,6 +30,7 @@ pub struct App {
     pub reader: Reader,
     pub documents: Documents,
     pub exports: Exports,
+    pub feeds: FeedReader,
     pub refresher: Refresher,
     pub github: GitHub,
     pub clock: Arc<dyn Clock>,
@@ -89,15 +90,15 @@ impl App {
         let reader =
             Reader::new(tiers.clone(), loader, on_demand, Arc::clone(&public), tasks.clone());
         let documents = Documents::new(Arc::clone(&clock), tasks.clone());
-        let exports = Exports::new(Arc::clone(&public), tasks.clone());
         Ok(Arc::new(Self {
+            exports: Exports::new(Arc::clone(&public), tasks.clone()),
+            feeds: FeedReader::new(Arc::clone(&public), documents.clone()),
             config,
             store,
             public,
             tiers,
             reader,
             documents,
-            exports,
             refresher,
             github,
             clock,

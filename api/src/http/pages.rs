@@ -10,6 +10,10 @@ use super::parameters::{Parameter, Parameters, Shape};
 const DEFAULT_PER_PAGE: u32 = 100;
 const MOST_PER_PAGE: u32 = 500;
 
+/// The most bytes of `Link`, which has the query up to four times. A proxy refuses answers whose
+/// headers are longer than its buffer, and nginx then takes the replica for a dead one.
+const LONGEST_LINK: usize = 12_000;
+
 pub(super) const PAGE: Parameter = Parameter {
     name: "page",
     accepted: "a number from 1",
@@ -68,7 +72,8 @@ impl Page {
     }
 
     /// The addresses of the other pages, with all parameters of the request, if so many entries
-    /// match. They are relative: no proxy has to tell how clients reach the service.
+    /// match; `None` if they are too long for a header. They are relative: no proxy has to tell how
+    /// clients reach the service.
     pub(super) fn link(self, uri: &Uri, matched: usize) -> Option<HeaderValue> {
         let number = self.number as usize;
         let last = (matched.max(1) - 1) / self.limit() + 1;
@@ -81,7 +86,8 @@ impl Page {
         let links = pages.into_iter().filter_map(|(relation, number)| {
             Some(format!("<{}>; rel=\"{relation}\"", self.address(uri, number?)))
         });
-        HeaderValue::try_from(links.collect::<Vec<_>>().join(", ")).ok()
+        let links = links.collect::<Vec<_>>().join(", ");
+        (links.len() <= LONGEST_LINK).then(|| HeaderValue::try_from(links).ok()).flatten()
     }
 
     fn address(self, uri: &Uri, number: usize) -> String {
@@ -122,5 +128,7 @@ mod tests {
         let only =
             ["first", "last"].map(|name| format!("</list?page=1&per_page=100>; rel=\"{name}\""));
         assert_eq!(links("", 100), only);
+        let uri = Uri::try_from(format!("/list?q={}", "'".repeat(7_000))).expect("a URI");
+        assert_eq!(Page::default().link(&uri, 1_000), None, "21,000 bytes four times");
     }
 }

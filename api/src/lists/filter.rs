@@ -6,7 +6,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 
 use super::catalogue::{Catalogue, Row};
 use super::names::Names;
-use crate::model::filter::{Choice, Filter};
+use crate::model::filter::{Choice, Filter, folded};
 use crate::model::topic::Topic;
 
 /// The marks of a catalogue's rows.
@@ -115,7 +115,7 @@ impl Allowed {
 /// Whether a name in lower case is `folded`. A topic has tens of thousands of owners, so no text is
 /// made for each.
 fn is_folded(name: &str, folded: &str) -> bool {
-    name.chars().flat_map(char::to_lowercase).eq(folded.chars())
+    self::folded(name).eq(folded.chars())
 }
 
 fn is_within<T: PartialOrd>(range: Option<&RangeInclusive<T>>, value: Option<T>) -> bool {

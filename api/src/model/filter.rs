@@ -40,3 +40,9 @@ pub struct Choice {
     pub wanted: Vec<Option<String>>,
     pub unwanted: Vec<Option<String>>,
 }
+
+/// A text in lower case, letter by letter: `str::to_lowercase` writes a sigma at a word's end in
+/// another way, and parts of words would not be found.
+pub fn folded(text: &str) -> impl Iterator<Item = char> {
+    text.chars().flat_map(char::to_lowercase)
+}

@@ -1,10 +1,12 @@
 //! Catalogues that requests with parameters are answered from, kept in memory.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::NaiveDate;
 use moka::future::Cache as Moka;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::error::Error;
@@ -18,8 +20,13 @@ use crate::store::{Columns, SharedStore};
 /// The least used catalogues are evicted first. One of 35,000 repositories takes some 30 MB.
 const CAPACITY_BYTES: u64 = 96 << 20;
 
-/// Loads at a time: each takes a connection and the memory of a topic's counts.
+/// Loads at a time: each takes a connection and the memory of a topic's counts. Those of past days
+/// have a permit of their own, so that they delay no load of the present.
 const LOADS: usize = 2;
+const PAST_LOADS: usize = 1;
+
+/// How long a load of a past day waits for the others.
+const LONGEST_QUEUE: Duration = Duration::from_secs(3);
 
 /// A topic, and a day if the catalogue is as of a past one.
 type Key = (Topic, Option<NaiveDate>);
@@ -31,6 +38,7 @@ pub(super) struct Catalogues {
     entries: Moka<Key, Arc<Catalogue>>,
     loads: Arc<SingleFlight<Key, Result<Arc<Catalogue>, Error>>>,
     permits: Arc<Semaphore>,
+    past_permits: Arc<Semaphore>,
 }
 
 impl Catalogues {
@@ -40,8 +48,10 @@ impl Catalogues {
             u32::try_from(catalogue.size()).unwrap_or(u32::MAX)
         };
         let entries = Moka::builder().max_capacity(CAPACITY_BYTES).weigher(size).build();
-        let permits = Arc::new(Semaphore::new(LOADS));
-        Self { store, entries, loads: Arc::new(SingleFlight::new(tasks)), permits }
+        let [permits, past_permits] =
+            [LOADS, PAST_LOADS].map(|number| Arc::new(Semaphore::new(number)));
+        let loads = Arc::new(SingleFlight::new(tasks));
+        Self { store, entries, loads, permits, past_permits }
     }
 
     /// The topic's catalogue now or as of a past day, of this version of its lists or a newer one.
@@ -68,10 +78,22 @@ impl Catalogues {
         }
     }
 
+    async fn permit(&self, is_past: bool) -> Result<SemaphorePermit<'_>, Error> {
+        if !is_past {
+            return self.permits.acquire().await.map_err(|_| Error::Internal);
+        }
+        let permit = timeout(LONGEST_QUEUE, self.past_permits.acquire()).await;
+        let permit = permit.map_err(|_| Error::NotYet {
+            detail: "other past days are being read".to_owned(),
+            retry_after: LONGEST_QUEUE,
+        })?;
+        permit.map_err(|_| Error::Internal)
+    }
+
     async fn load(self, key: Key) -> Result<Arc<Catalogue>, Error> {
         let (topic, day) = &key;
         let period = Period { window: Window::LONGEST, day: *day };
-        let _permit = self.permits.acquire().await.map_err(|_| Error::Internal)?;
+        let _permit = self.permit(day.is_some()).await?;
         let loaded = self.store.catalogue(topic, period, Columns::Stored).await?;
         let catalogue = Arc::new(loaded.ok_or_else(|| Error::NotTracked(topic.clone()))?);
         self.entries.insert(key, Arc::clone(&catalogue)).await;

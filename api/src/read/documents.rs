@@ -110,7 +110,6 @@ impl Documents {
             let (making, key) = (make(), key.clone());
             async move {
                 let document = Arc::new(making.await?);
-                let version = version.filter(|_| !document.is_provisional);
                 let entry = Entry { document: Arc::clone(&document), version, made_at: now };
                 entries.insert(key, entry).await;
                 Ok(document)
@@ -145,9 +144,7 @@ impl Documents {
 
     fn is_fresh(&self, entry: &Entry, version: Option<Version>) -> bool {
         let age = self.clock.now() - entry.made_at;
-        match entry.version {
-            Some(own) => version == Some(own),
-            None => (TimeDelta::zero()..FRESH).contains(&age),
-        }
+        let is_final = entry.version.is_some() && !entry.document.is_provisional;
+        entry.version == version && (is_final || (TimeDelta::zero()..FRESH).contains(&age))
     }
 }

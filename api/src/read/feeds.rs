@@ -2,9 +2,12 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::HeaderValue;
 use chrono::{DateTime, NaiveDate, Utc};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use super::documents::Documents;
 use crate::error::Error;
@@ -22,9 +25,13 @@ use crate::model::list::{HistoryDays, ListMeta, Version};
 use crate::model::ranking::Order;
 use crate::model::repository::RepositoryId;
 use crate::store::{Columns, SharedStore};
+use crate::task::join;
 
 /// The most events that the digests of a feed count, and among which a filter looks.
 const MOST_EVENTS: usize = 50_000;
+
+/// How long a feed with a filter waits for the others.
+const LONGEST_QUEUE: Duration = Duration::from_secs(2);
 
 /// The most periods before the usual ones among which the last entry of a feed is looked for.
 const MOST_EARLIER: usize = 31;
@@ -32,11 +39,18 @@ const MOST_EARLIER: usize = 31;
 /// Reads what feeds have. Cheap to clone.
 #[derive(Clone)]
 pub struct FeedReader {
-    pub store: SharedStore,
-    pub documents: Documents,
+    store: SharedStore,
+    documents: Documents,
+    /// A feed with a filter reads all past events, or the topic on each past day.
+    filtered: Arc<Semaphore>,
 }
 
 impl FeedReader {
+    #[must_use]
+    pub fn new(store: SharedStore, documents: Documents) -> Self {
+        Self { store, documents, filtered: Arc::new(Semaphore::new(1)) }
+    }
+
     /// The entries of a feed, newest first, of a topic with these facts. `base` is the address of
     /// the service.
     ///
@@ -49,6 +63,15 @@ impl FeedReader {
         base: &str,
         now: DateTime<Utc>,
     ) -> Result<Vec<Entry>, Error> {
+        let _permit = if query.filter.is_empty() {
+            None
+        } else {
+            let permit = timeout(LONGEST_QUEUE, self.filtered.acquire()).await;
+            Some(permit.map_err(|_| Error::NotYet {
+                detail: "other feeds with filters are being made".to_owned(),
+                retry_after: LONGEST_QUEUE,
+            })?)
+        };
         match (query.kind, query.digest) {
             (FeedKind::Trending, digest) => {
                 self.trending(query, digest.unwrap_or(Digest::Daily), meta, base, now).await
@@ -104,8 +127,9 @@ impl FeedReader {
         ids.dedup();
         let catalogue = self.store.repositories(&query.topic, &ids).await?;
         let catalogue = catalogue.ok_or_else(|| Error::NotTracked(query.topic.clone()))?;
-        let ids: HashSet<RepositoryId> =
-            matching(&catalogue, &query.filter).map(|row| row.id).collect();
+        let filter = query.filter.clone();
+        let ids = move || matching(&catalogue, &filter).map(|row| row.id).collect();
+        let ids: HashSet<RepositoryId> = join(tokio::task::spawn_blocking(ids)).await;
         events.retain(|event| ids.contains(&event.repository));
         Ok(())
     }
@@ -124,7 +148,11 @@ impl FeedReader {
         for period in usual.iter().filter(|period| first <= period.last && period.first <= last) {
             entries.extend(self.trending_entry(query, digest, *period, meta, base).await?);
         }
-        if entries.is_empty() && usual.last().is_some_and(|oldest| first < oldest.first) {
+        // An earlier period is not looked for with a filter: each would load the topic again.
+        if entries.is_empty()
+            && query.filter.is_empty()
+            && usual.last().is_some_and(|oldest| first < oldest.first)
+        {
             let days = self.store.topic_days(&query.topic).await?.unwrap_or_default();
             let mut earlier: Vec<DigestPeriod> =
                 days.iter().rev().map(|day| digest.period(day.day)).collect();
@@ -170,8 +198,9 @@ impl FeedReader {
             let columns = if filter.is_empty() { Columns::Listed } else { Columns::Stored };
             let catalogue = store.catalogue(&own, period, columns).await?;
             let catalogue = catalogue.ok_or(Error::NotTracked(own))?;
-            let json = serde_json::to_vec(&rows(&catalogue, period.window, &filter))
-                .map_err(|_| Error::Internal)?;
+            let rows = move || rows(&catalogue, period.window, &filter);
+            let rows = join(tokio::task::spawn_blocking(rows)).await;
+            let json = serde_json::to_vec(&rows).map_err(|_| Error::Internal)?;
             Ok(Document::new("application/json", HeaderValue::from_static("no-store"), json))
         };
         let (key, forever) = (

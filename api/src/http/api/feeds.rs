@@ -20,7 +20,7 @@ use crate::http::parameters::{Parameter, Parameters, Shape};
 use crate::lists::document::Document;
 use crate::model::list::ListMeta;
 use crate::model::topic::Topic;
-use crate::read::{FeedReader, Served};
+use crate::read::Served;
 
 const CACHE_CONTROL: HeaderValue =
     HeaderValue::from_static("public, max-age=300, stale-if-error=86400");
@@ -114,9 +114,7 @@ async fn serve(
     let key = format!("{base} {} {} {newest}", query.path(format), since(now).date_naive());
     let (version, documents) = (meta.version(), app.documents.clone());
     let make = || async move {
-        let reader =
-            FeedReader { store: Arc::clone(&app.public), documents: app.documents.clone() };
-        let entries = reader.entries(&query, &meta, &base, now).await?;
+        let entries = app.feeds.entries(&query, &meta, &base, now).await?;
         let state = app.public.topic(&query.topic).await?;
         let state = state.ok_or_else(|| Error::NotTracked(query.topic.clone()))?;
         let feed = query.feed(entries, state.tracked_at, &base, format);

@@ -20,8 +20,8 @@ pub(super) const INTRODUCTION: &str = "\
     pictures. A topic that is not tracked is fetched from GitHub by the first read of one of its \
     lists, if the server's settings allow that; until the list is ready the answer is 503 and says \
     how far the fetch is. A route that takes parameters refuses unknown and repeated ones, and \
-    names in its errors what it accepts. A server behind a proxy may answer 429 to a client that asks \
-    too often.";
+    names in its errors what it accepts. A server behind a proxy may answer 429 to a client that \
+    asks too often.";
 
 /// The parameters of paths.
 const PATH_PARAMETERS: [Parameter; 5] = [

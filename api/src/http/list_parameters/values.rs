@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use chrono::{Days, NaiveDate};
 
-use crate::model::filter::Choice;
+use crate::model::filter::{Choice, folded};
 use crate::model::time::parse_day;
 use crate::model::topic::Topic;
 
@@ -40,7 +40,7 @@ pub(super) fn choice(text: &str) -> Option<Choice> {
             && !name.is_empty()
             && !name.starts_with('-')
             && !name.contains(char::is_control);
-        let name = name.to_lowercase();
+        let name: String = folded(name).collect();
         is_name.then(|| (name != "none").then_some(name))
     };
     values(text, name).map(|(wanted, unwanted)| Choice { wanted, unwanted })
@@ -52,7 +52,8 @@ pub(super) fn topics(text: &str) -> Option<(Vec<Topic>, Vec<Topic>)> {
 
 pub(super) fn words(text: &str) -> Option<Vec<String>> {
     let words = text.split(|char: char| char.is_whitespace() || char.is_control());
-    let words: Vec<String> = words.filter(|word| !word.is_empty()).map(str::to_lowercase).collect();
+    let words: Vec<String> =
+        words.filter(|word| !word.is_empty()).map(|word| folded(word).collect()).collect();
     (1..=MOST_WORDS).contains(&words.len()).then_some(words)
 }
 
