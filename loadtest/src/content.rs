@@ -73,7 +73,9 @@ pub(crate) fn facets(_: &Asked<'_>, body: &[u8]) -> Result<(), String> {
     if facets["matched"].as_u64().is_none_or(|matched| matched == 0) || languages.is_empty() {
         return Err("it counts nothing".to_owned());
     }
-    in_order(languages, |language| Reverse(language["count"].as_u64()))
+    in_order(languages, |language| {
+        (Reverse(language["count"].as_u64()), language["value"].as_str())
+    })
 }
 
 /// The repository itself, with its places and its growth.
