@@ -16,7 +16,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use crate::app::App;
 use crate::cache::Hit;
 use crate::error::{Error, ParameterFault};
-use crate::http::conditional::{encoding, http_date, is_current};
+use crate::http::conditional::{accepted_format, encoding, http_date, is_current};
 use crate::http::cors;
 use crate::http::document::{self, CACHE_STATUS, FOR_A_MINUTE, send};
 use crate::http::list_parameters::{ListParameters, filter};
@@ -49,11 +49,12 @@ const HEADERS: usize = 24;
 pub(super) fn cached(listing: Listing) -> MethodRouter<Arc<App>> {
     let answer = async move |State(app): State<Arc<App>>, topic: Topic, request: Request| {
         let (uri, headers) = (request.uri(), request.headers());
-        let parameters = ListParameters::read(listing, uri, headers, app.clock.now())?;
-        let hit = app.reader.lists(&topic).await?;
-        if has_no_query(uri) && parameters.query.format == Format::Json {
+        if has_no_query(uri) && accepted_format(headers) == Format::Json {
+            let hit = app.reader.lists(&topic).await?;
             return Ok(ready(&app, &hit, listing, headers));
         }
+        let parameters = ListParameters::read(listing, uri, headers, app.clock.now())?;
+        let hit = app.reader.lists(&topic).await?;
         let (meta, page) = (&hit.bundle.meta, parameters.page);
         let served = queried(&app, &topic, listing, parameters, uri, meta).await?;
         let mut response = document::answer(&app, &served, headers).await;
