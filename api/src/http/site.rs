@@ -9,6 +9,7 @@ mod error;
 mod home;
 mod layout;
 mod links;
+mod status;
 mod topic;
 mod words;
 
@@ -20,5 +21,6 @@ pub(super) fn routes() -> Routes {
     Routes::default()
         .merge(home::routes())
         .merge(topic::routes())
+        .merge(status::routes())
         .merge(assets::routes())
 }

@@ -84,6 +84,12 @@ struct ListView<'a> {
     columns: Columns,
     rows: Vec<RowView<'a>>,
     matched: String,
+    /// Whether GitHub knows nothing of the topic.
+    is_unknown: bool,
+    /// Whether all counts are of one day.
+    is_new: bool,
+    /// The page of the list by stars.
+    popular: String,
     /// How the list is made, in a sentence.
     rule: String,
     facets: Vec<FacetView>,
@@ -308,6 +314,9 @@ impl Asked {
                 state,
                 columns: Columns::of(self.listing, parameters.query.order),
                 rows: row_views(catalogue, &parameters.query, &found.rows, now),
+                is_unknown: catalogue.rows().is_empty(),
+                is_new: catalogue.meta().history.is_some_and(|days| days.first == days.last),
+                popular: self.path(Listing::Ranked(Ranking::Popularity)),
                 matched: counted(matched, "repository matches", "repositories match"),
                 rule: self.rule(catalogue, parameters),
                 facets,

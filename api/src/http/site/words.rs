@@ -83,9 +83,13 @@ pub(super) struct Moment {
 
 impl Moment {
     pub(super) fn new(time: DateTime<Utc>, now: DateTime<Utc>) -> Self {
-        let words = match now - time {
-            passed if passed < TimeDelta::zero() => format!("in {}", span(-passed)),
-            passed => format!("{} ago", span(passed)),
+        let passed = now - time;
+        let words = if passed.num_seconds() == 0 {
+            "just now".to_owned()
+        } else if passed < TimeDelta::zero() {
+            format!("in {}", span(-passed))
+        } else {
+            format!("{} ago", span(passed))
         };
         Self { exact: rfc3339(time), words }
     }
