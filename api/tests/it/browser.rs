@@ -7,7 +7,7 @@ use std::process::Stdio;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -18,6 +18,9 @@ use crate::support::{http_client, say_not_run};
 
 mod checks;
 mod pages;
+mod states;
+mod theme;
+mod topic;
 
 /// The name of an element's reference in the protocol.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
@@ -143,10 +146,39 @@ impl Browser {
         serde_json::from_value(values).expect("texts")
     }
 
+    /// The rows of a table: the text of each cell by the head of its column, or the exact time of a
+    /// cell that has one.
+    pub(crate) async fn table(&self, selector: &str) -> Vec<Map<String, Value>> {
+        let script = "
+            const table = document.querySelector(arguments[0]);
+            const heads = [...table.tHead.rows[0].cells].map(cell => cell.innerText.trim());
+            return [...table.tBodies[0].rows].map(row => Object.fromEntries([...row.cells].map(
+                (cell, place) => [
+                    heads[place],
+                    cell.querySelector('time')?.dateTime ?? cell.innerText.trim(),
+                ])));";
+        let rows = self.evaluate(script, &[json!(selector)]).await;
+        serde_json::from_value(rows).expect("rows")
+    }
+
     /// Clicks the only element that an XPath expression finds, as a mouse does.
     pub(crate) async fn click(&self, xpath: &str) {
         let element = self.element(xpath).await;
         self.command(&format!("/element/{element}/click"), &json!({})).await;
+    }
+
+    /// Types into the only element that an XPath expression finds, in place of its text.
+    pub(crate) async fn fill(&self, xpath: &str, text: &str) {
+        let element = self.element(xpath).await;
+        self.command(&format!("/element/{element}/clear"), &json!({})).await;
+        self.command(&format!("/element/{element}/value"), &json!({ "text": text })).await;
+    }
+
+    /// Presses a key, such as `\u{e004}` for Tab, in the element that has the focus.
+    pub(crate) async fn press(&self, key: char) {
+        let keys = ["keyDown", "keyUp"].map(|kind| json!({ "type": kind, "value": key }));
+        let actions = json!([{ "type": "key", "id": "keyboard", "actions": keys }]);
+        self.command("/actions", &json!({ "actions": actions })).await;
     }
 
     async fn element(&self, xpath: &str) -> String {
