@@ -31,6 +31,9 @@ pub enum Error {
     NoPicture(String),
     #[error("there is no export {0}; those of repositories are TOPIC.ndjson and TOPIC.csv")]
     NoExport(String),
+    /// A page of another release names it.
+    #[error("there is no file {0}; load the page that names it again")]
+    NoAsset(String),
     #[error("{name} has no place in this list of the topic {topic}")]
     NoPlace { name: String, topic: Topic },
     /// Holds the address of what was asked for: its repository has another name now.
@@ -100,6 +103,7 @@ impl Error {
             | Self::NoRepository(_)
             | Self::NoPicture(_)
             | Self::NoExport(_)
+            | Self::NoAsset(_)
             | Self::NoPlace { .. }
             | Self::NoRefresh(_) => StatusCode::NOT_FOUND,
             Self::Moved(_) => StatusCode::MOVED_PERMANENTLY,

@@ -5,7 +5,6 @@ mod api;
 mod conditional;
 mod cors;
 mod description;
-mod docs;
 mod document;
 mod list_parameters;
 mod metrics;
@@ -13,6 +12,7 @@ mod middleware;
 mod pages;
 mod parameters;
 mod problem;
+mod site;
 
 use std::sync::Arc;
 

@@ -5,7 +5,7 @@
 
 pub mod badge;
 pub mod chart;
-mod colors;
+pub mod colors;
 mod dates;
 mod heading;
 mod labels;
@@ -13,6 +13,7 @@ mod lines;
 pub mod numbers;
 pub mod options;
 pub mod series;
+pub mod spark;
 mod svg;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 //! The address under which clients reach the service, for links that must be absolute.
 
 use axum::http::{HeaderMap, HeaderValue, header};
-use url::Url;
+use url::{Url, form_urlencoded};
 
 use crate::error::Error;
 
@@ -17,6 +17,12 @@ pub(super) fn base_url(public_url: Option<&Url>, request: &HeaderMap) -> Result<
     let host = host.ok_or(Error::InvalidHost)?.to_ascii_lowercase();
     let is_https = request.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
     Ok(format!("{}://{host}", if is_https { "https" } else { "http" }))
+}
+
+/// `owner/name` as two segments of a path.
+pub(super) fn path_of(full_name: &str) -> String {
+    let segment = |part: &str| form_urlencoded::byte_serialize(part.as_bytes()).collect::<String>();
+    full_name.split('/').map(segment).collect::<Vec<_>>().join("/")
 }
 
 #[cfg(test)]

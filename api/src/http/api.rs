@@ -4,15 +4,15 @@ mod docs;
 mod events;
 mod exports;
 mod feeds;
-mod index;
+mod health;
 mod list_routes;
-mod lists;
+pub(in crate::http) mod lists;
 mod maintenance;
-mod pictures;
+pub(in crate::http) mod pictures;
 mod ready;
 mod refreshes;
-mod repositories;
-mod topics;
+pub(in crate::http) mod repositories;
+pub(in crate::http) mod topics;
 
 use std::sync::Arc;
 
@@ -26,6 +26,7 @@ use self::maintenance::{BOOTSTRAP_DB, UPDATE_CACHE};
 use crate::app::App;
 use crate::error::Error;
 use crate::http::description::{self, Routes};
+use crate::http::site;
 use crate::model::repository::FullName;
 use crate::model::topic::{InvalidTopic, Topic};
 
@@ -35,7 +36,7 @@ pub(super) fn is_maintenance(route: &str, method: &Method) -> bool {
 }
 
 /// The resources: name, meaning, routes.
-fn resources() -> [(&'static str, &'static str, Routes); 9] {
+fn resources() -> [(&'static str, &'static str, Routes); 10] {
     [
         ("Lists", "The repositories of a topic, 500 in each list.", list_routes::routes()),
         ("Repositories", "Single repositories.", repositories::routes()),
@@ -47,8 +48,9 @@ fn resources() -> [(&'static str, &'static str, Routes); 9] {
         (
             "Service",
             "The service itself.",
-            index::routes().merge(ready::routes()).merge(docs::routes()),
+            health::routes().merge(ready::routes()).merge(docs::routes()),
         ),
+        ("Pages", "Pages for people, for browsers with and without scripts.", site::routes()),
         ("Maintenance", "For maintainers only.", maintenance::routes()),
     ]
 }
@@ -61,7 +63,8 @@ pub(super) fn routes(public_url: Option<Url>) -> Router<Arc<App>> {
         tags.push((name, meaning));
     }
     let (router, api) = all.split_for_parts();
-    docs::serve(router, move || description::complete(api, public_url.as_ref(), &tags))
+    let root = site::root(public_url.as_ref());
+    docs::serve(router, root, move || description::complete(api, public_url.as_ref(), &tags))
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Topic {

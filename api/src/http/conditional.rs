@@ -79,6 +79,20 @@ pub(super) fn accepted_format(headers: &HeaderMap) -> Format {
     format
 }
 
+/// Whether the client names HTML and likes it at least as much as JSON, as browsers do.
+pub(super) fn takes_html(accept: &HeaderValue) -> bool {
+    let (mut html, mut json) = (0, 0);
+    for member in accept.to_str().unwrap_or_default().split(',').map(str::trim) {
+        let (media_type, quality) = weighted(member);
+        match media_type.to_ascii_lowercase().as_str() {
+            "text/html" => html = html.max(quality),
+            "application/json" | "application/problem+json" => json = json.max(quality),
+            _ => {}
+        }
+    }
+    html > 0 && html >= json
+}
+
 /// Whether the client's copy is current. If-None-Match goes before If-Modified-Since. Without a
 /// Last-Modified no date is current.
 pub(super) fn is_current<'a>(
@@ -188,6 +202,17 @@ mod tests {
         assert_eq!(streamed("gzip, br"), Encoding::Gzip);
         assert_eq!(streamed("br"), Encoding::Identity);
         assert_eq!(encoding(&HeaderMap::new()), Encoding::Identity);
+    }
+
+    #[test]
+    fn html_is_for_clients_that_name_it_and_like_nothing_better() {
+        let takes = |accept| takes_html(&HeaderValue::from_static(accept));
+        assert!(takes("text/html,application/xhtml+xml,*/*;q=0.8") && takes("Text/HTML"));
+        assert!(takes("application/json;q=0.5, text/html"));
+        for other in ["*/*", "", "application/json", "text/html;q=0", "text/*", "image/png"] {
+            assert!(!takes(other), "{other}");
+        }
+        assert!(!takes("application/json, text/html;q=0.9"));
     }
 
     #[test]

@@ -21,6 +21,7 @@ use super::parameters::{Parameter, Parameters};
 use crate::error::Error;
 use crate::lists::field::Field;
 use crate::lists::query::{Query, all_fields, default_fields};
+use crate::lists::table::Format;
 use crate::model::filter::Filter;
 use crate::model::growth::{Measure, Window};
 use crate::model::ranking::{Listing, Order, Trend};
@@ -28,12 +29,24 @@ use crate::model::time::parse_day;
 
 /// The parameters that a list accepts.
 pub(super) fn parameters_of(listing: Listing) -> Vec<&'static Parameter> {
-    let growth: &[&Parameter] = match listing {
-        Listing::Trend(Trend::Trending) => &[&WINDOW, &BY, &DAY, &TREND_FIELDS],
-        Listing::Trend(Trend::Falling) => &[&WINDOW, &DAY, &TREND_FIELDS],
+    let fields: &[&Parameter] = match listing {
+        Listing::Trend(_) => &[&TREND_FIELDS],
         Listing::Ranked(_) | Listing::Newest => &[&FIELDS],
     };
-    [growth, &FILTERS, &[&PAGE, &PER_PAGE, &FORMAT]].concat()
+    [growth_parameters(listing), fields, &FILTERS, &[&PAGE, &PER_PAGE, &FORMAT]].concat()
+}
+
+/// The parameters that the page of a list accepts.
+pub(super) fn page_parameters(listing: Listing) -> Vec<&'static Parameter> {
+    [growth_parameters(listing), &FILTERS, &[&PAGE, &PER_PAGE]].concat()
+}
+
+fn growth_parameters(listing: Listing) -> &'static [&'static Parameter] {
+    match listing {
+        Listing::Trend(Trend::Trending) => &[&WINDOW, &BY, &DAY],
+        Listing::Trend(Trend::Falling) => &[&WINDOW, &DAY],
+        Listing::Ranked(_) | Listing::Newest => &[],
+    }
 }
 
 /// The parameters of a list, read.
@@ -55,18 +68,43 @@ impl ListParameters {
         now: DateTime<Utc>,
     ) -> Result<Self, Error> {
         let mut parameters = Parameters::of(uri);
-        let Growth { order, day } = growth(&mut parameters, listing);
+        let growth = growth(&mut parameters, listing);
         let fields = fields(&mut parameters, listing);
-        let today = now.date_naive();
-        let (filter, has_age) = filter(&mut parameters, Some(today));
-        let page = Page::read(&mut parameters).unwrap_or(Page::FIRST_ROWS);
+        let mut read = Self::rows(&mut parameters, growth, Page::FIRST_ROWS, now);
         let format = parameters.read(&FORMAT).unwrap_or_else(|| accepted_format(headers));
         parameters.finish()?;
-        let fields = fields.unwrap_or_else(|| default_fields(listing));
+        read.query.fields = fields.unwrap_or_else(|| default_fields(listing));
+        read.query.format = format;
+        Ok(read)
+    }
+
+    /// The parameters of a list's page, which has fields and a format of its own.
+    pub(super) fn read_page(
+        listing: Listing,
+        uri: &Uri,
+        now: DateTime<Utc>,
+    ) -> Result<Self, Error> {
+        let mut parameters = Parameters::of(uri);
+        let growth = growth(&mut parameters, listing);
+        let read = Self::rows(&mut parameters, growth, Page::default(), now);
+        parameters.finish()?;
+        Ok(read)
+    }
+
+    /// The parameters that choose the rows.
+    fn rows(
+        parameters: &mut Parameters<'_>,
+        Growth { order, day }: Growth,
+        default_page: Page,
+        now: DateTime<Utc>,
+    ) -> Self {
+        let today = now.date_naive();
+        let (filter, has_age) = filter(parameters, Some(today));
+        let page = Page::read(parameters).unwrap_or(default_page);
         let (offset, limit) = (page.offset(), page.limit());
+        let (fields, format) = (Vec::new(), Format::default());
         let query = Query { order, filter, offset, limit, fields, format };
-        let today = has_age.then_some(today);
-        Ok(Self { query, day, page, today })
+        Self { query, day, page, today: has_age.then_some(today) }
     }
 }
 

@@ -12,7 +12,8 @@ use axum::middleware::Next;
 use axum::response::Response;
 use tracing::{Instrument, info_span, warn};
 
-use super::{api, cors, metrics, problem};
+use super::conditional::takes_html;
+use super::{api, cors, metrics, problem, site};
 use crate::app::App;
 use crate::error::Detail;
 use crate::telemetry::left_out;
@@ -43,6 +44,7 @@ pub(super) async fn surround(
     let (shown_id, path) = (id.to_str().unwrap_or_default(), uri.path());
     let span = || info_span!("request", id = shown_id, %method, path);
 
+    let accept = request.headers().get(header::ACCEPT).cloned();
     let asks_others = request.headers().contains_key(X_ASK_OTHERS);
     let is_preflight = is_open && cors::is_preflight(&method, request.headers());
     let answer = async { if is_preflight { cors::preflight() } else { next.run(request).await } };
@@ -58,8 +60,10 @@ pub(super) async fn surround(
     let is_refusal = detail.is_some_and(|detail| detail.is_refusal);
     let is_elsewhere = asks_others && detail.is_some_and(|detail| detail.is_elsewhere);
     let is_error = status.is_client_error() || status.is_server_error();
-    if is_error && !problem::is_json(&response) {
-        response = problem::describe(response, path, shown_id);
+    if is_error && !problem::is_described(&response) {
+        let root = || site::root(app.config.public_url.as_ref());
+        let root = accept.is_some_and(|accept| takes_html(&accept)).then(root);
+        response = problem::describe(response, path, shown_id, root);
     }
     if is_elsewhere {
         *response.status_mut() = StatusCode::FORBIDDEN;

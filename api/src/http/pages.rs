@@ -62,6 +62,11 @@ impl Page {
         })
     }
 
+    /// From 1.
+    pub(super) fn number(self) -> u32 {
+        self.number
+    }
+
     pub(super) fn limit(self) -> usize {
         self.size as usize
     }
@@ -76,7 +81,7 @@ impl Page {
     /// clients reach the service.
     pub(super) fn link(self, uri: &Uri, matched: usize) -> Option<HeaderValue> {
         let number = self.number as usize;
-        let last = (matched.max(1) - 1) / self.limit() + 1;
+        let last = self.last(matched);
         let pages = [
             ("first", Some(1)),
             ("prev", (number > 1).then(|| last.min(number - 1))),
@@ -88,6 +93,11 @@ impl Page {
         });
         let links = links.collect::<Vec<_>>().join(", ");
         (links.len() <= LONGEST_LINK).then(|| HeaderValue::try_from(links).ok()).flatten()
+    }
+
+    /// The number of the last page if so many entries match.
+    pub(super) fn last(self, matched: usize) -> usize {
+        (matched.max(1) - 1) / self.limit() + 1
     }
 
     fn address(self, uri: &Uri, number: usize) -> String {

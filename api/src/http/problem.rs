@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::site::{HTML, Words, error_page};
 use crate::error::{Detail, ParameterFault};
 
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -29,37 +30,43 @@ pub(super) struct Problem<'a> {
     errors: Vec<ParameterFault>,
 }
 
-/// Whether a handler has written JSON of its own, as `/ready` does.
-pub(super) fn is_json(response: &Response) -> bool {
+/// Whether a handler has written a body of its own, as `/ready` and pages do.
+pub(super) fn is_described(response: &Response) -> bool {
     let content_type = response.headers().get(header::CONTENT_TYPE);
-    content_type.is_some_and(|value| value == "application/json")
+    content_type.is_some_and(|value| value == "application/json" || value == HTML)
 }
 
 /// Replaces the body of an error, which may be the framework's, and keeps headers such as Allow and
-/// Retry-After.
-pub(super) fn describe(response: Response, path: &str, request_id: &str) -> Response {
+/// Retry-After. The error is a page if `page_root`, the path of the service, is given.
+pub(super) fn describe(
+    response: Response,
+    path: &str,
+    request_id: &str,
+    page_root: Option<String>,
+) -> Response {
     let (mut parts, _) = response.into_parts();
-    let title = parts.status.canonical_reason().unwrap_or("Error");
+    let status = parts.status;
+    let title = status.canonical_reason().unwrap_or("Error");
     let (detail, errors) = match parts.extensions.remove::<Detail>() {
         Some(detail) => (detail.text, detail.faults),
-        None => (default_detail(parts.status).unwrap_or(title).to_owned(), Vec::new()),
+        None => (default_detail(status).unwrap_or(title).to_owned(), Vec::new()),
     };
-    let problem = Problem {
-        kind: "about:blank",
-        title,
-        status: parts.status.as_u16(),
-        detail,
-        instance: path,
-        request_id,
-        errors,
-    };
-    let mut response = (parts.status, Json(problem)).into_response();
-    for (name, value) in &parts.headers {
-        if *name != header::CONTENT_TYPE && *name != header::CONTENT_LENGTH {
-            response.headers_mut().insert(name.clone(), value.clone());
+    let mut response = match page_root {
+        Some(root) => {
+            let (detail, faults) = (detail.as_str(), errors.as_slice());
+            error_page(root, &Words { status, title, detail, faults, request_id })
         }
+        None => {
+            let (kind, instance, status) = ("about:blank", path, status.as_u16());
+            let problem = Problem { kind, title, status, detail, instance, request_id, errors };
+            let content_type = [(header::CONTENT_TYPE, PROBLEM_JSON)];
+            (parts.status, content_type, Json(problem)).into_response()
+        }
+    };
+    let own = [header::CONTENT_TYPE, header::CONTENT_LENGTH, header::CACHE_CONTROL];
+    for (name, value) in parts.headers.iter().filter(|(name, _)| !own.contains(name)) {
+        response.headers_mut().insert(name.clone(), value.clone());
     }
-    response.headers_mut().insert(header::CONTENT_TYPE, PROBLEM_JSON);
     response
 }
 

@@ -21,7 +21,7 @@ use crate::model::repository::RepositoryId;
 use crate::model::topic::Topic;
 
 /// The memory of an order, in bytes a row, and the number of orders that a catalogue has room for.
-const ORDER_BYTES: usize = 4 * 8;
+const ORDER_BYTES: usize = 4 * 12;
 
 /// An immutable snapshot of a topic.
 #[derive(Debug)]
@@ -41,8 +41,11 @@ pub struct Catalogue {
     pub(super) owners: Names,
     pub(super) topics: Names,
     search: OnceLock<Search>,
-    orders: Mutex<HashMap<Order, Arc<[u32]>>>,
+    orders: Mutex<HashMap<OrderAt, Arc<[u32]>>>,
 }
+
+/// An order now, or as it was when a window began.
+pub(super) type OrderAt = (Order, Option<Window>);
 
 /// A repository in a catalogue.
 #[derive(Debug)]
@@ -123,7 +126,7 @@ impl Catalogue {
     }
 
     /// The indexes of the rows that have a place in an order, which are kept once they are sorted.
-    pub(super) fn order(&self, order: Order, sorted: impl FnOnce() -> Arc<[u32]>) -> Arc<[u32]> {
+    pub(super) fn order(&self, order: OrderAt, sorted: impl FnOnce() -> Arc<[u32]>) -> Arc<[u32]> {
         // Two readers may sort the same order at once, which is harmless.
         if let Some(kept) = self.orders.lock().unwrap_or_else(PoisonError::into_inner).get(&order) {
             return Arc::clone(kept);
@@ -147,6 +150,28 @@ impl Catalogue {
     /// The growth of a repository within the window that ends on the last day with counts.
     #[must_use]
     pub fn growth(&self, row: &Row, window: Window) -> Option<Growth> {
+        self.growth_until(row, window, self.last_day?)
+    }
+
+    /// The growth within the window before that one.
+    pub(super) fn growth_before(&self, row: &Row, window: Window) -> Option<Growth> {
+        self.growth_until(row, window, self.last_day? - window.days())
+    }
+
+    fn growth_until(&self, row: &Row, window: Window, last: NaiveDate) -> Option<Growth> {
+        let created = row.created_at.map(|at| at.date_naive());
+        Growth::of(&self.spans(row), created, last, window)
+    }
+
+    /// The last day with counts; `None` if there are none.
+    #[must_use]
+    pub fn last_day(&self) -> Option<NaiveDate> {
+        self.last_day
+    }
+
+    /// The counts of a repository that growth needs, in the order of their days.
+    #[must_use]
+    pub fn spans(&self, row: &Row) -> Vec<Span> {
         let spans = &self.spans[row.spans.start as usize..row.spans.end as usize];
         let span = |span: &CompactSpan| Span {
             repository: row.id,
@@ -158,8 +183,7 @@ impl Catalogue {
                 open_issues: None,
             },
         };
-        let spans: Vec<Span> = spans.iter().map(span).collect();
-        Growth::of(&spans, row.created_at.map(|at| at.date_naive()), self.last_day?, window)
+        spans.iter().map(span).collect()
     }
 
     pub(super) fn text(&self, row: &Row, text: Text) -> Option<&str> {
@@ -179,6 +203,16 @@ impl Catalogue {
     #[must_use]
     pub fn html_url(&self, row: &Row) -> &str {
         self.text(row, Text::HtmlUrl).unwrap_or_default()
+    }
+
+    #[must_use]
+    pub fn description(&self, row: &Row) -> Option<&str> {
+        self.text(row, Text::Description)
+    }
+
+    #[must_use]
+    pub fn language(&self, row: &Row) -> Option<&str> {
+        row.language.map(|language| self.languages.get(language))
     }
 
     /// Indexes into the catalogue's topics.

@@ -19,8 +19,8 @@ pub struct Document {
     pub digest: String,
     /// For If-Modified-Since; `None` if the ETag alone tells whether a copy is current.
     pub modified_at: Option<DateTime<Utc>>,
-    /// Made of other data than those of the version asked for: a refresh is changing them, or the
-    /// database does not answer.
+    /// To be made again after a minute: it tells ages, or was made of other data than those of the
+    /// version asked for, because a refresh is changing them or the database does not answer.
     pub is_provisional: bool,
 }
 

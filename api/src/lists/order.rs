@@ -5,12 +5,37 @@ use std::sync::Arc;
 
 use super::catalogue::{Catalogue, Row};
 use super::names::index;
+use crate::model::growth::{Growth, Measure, Window};
 use crate::model::ranking::{Order, Ranking};
 use crate::model::repository::RepositoryId;
 
 /// The indexes of the rows that have a place in an order, sorted once a catalogue.
 pub(super) fn rows_in(catalogue: &Catalogue, order: Order) -> Arc<[u32]> {
-    catalogue.order(order, || sorted(catalogue, order))
+    catalogue.order((order, None), || sorted(catalogue, order))
+}
+
+/// The rows in the order as it was when a window began; `None` if its past is not kept.
+pub(super) fn rows_before(catalogue: &Catalogue, order: Order, window: Window) -> Option<Arc<[u32]>> {
+    let key = (order, Some(window));
+    match order {
+        Order::Ranked(Ranking::Popularity) => Some(catalogue.order(key, || {
+            sorted_by(catalogue, |row| {
+                let growth = catalogue.growth(row, window)?;
+                let first = catalogue.last_day()? - window.days();
+                let is_older = row.created_at.is_none_or(|at| at.date_naive() <= first);
+                is_older.then_some(Reverse(growth.stars_before))
+            })
+        })),
+        Order::Trending(own, measure) if own == window => Some(catalogue.order(key, || {
+            sorted_by(catalogue, |row| by_measure(catalogue.growth_before(row, own)?, measure))
+        })),
+        Order::Falling(own) if own == window => Some(catalogue.order(key, || {
+            sorted_by(catalogue, |row| {
+                catalogue.growth_before(row, own).map(|growth| growth.gained).filter(is_fall)
+            })
+        })),
+        _ => None,
+    }
 }
 
 fn sorted(catalogue: &Catalogue, order: Order) -> Arc<[u32]> {
@@ -21,15 +46,23 @@ fn sorted(catalogue: &Catalogue, order: Order) -> Arc<[u32]> {
             sorted_by(catalogue, |row| Some(Reverse(row.updated_at)))
         }
         Order::Newest => sorted_by(catalogue, |row| Some(Reverse(row.created_at))),
-        Order::Trending(window, measure) => sorted_by(catalogue, |row| {
-            let growth = catalogue.growth(row, window)?;
-            // A measure is positive, and the bits of positive numbers are in the numbers' order.
-            Some(Reverse((growth.measure(measure)?.to_bits(), growth.gained)))
-        }),
+        Order::Trending(window, measure) => {
+            sorted_by(catalogue, |row| by_measure(catalogue.growth(row, window)?, measure))
+        }
         Order::Falling(window) => sorted_by(catalogue, |row| {
-            catalogue.growth(row, window).map(|growth| growth.gained).filter(|gained| *gained < 0)
+            catalogue.growth(row, window).map(|growth| growth.gained).filter(is_fall)
         }),
     }
+}
+
+/// The key of a repository with this growth; `None` if it has no place.
+fn by_measure(growth: Growth, measure: Measure) -> Option<Reverse<(u64, i64)>> {
+    // A measure is positive, and the bits of positive numbers are in the numbers' order.
+    Some(Reverse((growth.measure(measure)?.to_bits(), growth.gained)))
+}
+
+fn is_fall(gained: &i64) -> bool {
+    *gained < 0
 }
 
 /// The rows with a key, the least key first. Rows stand by id, which settles equal keys.
@@ -44,8 +77,12 @@ fn sorted_by<K: Ord>(catalogue: &Catalogue, key: impl Fn(&Row) -> Option<K>) -> 
 /// The place of a repository among all that the order has, from 1.
 #[must_use]
 pub fn place(catalogue: &Catalogue, order: Order, id: RepositoryId) -> Option<usize> {
-    let row = catalogue.rows().binary_search_by_key(&id, |row| row.id).ok()?;
-    let order = rows_in(catalogue, order);
-    let place = order.iter().position(|ranked| *ranked as usize == row)?;
+    let row = index_of(catalogue, id)?;
+    let place = rows_in(catalogue, order).iter().position(|ranked| *ranked == row)?;
     Some(place + 1)
+}
+
+/// The index of a repository's row.
+pub(super) fn index_of(catalogue: &Catalogue, id: RepositoryId) -> Option<u32> {
+    catalogue.rows().binary_search_by_key(&id, |row| row.id).ok().map(index)
 }

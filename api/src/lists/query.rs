@@ -1,9 +1,11 @@
 //! A query: which rows of a catalogue a list has, in which order and format.
 
+use std::collections::HashMap;
+
 use super::catalogue::{Catalogue, Row};
 use super::field::Field;
 use super::filter::Marks;
-use super::order::rows_in;
+use super::order::{index_of, rows_before, rows_in};
 use super::table::{Format, TableWriter};
 use crate::model::filter::Filter;
 use crate::model::growth::Window;
@@ -66,14 +68,21 @@ pub struct Answer {
     pub matched: usize,
 }
 
+/// A page of the rows that match.
+#[derive(Debug)]
+pub struct Found<'a> {
+    pub rows: Vec<&'a Row>,
+    /// The number of rows that match, on all pages.
+    pub matched: usize,
+}
+
 /// Answers a query.
 #[must_use]
 pub fn answer(catalogue: &Catalogue, query: &Query) -> Answer {
-    let Query { order, filter, offset, limit, .. } = query;
-    let (rows, matched) = page(catalogue, *order, filter, *offset, *limit);
+    let Found { rows, matched } = find(catalogue, query);
     let mut writer = writer(query.format, &query.fields);
     for row in rows {
-        write(&mut writer, catalogue, row, &query.fields, order.window());
+        write(&mut writer, catalogue, row, &query.fields, query.order.window());
     }
     Answer { bytes: writer.finish(), matched }
 }
@@ -86,7 +95,13 @@ pub fn first<'a>(
     filter: &Filter,
     limit: usize,
 ) -> Vec<&'a Row> {
-    page(catalogue, order, filter, 0, limit).0
+    page(catalogue, order, filter, 0, limit).rows
+}
+
+/// The rows of a query.
+#[must_use]
+pub fn find<'a>(catalogue: &'a Catalogue, query: &Query) -> Found<'a> {
+    page(catalogue, query.order, &query.filter, query.offset, query.limit)
 }
 
 /// The rows behind the first `offset` ones that match, and the number of all that match.
@@ -96,11 +111,12 @@ fn page<'a>(
     filter: &Filter,
     offset: usize,
     limit: usize,
-) -> (Vec<&'a Row>, usize) {
+) -> Found<'a> {
     let order = rows_in(catalogue, order);
     let row = |row: &u32| &catalogue.rows()[*row as usize];
     if filter.is_empty() {
-        return (order.iter().skip(offset).take(limit).map(row).collect(), order.len());
+        let rows = order.iter().skip(offset).take(limit).map(row).collect();
+        return Found { rows, matched: order.len() };
     }
     let marks = Marks::of(catalogue, filter);
     let (mut rows, mut matched) = (Vec::new(), 0);
@@ -110,7 +126,31 @@ fn page<'a>(
         }
         matched += 1;
     }
-    (rows, matched)
+    Found { rows, matched }
+}
+
+/// The places that rows had when a window began, among the repositories that the topic has now and
+/// that match; `None` if the order's past is not kept.
+#[must_use]
+pub fn places_before(
+    catalogue: &Catalogue,
+    order: Order,
+    filter: &Filter,
+    window: Window,
+    rows: &[&Row],
+) -> Option<Vec<Option<usize>>> {
+    let before = rows_before(catalogue, order, window)?;
+    let marks = (!filter.is_empty()).then(|| Marks::of(catalogue, filter));
+    let wanted = rows.iter().filter_map(|row| index_of(catalogue, row.id));
+    let slots: HashMap<u32, usize> = wanted.zip(0..).collect();
+    let mut places = vec![None; rows.len()];
+    let matching = before.iter().filter(|row| marks.as_ref().is_none_or(|marks| marks.has(**row)));
+    for (row, place) in matching.zip(1..) {
+        if let Some(slot) = slots.get(row) {
+            places[*slot] = Some(place);
+        }
+    }
+    Some(places)
 }
 
 fn writer(format: Format, fields: &[Field]) -> TableWriter {

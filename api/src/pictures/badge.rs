@@ -52,7 +52,7 @@ impl Badge {
         let [left, right] = widths.map(|width| width + 2.0 * BESIDE);
         let whole = left + right;
         let title = format!("{}: {}", self.label, self.message);
-        let mut svg = Svg::new((whole, 20.0), &title, "");
+        let mut svg = Svg::new((whole, 20.0), None, &title, "");
         let (start, end) = (Px(left), Px(right - 3.0));
         // Each half has its own round corners, which wants no clip path with an id.
         let halves = [

@@ -26,11 +26,31 @@ const BESIDE: f64 = 9.0;
 /// Draws what `measure` names, such as `Stars`, for up to eight series.
 #[must_use]
 pub fn draw(measure: &str, series: &[Series], options: &Options) -> String {
+    let style = format!("<style>{}</style>", style(options.theme, series.len()));
+    picture(measure, series, options, None, &style)
+}
+
+/// The same as a part of a page, whose style sheet has the rules. A page has one chart of a
+/// class.
+#[must_use]
+pub fn embed(measure: &str, series: &[Series], options: &Options, class: &str) -> String {
+    picture(measure, series, options, Some(class), "")
+}
+
+fn picture(
+    measure: &str,
+    series: &[Series],
+    options: &Options,
+    class: Option<&str>,
+    style: &str,
+) -> String {
     let heading = Heading::new(measure, series, options);
     let (width, height) = (f64::from(options.width), f64::from(options.height));
-    let mut svg = Svg::new((width, height), &heading.name, &heading.description);
-    svg.add(format_args!("<style>{}</style>", style(options.theme, series.len())));
-    svg.add(format_args!(r#"<rect class="p" width="100%" height="100%" rx="6"/>"#));
+    let mut svg = Svg::new((width, height), class, &heading.name, &heading.description);
+    svg.add(format_args!("{style}"));
+    if class.is_none() {
+        svg.add(format_args!(r#"<rect class="p" width="100%" height="100%" rx="6"/>"#));
+    }
     let room = width - 2.0 * EDGE;
     svg.text("h", (EDGE, 25.0), &text::shorten(&heading.title, TITLE_SIZE * 1.1, room));
     let mut top = 28.0;
@@ -135,16 +155,15 @@ impl Axes {
             // A day's gain says nothing of the days between.
             Kind::Daily => (" f", ""),
         };
-        svg.add(format_args!(r#"<g class="c{index}{fine}">"#));
+        // A page's policy forbids styles of single elements.
+        let width = Px((self.days.day_width() * 0.7).min(24.0));
+        match self.has_bars {
+            true => svg.add(format_args!(r#"<g class="c{index} w" stroke-width="{width}">"#)),
+            false => svg.add(format_args!(r#"<g class="c{index}{fine}">"#)),
+        }
         let parts = [("u", gaps), ("b", &paths.backfilled), ("s", &paths.seen)];
         for (class, path) in parts.into_iter().filter(|(_, path)| !path.is_empty()) {
-            if self.has_bars {
-                let width = Px((self.days.day_width() * 0.7).min(24.0));
-                svg.add(format_args!(r#"<path class="{class}" style="stroke-width:{width};"#));
-                svg.add(format_args!(r#"stroke-linecap:butt" d="{path}"/>"#));
-            } else {
-                svg.add(format_args!(r#"<path class="{class}" d="{path}"/>"#));
-            }
+            svg.add(format_args!(r#"<path class="{class}" d="{path}"/>"#));
         }
         svg.add(format_args!("</g>"));
     }

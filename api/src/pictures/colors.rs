@@ -52,7 +52,8 @@ const SHAPES: &str = "text{font-family:system-ui,-apple-system,'Segoe UI',Helvet
     .m{text-anchor:middle}path{fill:none;stroke:currentColor;stroke-width:2;\
     stroke-linejoin:round;stroke-linecap:round}.b{stroke-width:1.3;stroke-dasharray:3.5 3.5;\
     stroke-linecap:butt}.u{stroke-width:1.2;stroke-dasharray:.1 4}.a,.t{stroke-width:1}\
-    .f .s{stroke-width:1.4}.f .b{stroke-width:1}circle{fill:currentColor}";
+    .f .s{stroke-width:1.4}.f .b{stroke-width:1}\
+    .w path{stroke-width:inherit;stroke-linecap:butt}circle{fill:currentColor}";
 
 /// The style sheet of a chart with so many lines.
 pub(super) fn style(theme: Theme, lines: usize) -> String {
@@ -62,6 +63,25 @@ pub(super) fn style(theme: Theme, lines: usize) -> String {
         Theme::Light => format!("{SHAPES}{light}"),
         Theme::Dark => format!("{SHAPES}{dark}"),
     }
+}
+
+/// The rules of a page's style sheet for its charts.
+#[must_use]
+pub fn page_style() -> String {
+    let both = |light: &str, dark: &str| format!("light-dark({light},{dark})");
+    let mut style = format!(
+        ".chart{{{SHAPES}text{{fill:{}}}.h,.v{{fill:{}}}.g{{stroke:{}}}.z{{stroke:{}}}",
+        both(LIGHT.muted, DARK.muted),
+        both(LIGHT.ink, DARK.ink),
+        both(LIGHT.grid, DARK.grid),
+        both(LIGHT.axis, DARK.axis),
+    );
+    for (index, (light, dark)) in LIGHT.lines.iter().zip(DARK.lines).enumerate() {
+        // A string takes every write.
+        let _ = write!(style, ".c{index}{{color:{}}}", both(light, dark));
+    }
+    style.push_str("}\n");
+    style
 }
 
 fn rules(colors: &Colors, lines: usize) -> String {

@@ -69,17 +69,28 @@ impl fmt::Display for Escaped<'_> {
 pub(super) struct Svg(String);
 
 impl Svg {
-    /// Begins a picture with its text for people who do not see it.
-    pub(super) fn new((width, height): (f64, f64), title: &str, description: &str) -> Self {
+    /// Begins a picture with its text for people who do not see it. One that is a part of a page
+    /// has a class, which keeps its ids apart from those of others.
+    pub(super) fn new(
+        (width, height): (f64, f64),
+        class: Option<&str>,
+        title: &str,
+        description: &str,
+    ) -> Self {
         let mut svg = Self(String::new());
         let (width, height) = (Px(width), Px(height));
-        let described = if description.is_empty() { "" } else { " desc" };
+        let prefix = class.map(|class| format!("{class}-")).unwrap_or_default();
         svg.add(format_args!(r#"<svg xmlns="http://www.w3.org/2000/svg" width="{width}" "#));
         svg.add(format_args!(r#"height="{height}" viewBox="0 0 {width} {height}" role="img" "#));
-        svg.add(format_args!(r#"aria-labelledby="title{described}">"#));
-        svg.add(format_args!(r#"<title id="title">{}</title>"#, Escaped(title)));
+        if let Some(class) = class {
+            svg.add(format_args!(r#"class="chart {class}" "#));
+        }
+        let described = format!(" {prefix}desc");
+        let described = if description.is_empty() { "" } else { &described };
+        svg.add(format_args!(r#"aria-labelledby="{prefix}title{described}">"#));
+        svg.add(format_args!(r#"<title id="{prefix}title">{}</title>"#, Escaped(title)));
         if !description.is_empty() {
-            svg.add(format_args!(r#"<desc id="desc">{}</desc>"#, Escaped(description)));
+            svg.add(format_args!(r#"<desc id="{prefix}desc">{}</desc>"#, Escaped(description)));
         }
         svg
     }

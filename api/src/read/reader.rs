@@ -86,6 +86,22 @@ impl Reader {
         }
     }
 
+    /// The lists of a topic that has some. The read starts no fetch, and does not keep a topic that
+    /// nobody else reads.
+    pub async fn published(&self, topic: &Topic) -> Option<Hit> {
+        if let Cached::Fresh(hit) = self.tiers.nearest(topic).await {
+            return Some(hit);
+        }
+        match self.loader.load(topic).await {
+            Loaded::Hit(hit) => Some(hit),
+            Loaded::Nothing => None,
+            Loaded::Failed(_) => match self.tiers.lookup(topic).await {
+                Cached::Fresh(hit) | Cached::Stale(hit) => Some(hit),
+                Cached::Miss => None,
+            },
+        }
+    }
+
     /// All of a topic's repositories, now or as of a past day, of this version of its lists or a
     /// newer one.
     ///

@@ -149,7 +149,7 @@ fn state_facts(document: &mut Document, catalogue: &Catalogue, version: Version,
 
 /// The last day of a window.
 #[derive(Clone, Copy, Debug)]
-enum Day {
+pub(in crate::http) enum Day {
     /// The last one with counts, whatever day that is.
     Last,
     /// The last one with counts when the request came.
@@ -159,7 +159,7 @@ enum Day {
 
 impl Day {
     /// Refuses a day without counts.
-    fn of(day: Option<NaiveDate>, history: Option<HistoryDays>) -> Result<Self, Error> {
+    pub(in crate::http) fn of(day: Option<NaiveDate>, history: Option<HistoryDays>) -> Result<Self, Error> {
         let Some(day) = day else { return Ok(Self::Last) };
         let rule = match history {
             Some(HistoryDays { last, .. }) if day == last => return Ok(Self::AskedFor(day)),
@@ -181,7 +181,7 @@ impl Day {
         }
     }
 
-    async fn catalogue(
+    pub(in crate::http) async fn catalogue(
         self,
         app: &App,
         topic: &Topic,
@@ -252,7 +252,7 @@ pub(super) fn stored(ranking: Ranking) -> MethodRouter<Arc<App>> {
 }
 
 /// The headers of a list that tell how fresh and how complete it is.
-pub(super) fn head(meta: &ListMeta) -> HeaderMap {
+pub(in crate::http) fn head(meta: &ListMeta) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(HEADERS);
     if let Some(modified_at) = meta.modified_at {
         headers.insert(header::LAST_MODIFIED, http_date(modified_at));
@@ -292,6 +292,13 @@ fn history_head(
     let facts = [(X_WINDOW, window), (X_HISTORY_SINCE, first.to_string())];
     for (name, text) in facts {
         headers.extend(HeaderValue::try_from(text).ok().map(|value| (name, value)));
+    }
+}
+
+/// Lets nginx answer in the service's place for the present second if the answer has no parameters.
+pub(in crate::http) fn nginx_may_keep(response: &mut Response, uri: &Uri, now: DateTime<Utc>) {
+    if has_no_query(uri) {
+        response.headers_mut().insert(X_ACCEL_EXPIRES, end_of_this_second(now));
     }
 }
 

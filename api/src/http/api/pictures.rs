@@ -1,7 +1,7 @@
 //! Charts and badges, as SVG and as the numbers that they show.
 
 mod badges;
-mod charts;
+pub(in crate::http) mod charts;
 mod file;
 mod options;
 

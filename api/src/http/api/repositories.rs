@@ -9,11 +9,11 @@ use axum::response::Response;
 use axum::routing::get;
 use chrono::NaiveDate;
 use serde::Serialize;
-use url::form_urlencoded;
 use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::error::Error;
+use crate::http::address::path_of;
 use crate::http::description::{Answer, Operation, Routes};
 use crate::http::document::{FOR_A_MINUTE, answer};
 use crate::http::parameters::{Parameter, Parameters, Shape};
@@ -161,12 +161,6 @@ pub(in crate::http) async fn present_owner(
         Some(NameOwner::Former(present)) => Err(Error::Moved(address(&path_of(&present)))),
         None => Err(Error::NoRepository(name.to_string())),
     }
-}
-
-/// `owner/name` as two segments of a path.
-fn path_of(full_name: &str) -> String {
-    let segment = |part: &str| form_urlencoded::byte_serialize(part.as_bytes()).collect::<String>();
-    full_name.split('/').map(segment).collect::<Vec<_>>().join("/")
 }
 
 fn unknown(id: RepositoryId) -> Error {

@@ -20,7 +20,7 @@ use crate::model::counts::{RepositoryDays, Span};
 use crate::model::repository::{FullName, NameOwner, RepositoryId};
 use crate::model::topic::Topic;
 use crate::model::topic_day::TopicDay;
-use crate::pictures::chart::draw;
+use crate::pictures::chart::{draw, embed};
 use crate::pictures::numbers::{Numbers, csv};
 use crate::pictures::options::{Kind, Options};
 use crate::pictures::series::{Series, cut};
@@ -43,9 +43,19 @@ const STARS_GAINED: &str = "Stars gained each day";
 const REPOSITORIES: &str = "Repositories with this topic on GitHub";
 
 /// The days of one measure.
-struct Chart {
+pub(in crate::http) struct Chart {
     measure: &'static str,
     series: Vec<Series>,
+}
+
+impl Chart {
+    /// The chart as a part of a page: for wide windows, and for narrow ones.
+    pub(in crate::http) fn embedded(mut self, options: Options) -> [String; 2] {
+        cut(&mut self.series, options.range, options.align);
+        [("broad", 1_080, 300), ("narrow", 340, 260)].map(|(class, width, height)| {
+            embed(self.measure, &self.series, &Options { width, height, ..options }, class)
+        })
+    }
 }
 
 /// The chart of a repository's stars.
@@ -114,7 +124,7 @@ pub(super) async fn topic(
     let make = || async move {
         let days = store.topic_days(&topic).await?;
         let days = days.ok_or_else(|| Error::NotTracked(topic.clone()))?;
-        document(topic_chart(&topic, &days, options), format, options).await
+        document(topic_chart(&topic, &days, options.kind), format, options).await
     };
     let served = app.documents.get(key, Some(version), make).await?;
     Ok(answer(&app, &served, &headers).await)
@@ -194,13 +204,13 @@ fn series_of(days: &RepositoryDays) -> Series {
     Series::new(days.full_name.clone(), values(&days.seen), values(&days.backfilled))
 }
 
-fn topic_chart(topic: &Topic, days: &[TopicDay], options: Options) -> Chart {
-    let value = |day: &TopicDay| match options.kind {
+pub(in crate::http) fn topic_chart(topic: &Topic, days: &[TopicDay], kind: Kind) -> Chart {
+    let value = |day: &TopicDay| match kind {
         Kind::Total => day.total_count,
         Kind::Daily => day.stars_gained,
     };
     let values = days.iter().filter_map(|day| Some((day.day, value(day)?)));
-    let measure = match options.kind {
+    let measure = match kind {
         Kind::Total => REPOSITORIES,
         Kind::Daily => STARS_GAINED,
     };

@@ -1,34 +1,33 @@
 //! The page that shows the description of the routes to people.
 
 use askama::Template;
+use axum::http::HeaderValue;
 use serde_json::Value;
 use utoipa::openapi::path::{Operation, Parameter};
 use utoipa::openapi::schema::{ArrayItems, Components, Object, Schema, SchemaType};
 use utoipa::openapi::{OpenApi, RefOr, Required, Response};
 
-use super::description::name_of;
-
-/// The page's only style; its Content-Security-Policy has the hash of it.
-pub(super) const STYLE: &str = include_str!("../../templates/docs.css");
+use super::layout::{Layout, Section, document};
+use crate::error::Error;
+use crate::http::description::name_of;
+use crate::lists::document::Document;
 
 /// The address in examples if PUBLIC_URL is not set.
 const ANY_SERVER: &str = "http://localhost:8081";
 
 #[derive(Template)]
 #[template(path = "docs.html")]
-struct Page<'a> {
-    style: &'a str,
+struct DocsPage<'a> {
+    layout: Layout,
     title: &'a str,
     version: &'a str,
     introduction: &'a str,
-    /// The address of the service, with a slash.
-    base: String,
-    sections: Vec<Section<'a>>,
+    tags: Vec<TagView<'a>>,
     schemas: Vec<SchemaView<'a>>,
 }
 
 /// The operations of a tag.
-struct Section<'a> {
+struct TagView<'a> {
     name: &'a str,
     meaning: &'a str,
     operations: Vec<OperationView<'a>>,
@@ -85,31 +84,32 @@ struct Kind<'a> {
     after: &'static str,
 }
 
-/// The page as HTML, whole without a script.
-///
-/// # Errors
-/// Never: writing to a string cannot fail.
-pub(super) fn page(api: &OpenApi) -> Result<String, askama::Error> {
+/// The page that shows the description. `root` is the path of the service.
+pub(in crate::http) fn page(
+    api: &OpenApi,
+    root: String,
+    cache_control: HeaderValue,
+) -> Result<Document, Error> {
     let server = api.servers.iter().flatten().next().map_or("/", |server| &server.url);
     let example_server = if server == "/" { ANY_SERVER } else { server };
     let none = Components::default();
     let components = api.components.as_ref().unwrap_or(&none);
-    let sections = api.tags.iter().flatten().map(|tag| Section {
+    let tags = api.tags.iter().flatten().map(|tag| TagView {
         name: &tag.name,
         meaning: text(tag.description.as_ref()),
         operations: operations(api, &tag.name, components, example_server),
     });
     let schemas = components.schemas.iter().map(|(name, schema)| schema_view(name, schema));
-    let page = Page {
-        style: STYLE,
+    let json = format!("{root}openapi.json");
+    let page = DocsPage {
+        layout: Layout::without_address(root, Section::Api, "The API".to_owned()).with_json(json),
         title: &api.info.title,
         version: &api.info.version,
         introduction: text(api.info.description.as_ref()),
-        base: format!("{}/", server.trim_end_matches('/')),
-        sections: sections.collect(),
+        tags: tags.collect(),
         schemas: schemas.collect(),
     };
-    page.render()
+    document(&page, cache_control, false)
 }
 
 fn text(text: Option<&String>) -> &str {

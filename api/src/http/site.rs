@@ -1,0 +1,24 @@
+//! The pages for people: one handler and one template a page.
+//!
+//! A page is whole without a script, asks nobody else for anything, and names the JSON that it
+//! shows. All that it keeps is in its address, and its parameters are those of the lists.
+
+mod assets;
+pub(in crate::http) mod docs;
+mod error;
+mod home;
+mod layout;
+mod links;
+mod topic;
+mod words;
+
+pub(super) use self::error::{Words, error_page};
+pub(super) use self::layout::{HTML, root};
+use super::description::Routes;
+
+pub(super) fn routes() -> Routes {
+    Routes::default()
+        .merge(home::routes())
+        .merge(topic::routes())
+        .merge(assets::routes())
+}
