@@ -17,8 +17,5 @@ pub(super) use self::layout::{HTML, root};
 use super::description::Routes;
 
 pub(super) fn routes() -> Routes {
-    Routes::default()
-        .merge(home::routes())
-        .merge(topic::routes())
-        .merge(assets::routes())
+    Routes::default().merge(home::routes()).merge(topic::routes()).merge(assets::routes())
 }

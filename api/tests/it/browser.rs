@@ -22,9 +22,6 @@ mod states;
 mod theme;
 mod topic;
 
-/// The name of an element's reference in the protocol.
-const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
-
 const CHROMIUM_FLAGS: [&str; 9] = [
     "--headless=new",
     "--hide-scrollbars",
@@ -88,7 +85,7 @@ impl Browser {
         let sent = self.http.post(url).json(parameters).send().await.expect("chromedriver answers");
         let mut answer: Value = sent.json().await.expect("JSON");
         let value = answer["value"].take();
-        assert!(value.get("error").is_none(), "{name} {parameters}: {}", value["message"]);
+        assert!(value.get("error").is_none(), "{name}: {} {parameters}", value["message"]);
         value
     }
 
@@ -161,32 +158,48 @@ impl Browser {
         serde_json::from_value(rows).expect("rows")
     }
 
-    /// Clicks the only element that an XPath expression finds, as a mouse does.
+    /// Moves the mouse to the only element that an XPath expression finds, and clicks. Panics if
+    /// something else is there.
     pub(crate) async fn click(&self, xpath: &str) {
-        let element = self.element(xpath).await;
-        self.command(&format!("/element/{element}/click"), &json!({})).await;
+        let script = "
+            const found = document.evaluate(
+                arguments[0], document, null, XPathResult.ORDERED_NODE_SNAPSHOT_TYPE);
+            if (found.snapshotLength !== 1) return `${found.snapshotLength} elements`;
+            const element = found.snapshotItem(0);
+            element.scrollIntoView({ block: 'center', behavior: 'instant' });
+            const { x, y, width, height } = element.getClientRects()[0] ?? element;
+            const place = [x + width / 2, y + height / 2].map(Math.round);
+            const top = document.elementFromPoint(...place);
+            return element.contains(top) ? place : `hidden by ${top?.outerHTML}`";
+        let place = self.evaluate(script, &[json!(xpath)]).await;
+        assert!(place.is_array(), "{xpath} in {}: {place}", self.address().await);
+        let mouse = json!([
+            { "type": "pointerMove", "x": place[0], "y": place[1] },
+            { "type": "pointerDown", "button": 0 },
+            { "type": "pointerUp", "button": 0 },
+        ]);
+        self.act("pointer", &mouse).await;
     }
 
     /// Types into the only element that an XPath expression finds, in place of its text.
     pub(crate) async fn fill(&self, xpath: &str, text: &str) {
-        let element = self.element(xpath).await;
-        self.command(&format!("/element/{element}/clear"), &json!({})).await;
-        self.command(&format!("/element/{element}/value"), &json!({ "text": text })).await;
+        self.click(xpath).await;
+        self.evaluate("document.activeElement.select()", &[]).await;
+        for key in text.chars() {
+            self.press(key).await;
+        }
     }
 
     /// Presses a key, such as `\u{e004}` for Tab, in the element that has the focus.
     pub(crate) async fn press(&self, key: char) {
         let keys = ["keyDown", "keyUp"].map(|kind| json!({ "type": kind, "value": key }));
-        let actions = json!([{ "type": "key", "id": "keyboard", "actions": keys }]);
-        self.command("/actions", &json!({ "actions": actions })).await;
+        self.act("key", &json!(keys)).await;
     }
 
-    async fn element(&self, xpath: &str) -> String {
-        let wanted = json!({ "using": "xpath", "value": xpath });
-        let found = self.command("/elements", &wanted).await;
-        let found = found.as_array().expect("elements");
-        assert_eq!(found.len(), 1, "{xpath} in {}", self.address().await);
-        found[0][ELEMENT].as_str().expect("a reference").to_owned()
+    /// Uses the mouse or the keyboard, and waits for the page that this opens.
+    async fn act(&self, device: &str, actions: &Value) {
+        let source = json!({ "type": device, "id": device, "actions": actions });
+        self.command("/actions", &json!({ "actions": [source] })).await;
     }
 
     /// Writes the page as it is shown, or the beginning of a long one, to `target/pages`.

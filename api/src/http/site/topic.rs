@@ -156,24 +156,22 @@ async fn open(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Error> 
 }
 
 fn page(listing: Listing) -> MethodRouter<Arc<App>> {
-    let answer = async move |State(app): State<Arc<App>>,
-                             topic: Topic,
-                             uri: Uri,
-                             headers: HeaderMap| {
-        let site = Site::of(&app, &headers)?;
-        let asked = Asked { listing, topic, site, uri };
-        if let Some(clean) = without_empty(asked.path(listing), &asked.uri) {
-            return Ok(Redirect::to(&clean.to_string()).into_response());
-        }
-        match answer(&app, &asked, &headers).await {
-            Err(Error::Parameters(faults)) => Ok(asked.refused(faults)),
-            Err(Error::NotYet { detail, retry_after }) => {
-                let layout = asked.layout(&asked.link());
-                Ok(fetching_page(layout, asked.topic.as_str(), &detail, retry_after))
+    let answer =
+        async move |State(app): State<Arc<App>>, topic: Topic, uri: Uri, headers: HeaderMap| {
+            let site = Site::of(&app, &headers)?;
+            let asked = Asked { listing, topic, site, uri };
+            if let Some(clean) = without_empty(asked.path(listing), &asked.uri) {
+                return Ok(Redirect::to(&clean.to_string()).into_response());
             }
-            answer => answer,
-        }
-    };
+            match answer(&app, &asked, &headers).await {
+                Err(Error::Parameters(faults)) => Ok(asked.refused(faults)),
+                Err(Error::NotYet { detail, retry_after }) => {
+                    let layout = asked.layout(&asked.link());
+                    Ok(fetching_page(layout, asked.topic.as_str(), &detail, retry_after))
+                }
+                answer => answer,
+            }
+        };
     get(answer)
 }
 
@@ -288,16 +286,13 @@ impl Asked {
         let state = state(catalogue, now);
         layout.description = format!(
             "{} of the GitHub topic {}, {}, with the stars that they gained.",
-            state.repositories, self.topic, self.listing.summary()
+            state.repositories,
+            self.topic,
+            self.listing.summary()
         );
         layout.picture = Some(format!("{}/charts/topics/{}.svg", self.site.base, self.topic));
-        let form = Form::new(
-            self.listing,
-            &self.path(self.listing),
-            &link,
-            Vec::new(),
-            Some(&facets),
-        );
+        let form =
+            Form::new(self.listing, &self.path(self.listing), &link, Vec::new(), Some(&facets));
         let page = TopicPage {
             layout,
             topic: &self.topic,

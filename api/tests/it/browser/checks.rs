@@ -1,7 +1,7 @@
 //! Checks of pages by programs from elsewhere: axe-core for accessibility, vnu for HTML, and w3m
 //! as a browser of text.
 
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 
 use serde_json::Value;
 use tokio::process::Command;
@@ -52,14 +52,14 @@ impl Axe {
 pub(crate) async fn invalid(pages: &[(String, String)]) -> Option<Vec<String>> {
     let jar = python::file(VNU.0, VNU.1, VNU.2)?;
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut command = Command::new("java runs");
+    let mut command = Command::new("java");
     command.arg("-jar").arg(jar).args(["--exit-zero-always", "--format", "json", "--errors-only"]);
     for (place, (_, html)) in pages.iter().enumerate() {
         let file = folder.path().join(format!("{place}.html"));
         std::fs::write(&file, html).expect("a file");
         command.arg(file);
     }
-    let output = command.output().await.expect("java runs");
+    let output = run(command, "java").await?;
     let report: Value = serde_json::from_slice(&output.stderr).expect("a report");
     let errors = report["messages"].as_array().expect("messages").iter().map(|message| {
         let file = message["url"].as_str().and_then(|url| url.rsplit('/').next());
@@ -70,17 +70,23 @@ pub(crate) async fn invalid(pages: &[(String, String)]) -> Option<Vec<String>> {
     Some(errors.collect())
 }
 
-/// The page as w3m shows it. If w3m is not installed, this prints that the test is skipped, or
-/// panics if REQUIRE_ALL_BACKENDS is set.
+/// The page as w3m shows it.
 pub(crate) async fn in_w3m(url: &str) -> Option<String> {
     let mut command = Command::new("w3m");
     command.args(["-dump", "-cols", "120", "-o", "use_proxy=0", url]).stdin(Stdio::null());
-    let Ok(output) = command.output().await else {
-        assert!(std::env::var_os("REQUIRE_ALL_BACKENDS").is_none(), "w3m is not installed");
-        say_not_run("w3m is not installed; `make test` installs it");
-        return None;
-    };
+    let output = run(command, "w3m").await?;
     Some(String::from_utf8(output.stdout).expect("text"))
+}
+
+/// Runs a program. If it is not installed, this prints that the test is skipped, or panics if
+/// REQUIRE_ALL_BACKENDS is set.
+async fn run(mut command: Command, program: &str) -> Option<Output> {
+    let output = command.output().await.ok();
+    if output.is_none() {
+        assert!(std::env::var_os("REQUIRE_ALL_BACKENDS").is_none(), "{program} is not installed");
+        say_not_run(&format!("{program} is not installed; `make test` installs it"));
+    }
+    output
 }
 
 /// A page with a fault for each check.

@@ -63,10 +63,10 @@ async fn check(browser: &Browser, axe: &Axe, mirror: &Mirror, path: &str, name: 
         assert_eq!(axe.faults(browser).await, [""; 0], "{path}, {theme}");
     }
     browser.resize(NARROW).await;
+    browser.picture(&format!("{name}-narrow")).await;
     let excess = "const { scrollWidth, clientWidth } = document.documentElement; \
         return scrollWidth - clientWidth";
     assert_eq!(browser.evaluate(excess, &[]).await, 0, "{path} scrolls sideways");
-    browser.picture(&format!("{name}-narrow")).await;
     browser.resize(DESKTOP).await;
 }
 

@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 
-use super::Browser;
 use super::pages::mirror;
+use super::{Browser, DESKTOP, NARROW};
 use crate::support::Mirror;
 
 /// The lists of a topic: the tab of each, and its path after the topic's.
@@ -36,7 +36,7 @@ async fn json_of(browser: &Browser, mirror: &Mirror) -> Vec<Value> {
 }
 
 /// Compares a row of a page with that of its JSON.
-fn compare(shown: &Map<String, Value>, row: &Value, window: &str, at: &str) {
+fn compare(shown: &Map<String, Value>, row: &Value, counted: &str, at: &str) {
     let text = |head: &str| {
         shown.get(head).and_then(Value::as_str).unwrap_or_else(|| panic!("{head} in {shown:?}"))
     };
@@ -49,11 +49,10 @@ fn compare(shown: &Map<String, Value>, row: &Value, window: &str, at: &str) {
     assert!(said.ends_with(&description), "{said:?} ends with {description:?}");
     assert_eq!(text("language"), or_dash(&row["language"]), "{repository}");
     assert_eq!(number(text("stars")), row["stargazers_count"], "{repository}");
-    if row.get("gained").is_some() {
-        assert_eq!(number(text(window)), row["gained"], "{repository}");
-    } else {
-        assert_eq!(number(text("forks")), row["forks_count"], "{repository}");
-    }
+    assert_eq!(
+        number(text(counted)),
+        row[if counted == "forks" { "forks_count" } else { "gained" }]
+    );
     assert_eq!(time(&shown[at]), time(&row[format!("{at}_at")]), "{repository}");
     let cautions = ["archived", "no push in 2 years", "one day made it"];
     let caution = cautions.into_iter().find(|caution| repository.contains(caution));
@@ -64,21 +63,21 @@ fn compare(shown: &Map<String, Value>, row: &Value, window: &str, at: &str) {
 async fn numbers_of_each_list_equal_the_json_that_the_page_names() {
     let Some(browser) = Browser::start().await else { return };
     let (mirror, _past) = mirror().await;
-    for (path, window, at) in [
+    for (path, counted, at) in [
         ("", "7 days", "pushed"),
         ("?window=30d&by=percent&per_page=200", "30 days", "pushed"),
         ("?language=Go,Rust&page=2&per_page=7", "7 days", "pushed"),
         ("/falling?window=90d", "90 days", "pushed"),
-        ("/popularity?archived=true", "", "pushed"),
-        ("/activity", "", "updated"),
-        ("/newest", "", "created"),
-        ("/best_match?per_page=10", "", "pushed"),
+        ("/popularity?archived=true", "forks", "pushed"),
+        ("/activity", "forks", "updated"),
+        ("/newest", "forks", "created"),
+        ("/best_match?per_page=10", "forks", "pushed"),
     ] {
         browser.open(&format!("{}/t/kubernetes{path}", mirror.url)).await;
         let (shown, rows) = (browser.table("main table").await, json_of(&browser, &mirror).await);
         assert!(!rows.is_empty() && shown.len() == rows.len(), "{path}: {} rows", rows.len());
         for (shown, row) in shown.iter().zip(&rows) {
-            compare(shown, row, window, at);
+            compare(shown, row, counted, at);
         }
         let first = if path.contains("page=2") { 8 } else { 1 };
         for (shown, place) in shown.iter().zip(first..) {
@@ -113,10 +112,13 @@ async fn form_has_the_parameters_and_chips_take_them_away() {
     let Some(browser) = Browser::start().await else { return };
     let (mirror, _past) = mirror().await;
     let topic = format!("{}/t/kubernetes", mirror.url);
-    for are_on in [true, false] {
-        browser.run_scripts(are_on).await;
+    for is_narrow in [false, true] {
+        browser.run_scripts(!is_narrow).await;
+        browser.resize(if is_narrow { NARROW } else { DESKTOP }).await;
         browser.open(&topic).await;
-        browser.click("//summary[.='Filter and search']").await;
+        if is_narrow {
+            browser.click("//summary[.='Filter and search']").await;
+        }
         browser.fill(&field("language"), "Go").await;
         browser.fill(&field("stars"), "10..").await;
         browser.click("//form[@aria-label='Filter']//button").await;
