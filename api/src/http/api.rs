@@ -9,8 +9,8 @@ mod list_routes;
 pub(in crate::http) mod lists;
 mod maintenance;
 pub(in crate::http) mod pictures;
-mod ready;
-mod refreshes;
+pub(in crate::http) mod ready;
+pub(in crate::http) mod refreshes;
 pub(in crate::http) mod repositories;
 pub(in crate::http) mod topics;
 

@@ -9,6 +9,7 @@ mod error;
 mod home;
 mod layout;
 mod links;
+mod status;
 mod topic;
 mod words;
 
@@ -17,5 +18,9 @@ pub(super) use self::layout::{HTML, root};
 use super::description::Routes;
 
 pub(super) fn routes() -> Routes {
-    Routes::default().merge(home::routes()).merge(topic::routes()).merge(assets::routes())
+    Routes::default()
+        .merge(home::routes())
+        .merge(topic::routes())
+        .merge(status::routes())
+        .merge(assets::routes())
 }

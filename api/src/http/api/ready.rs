@@ -23,36 +23,36 @@ use crate::telemetry::left_out;
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[derive(Serialize, ToSchema)]
-struct Readiness {
-    ready: bool,
+pub(in crate::http) struct Readiness {
+    pub(in crate::http) ready: bool,
     version: &'static str,
     /// `up`, or the database's fault.
     #[serde(serialize_with = "fault_or_up")]
     #[schema(value_type = String)]
-    database: Option<Fault>,
+    pub(in crate::http) database: Option<Fault>,
     /// Why the database is not up.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    reason: Option<String>,
-    cache: Vec<CacheState>,
-    topics: Vec<TopicReadiness>,
+    pub(in crate::http) reason: Option<String>,
+    pub(in crate::http) cache: Vec<CacheState>,
+    pub(in crate::http) topics: Vec<TopicReadiness>,
 }
 
 #[derive(Serialize, ToSchema)]
-struct CacheState {
-    tier: &'static str,
-    can_answer: bool,
+pub(in crate::http) struct CacheState {
+    pub(in crate::http) tier: &'static str,
+    pub(in crate::http) can_answer: bool,
 }
 
 #[derive(Serialize, ToSchema)]
-struct TopicReadiness {
-    topic: Topic,
-    age_seconds: Option<i64>,
-    complete: bool,
+pub(in crate::http) struct TopicReadiness {
+    pub(in crate::http) topic: Topic,
+    pub(in crate::http) age_seconds: Option<i64>,
+    pub(in crate::http) complete: bool,
     /// Why the last refresh was not complete.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    reason: Option<String>,
+    pub(in crate::http) reason: Option<String>,
 }
 
 pub(super) fn routes() -> Routes {
@@ -72,7 +72,14 @@ fn fault_or_up<S: Serializer>(fault: &Option<Fault>, serializer: S) -> Result<S:
 }
 
 async fn ready(State(app): State<Arc<App>>) -> Response {
-    let topics = match tokio::time::timeout(DATABASE_TIMEOUT, topics(&app)).await {
+    let readiness = readiness(&app).await;
+    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(readiness)).into_response()
+}
+
+/// The state of each part of this replica.
+pub(in crate::http) async fn readiness(app: &App) -> Readiness {
+    let topics = match tokio::time::timeout(DATABASE_TIMEOUT, topics(app)).await {
         Ok(topics) => topics,
         Err(_) => Err(Fault::Down),
     };
@@ -89,9 +96,8 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
         (Ok(_), None) => (None, None),
     };
     let topics = topics.unwrap_or_default();
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let version = env!("CARGO_PKG_VERSION");
-    (status, Json(Readiness { ready, version, database, reason, cache, topics })).into_response()
+    Readiness { ready, version, database, reason, cache, topics }
 }
 
 /// The reason of a database that answers reads, but whose last write failed.

@@ -41,7 +41,13 @@ async fn refreshes(
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     Parameters::of(&uri).finish()?;
-    let mut refreshes = app.public.refreshes(REFRESHES_SHOWN).await?;
+    let refreshes = latest(&app, REFRESHES_SHOWN).await?;
+    document::json(&app, &refreshes, &headers).await
+}
+
+/// The latest refreshes, newest first, with the present numbers of those that run.
+pub(in crate::http) async fn latest(app: &App, most: i64) -> Result<Vec<RefreshRun>, Error> {
+    let mut refreshes = app.public.refreshes(most).await?;
     for running in refreshes.iter_mut().filter(|refresh| refresh.state == RunState::Running) {
         // A run over several topics writes its own numbers only at its end, so its topics' numbers
         // stand for them.
@@ -50,7 +56,7 @@ async fn refreshes(
             *running = RefreshRun { topics: Vec::new(), ..entry };
         }
     }
-    document::json(&app, &refreshes, &headers).await
+    Ok(refreshes)
 }
 
 async fn refresh(

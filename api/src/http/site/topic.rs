@@ -84,6 +84,12 @@ struct ListView<'a> {
     columns: Columns,
     rows: Vec<RowView<'a>>,
     matched: String,
+    /// Whether GitHub knows nothing of the topic.
+    is_unknown: bool,
+    /// Whether all counts are of one day.
+    is_new: bool,
+    /// The page of the list by stars.
+    popular: String,
     /// How the list is made, in a sentence.
     rule: String,
     facets: Vec<FacetView>,
@@ -156,22 +162,24 @@ async fn open(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Error> 
 }
 
 fn page(listing: Listing) -> MethodRouter<Arc<App>> {
-    let answer =
-        async move |State(app): State<Arc<App>>, topic: Topic, uri: Uri, headers: HeaderMap| {
-            let site = Site::of(&app, &headers)?;
-            let asked = Asked { listing, topic, site, uri };
-            if let Some(clean) = without_empty(asked.path(listing), &asked.uri) {
-                return Ok(Redirect::to(&clean.to_string()).into_response());
+    let answer = async move |State(app): State<Arc<App>>,
+                             topic: Topic,
+                             uri: Uri,
+                             headers: HeaderMap| {
+        let site = Site::of(&app, &headers)?;
+        let asked = Asked { listing, topic, site, uri };
+        if let Some(clean) = without_empty(asked.path(listing), &asked.uri) {
+            return Ok(Redirect::to(&clean.to_string()).into_response());
+        }
+        match answer(&app, &asked, &headers).await {
+            Err(Error::Parameters(faults)) => Ok(asked.refused(faults)),
+            Err(Error::NotYet { detail, retry_after }) => {
+                let layout = asked.layout(&asked.link());
+                Ok(fetching_page(layout, asked.topic.as_str(), &detail, retry_after))
             }
-            match answer(&app, &asked, &headers).await {
-                Err(Error::Parameters(faults)) => Ok(asked.refused(faults)),
-                Err(Error::NotYet { detail, retry_after }) => {
-                    let layout = asked.layout(&asked.link());
-                    Ok(fetching_page(layout, asked.topic.as_str(), &detail, retry_after))
-                }
-                answer => answer,
-            }
-        };
+            answer => answer,
+        }
+    };
     get(answer)
 }
 
@@ -286,13 +294,16 @@ impl Asked {
         let state = state(catalogue, now);
         layout.description = format!(
             "{} of the GitHub topic {}, {}, with the stars that they gained.",
-            state.repositories,
-            self.topic,
-            self.listing.summary()
+            state.repositories, self.topic, self.listing.summary()
         );
         layout.picture = Some(format!("{}/charts/topics/{}.svg", self.site.base, self.topic));
-        let form =
-            Form::new(self.listing, &self.path(self.listing), &link, Vec::new(), Some(&facets));
+        let form = Form::new(
+            self.listing,
+            &self.path(self.listing),
+            &link,
+            Vec::new(),
+            Some(&facets),
+        );
         let page = TopicPage {
             layout,
             topic: &self.topic,
@@ -303,6 +314,9 @@ impl Asked {
                 state,
                 columns: Columns::of(self.listing, parameters.query.order),
                 rows: row_views(catalogue, &parameters.query, &found.rows, now),
+                is_unknown: catalogue.rows().is_empty(),
+                is_new: catalogue.meta().history.is_some_and(|days| days.first == days.last),
+                popular: self.path(Listing::Ranked(Ranking::Popularity)),
                 matched: counted(matched, "repository matches", "repositories match"),
                 rule: self.rule(catalogue, parameters),
                 facets,

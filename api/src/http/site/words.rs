@@ -83,9 +83,13 @@ pub(super) struct Moment {
 
 impl Moment {
     pub(super) fn new(time: DateTime<Utc>, now: DateTime<Utc>) -> Self {
-        let words = match now - time {
-            passed if passed < TimeDelta::zero() => format!("in {}", span(-passed)),
-            passed => format!("{} ago", span(passed)),
+        let passed = now - time;
+        let words = if passed.num_seconds() == 0 {
+            "just now".to_owned()
+        } else if passed < TimeDelta::zero() {
+            format!("in {}", span(-passed))
+        } else {
+            format!("{} ago", span(passed))
         };
         Self { exact: rfc3339(time), words }
     }
@@ -127,10 +131,7 @@ mod tests {
     #[test]
     fn numbers_have_thin_spaces_and_changes_their_sign() {
         let texts = [0, 999, 1_000, -41_872, 1_234_567].map(|number| Grouped(number).to_string());
-        assert_eq!(
-            texts,
-            ["0", "999", "1\u{202f}000", "−41\u{202f}872", "1\u{202f}234\u{202f}567"]
-        );
+        assert_eq!(texts, ["0", "999", "1\u{202f}000", "−41\u{202f}872", "1\u{202f}234\u{202f}567"]);
         assert_eq!([3, 0, -3].map(|number| Gain(number).to_string()), ["+3", "0", "−3"]);
     }
 
@@ -139,13 +140,7 @@ mod tests {
         let words = [0, 1, 59, 60, 7_199, 86_400, 45 * 86_400, 800 * 86_400]
             .map(|seconds| span(TimeDelta::seconds(seconds)));
         let expected = [
-            "0 seconds",
-            "1 second",
-            "59 seconds",
-            "1 minute",
-            "1 hour",
-            "1 day",
-            "1 month",
+            "0 seconds", "1 second", "59 seconds", "1 minute", "1 hour", "1 day", "1 month",
             "2 years",
         ];
         assert_eq!(words, expected);

@@ -1,7 +1,7 @@
 //! The form of a list: a field for each parameter, made from the table of parameters.
 
-use super::super::links::Link;
 use super::facets::FacetView;
+use super::super::links::Link;
 use crate::error::ParameterFault;
 use crate::http::list_parameters::page_parameters;
 use crate::http::pages::{PAGE, PER_PAGE};
