@@ -149,11 +149,9 @@ impl Browser {
         let script = "
             const table = document.querySelector(arguments[0]);
             const heads = [...table.tHead.rows[0].cells].map(cell => cell.innerText.trim());
-            return [...table.tBodies[0].rows].map(row => Object.fromEntries([...row.cells].map(
-                (cell, place) => [
-                    heads[place],
-                    cell.querySelector('time')?.dateTime ?? cell.innerText.trim(),
-                ])));";
+            const said = cell => cell.querySelector('time')?.dateTime ?? cell.innerText.trim();
+            return [...table.tBodies[0].rows].map(row => Object.fromEntries(
+                [...row.cells].map((cell, place) => [heads[place], said(cell)])));";
         let rows = self.evaluate(script, &[json!(selector)]).await;
         serde_json::from_value(rows).expect("rows")
     }

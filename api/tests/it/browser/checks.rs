@@ -3,7 +3,7 @@
 
 use std::process::{Output, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::process::Command;
 
 use super::Browser;
@@ -25,7 +25,9 @@ const VNU: (&str, &str, &str) = (
 );
 
 const RUN_AXE: &str = "
-    const results = await axe.run(document, { resultTypes: ['violations'] });
+    const options = { resultTypes: ['violations'] };
+    if (arguments[0]) options.runOnly = ['color-contrast', 'link-in-text-block'];
+    const results = await axe.run(document, options);
     return results.violations
         .filter(violation => ['serious', 'critical'].includes(violation.impact))
         .flatMap(violation => violation.nodes.map(node =>
@@ -41,10 +43,12 @@ impl Axe {
         Some(Self(std::fs::read_to_string(file).expect("a script")))
     }
 
-    /// The serious and critical faults of the open page, in the theme that it has.
-    pub(crate) async fn faults(&self, browser: &Browser) -> Vec<String> {
-        let script = format!("{};\nreturn (async () => {{ {RUN_AXE} }})()", self.0);
-        serde_json::from_value(browser.evaluate(&script, &[]).await).expect("texts")
+    /// The serious and critical faults of the open page in its present theme: all of them, or those
+    /// that depend on the theme.
+    pub(crate) async fn faults(&self, browser: &Browser, of_theme: bool) -> Vec<String> {
+        let script =
+            format!("{};\nreturn (async (...arguments) => {{ {RUN_AXE} }})(...arguments)", self.0);
+        serde_json::from_value(browser.evaluate(&script, &[json!(of_theme)]).await).expect("texts")
     }
 }
 
@@ -98,7 +102,7 @@ const BROKEN: &str = "data:text/html,<html lang=en><title>Broken</title>\
 async fn checks_find_the_faults_of_a_broken_page() {
     let (Some(browser), Some(axe)) = (Browser::start().await, Axe::fetch()) else { return };
     browser.open(BROKEN).await;
-    let faults = axe.faults(&browser).await.join("\n");
+    let faults = axe.faults(&browser, false).await.join("\n");
     assert!(faults.contains("image-alt: ") && faults.contains("color-contrast: "), "{faults}");
     let messages = browser.messages().await;
     assert!(messages.len() == 1 && messages[0].contains("picture.png"), "{messages:?}");

@@ -111,7 +111,7 @@ async fn tab_opens_its_list_and_is_the_current_one() {
 async fn form_has_the_parameters_and_chips_take_them_away() {
     let Some(browser) = Browser::start().await else { return };
     let (mirror, _past) = mirror().await;
-    let topic = format!("{}/t/kubernetes", mirror.url);
+    let topic = format!("{}/t/kubernetes/popularity", mirror.url);
     for is_narrow in [false, true] {
         browser.run_scripts(!is_narrow).await;
         browser.resize(if is_narrow { NARROW } else { DESKTOP }).await;
