@@ -13,6 +13,7 @@ use axum::response::Response;
 use tracing::{Instrument, info_span, warn};
 
 use super::conditional::takes_html;
+use super::problem::Problem;
 use super::{api, cors, metrics, problem, site};
 use crate::app::App;
 use crate::error::Detail;
@@ -61,9 +62,12 @@ pub(super) async fn surround(
     let is_elsewhere = asks_others && detail.is_some_and(|detail| detail.is_elsewhere);
     let is_error = status.is_client_error() || status.is_server_error();
     if is_error && !problem::is_described(&response) {
-        let root = || site::root(app.config.public_url.as_ref());
-        let root = accept.is_some_and(|accept| takes_html(&accept)).then(root);
-        response = problem::describe(response, path, shown_id, root);
+        let takes_html = accept.is_some_and(|accept| takes_html(&accept));
+        let write = |problem: Problem<'_>| match takes_html {
+            true => site::error_page(site::root(app.config.public_url.as_ref()), problem),
+            false => problem.json(),
+        };
+        response = problem::describe(response, path, shown_id, write);
     }
     if is_elsewhere {
         *response.status_mut() = StatusCode::FORBIDDEN;
@@ -80,15 +84,18 @@ pub(super) async fn surround(
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     let is_slow = took >= SLOW && route != "/update_cache";
-    if !is_refusal
-        && (status.is_server_error() || is_slow)
-        && let Some(left_out) = left_out(&format!("{status} {route}"))
-    {
-        let (status, milliseconds) = (status.as_u16(), took.as_millis());
-        span().in_scope(|| warn!(status, milliseconds, left_out, "a request failed or was slow"));
+    if !is_refusal && (status.is_server_error() || is_slow) {
+        span().in_scope(|| log(route, status, took));
     }
     metrics::count(route, status, took);
     response
+}
+
+fn log(route: &str, status: StatusCode, took: Duration) {
+    if let Some(left_out) = left_out(&format!("{status} {route}")) {
+        let (status, milliseconds) = (status.as_u16(), took.as_millis());
+        warn!(status, milliseconds, left_out, "a request failed or was slow");
+    }
 }
 
 /// The caller's own id if it is harmless in a log, else a new one.

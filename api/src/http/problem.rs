@@ -6,7 +6,6 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::site::{HTML, Words, error_page};
 use crate::error::{Detail, ParameterFault};
 
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -17,52 +16,50 @@ pub(super) struct Problem<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     /// The status in words.
-    title: &'a str,
-    status: u16,
+    pub(super) title: &'a str,
+    pub(super) status: u16,
     /// The fault in one sentence.
-    detail: String,
+    pub(super) detail: String,
     /// The path of the request.
     instance: &'a str,
     /// The id of the request in the server's log.
-    request_id: &'a str,
+    pub(super) request_id: &'a str,
     /// One entry for each parameter that is refused.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<ParameterFault>,
+    pub(super) errors: Vec<ParameterFault>,
 }
 
 /// Whether a handler has written a body of its own, as `/ready` and pages do.
 pub(super) fn is_described(response: &Response) -> bool {
-    let content_type = response.headers().get(header::CONTENT_TYPE);
-    content_type.is_some_and(|value| value == "application/json" || value == HTML)
+    let content_type = response.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    content_type.is_some_and(|own| own == b"application/json" || own.starts_with(b"text/html"))
+}
+
+impl Problem<'_> {
+    pub(super) fn json(self) -> Response {
+        let content_type = [(header::CONTENT_TYPE, PROBLEM_JSON)];
+        (content_type, Json(self)).into_response()
+    }
 }
 
 /// Replaces the body of an error, which may be the framework's, and keeps headers such as Allow and
-/// Retry-After. The error is a page if `page_root`, the path of the service, is given.
+/// Retry-After. `write` makes an answer of the problem.
 pub(super) fn describe(
     response: Response,
     path: &str,
     request_id: &str,
-    page_root: Option<String>,
+    write: impl FnOnce(Problem<'_>) -> Response,
 ) -> Response {
     let (mut parts, _) = response.into_parts();
-    let status = parts.status;
-    let title = status.canonical_reason().unwrap_or("Error");
+    let title = parts.status.canonical_reason().unwrap_or("Error");
     let (detail, errors) = match parts.extensions.remove::<Detail>() {
         Some(detail) => (detail.text, detail.faults),
-        None => (default_detail(status).unwrap_or(title).to_owned(), Vec::new()),
+        None => (default_detail(parts.status).unwrap_or(title).to_owned(), Vec::new()),
     };
-    let mut response = match page_root {
-        Some(root) => {
-            let (detail, faults) = (detail.as_str(), errors.as_slice());
-            error_page(root, &Words { status, title, detail, faults, request_id })
-        }
-        None => {
-            let (kind, instance, status) = ("about:blank", path, status.as_u16());
-            let problem = Problem { kind, title, status, detail, instance, request_id, errors };
-            let content_type = [(header::CONTENT_TYPE, PROBLEM_JSON)];
-            (parts.status, content_type, Json(problem)).into_response()
-        }
-    };
+    let (kind, status) = ("about:blank", parts.status.as_u16());
+    let mut response =
+        write(Problem { kind, title, status, detail, instance: path, request_id, errors });
+    *response.status_mut() = parts.status;
     let own = [header::CONTENT_TYPE, header::CONTENT_LENGTH, header::CACHE_CONTROL];
     for (name, value) in parts.headers.iter().filter(|(name, _)| !own.contains(name)) {
         response.headers_mut().insert(name.clone(), value.clone());

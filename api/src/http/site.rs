@@ -13,8 +13,8 @@ mod status;
 mod topic;
 mod words;
 
-pub(super) use self::error::{Words, error_page};
-pub(super) use self::layout::{HTML, root};
+pub(super) use self::error::error_page;
+pub(super) use self::layout::root;
 use super::description::Routes;
 
 pub(super) fn routes() -> Routes {

@@ -5,16 +5,20 @@
 //! are stored once however many repositories have them, so a topic of 35,000 repositories takes
 //! some 25 MB.
 
+mod growth;
+mod spans;
+
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use chrono::{DateTime, NaiveDate, Utc};
 
+use self::spans::CompactSpan;
 use super::names::{Names, index};
 use super::search::Search;
-use crate::model::counts::{Counts, Span};
-use crate::model::growth::{Growth, Window};
+use crate::model::counts::Span;
+use crate::model::growth::Window;
 use crate::model::list::ListMeta;
 use crate::model::ranking::Order;
 use crate::model::repository::RepositoryId;
@@ -45,7 +49,7 @@ pub struct Catalogue {
 }
 
 /// An order now, or as it was when a window began.
-pub(super) type OrderAt = (Order, Option<Window>);
+type OrderAt = (Order, Option<Window>);
 
 /// A repository in a catalogue.
 #[derive(Debug)]
@@ -97,16 +101,6 @@ impl Text {
     const COUNT: usize = Self::NodeId as usize + 1;
 }
 
-/// A span of days without the counts that growth does not need. A topic has hundreds of thousands.
-#[derive(Debug)]
-struct CompactSpan {
-    first: NaiveDate,
-    last: NaiveDate,
-    stars: i64,
-    /// -1 if forks were not counted.
-    forks: i64,
-}
-
 impl Catalogue {
     #[must_use]
     pub fn topic(&self) -> &Topic {
@@ -125,7 +119,8 @@ impl Catalogue {
         &self.rows
     }
 
-    /// The indexes of the rows that have a place in an order, which are kept once they are sorted.
+    /// The indexes of the rows that have a place in an order, now or when a window began. They are
+    /// kept once they are sorted.
     pub(super) fn order(&self, order: OrderAt, sorted: impl FnOnce() -> Arc<[u32]>) -> Arc<[u32]> {
         // Two readers may sort the same order at once, which is harmless.
         if let Some(kept) = self.orders.lock().unwrap_or_else(PoisonError::into_inner).get(&order) {
@@ -145,45 +140,6 @@ impl Catalogue {
             [self.full_name(row), description].into_iter().chain(topics)
         };
         self.search.get_or_init(|| Search::of(self.rows.iter().map(texts)))
-    }
-
-    /// The growth of a repository within the window that ends on the last day with counts.
-    #[must_use]
-    pub fn growth(&self, row: &Row, window: Window) -> Option<Growth> {
-        self.growth_until(row, window, self.last_day?)
-    }
-
-    /// The growth within the window before that one.
-    pub(super) fn growth_before(&self, row: &Row, window: Window) -> Option<Growth> {
-        self.growth_until(row, window, self.last_day? - window.days())
-    }
-
-    fn growth_until(&self, row: &Row, window: Window, last: NaiveDate) -> Option<Growth> {
-        let created = row.created_at.map(|at| at.date_naive());
-        Growth::of(&self.spans(row), created, last, window)
-    }
-
-    /// The last day with counts; `None` if there are none.
-    #[must_use]
-    pub fn last_day(&self) -> Option<NaiveDate> {
-        self.last_day
-    }
-
-    /// The counts of a repository that growth needs, in the order of their days.
-    #[must_use]
-    pub fn spans(&self, row: &Row) -> Vec<Span> {
-        let spans = &self.spans[row.spans.start as usize..row.spans.end as usize];
-        let span = |span: &CompactSpan| Span {
-            repository: row.id,
-            first: span.first,
-            last: span.last,
-            counts: Counts {
-                stars: span.stars,
-                forks: (span.forks >= 0).then_some(span.forks),
-                open_issues: None,
-            },
-        };
-        spans.iter().map(span).collect()
     }
 
     pub(super) fn text(&self, row: &Row, text: Text) -> Option<&str> {
@@ -293,12 +249,7 @@ impl CatalogueBuilder {
         ];
         self.texts.extend(texts.into_iter().flatten());
         let first_span = index(self.spans.len());
-        self.spans.extend(entry.spans.iter().map(|span| CompactSpan {
-            first: span.first,
-            last: span.last,
-            stars: span.counts.stars,
-            forks: span.counts.forks.unwrap_or(-1),
-        }));
+        self.spans.extend(entry.spans.iter().map(CompactSpan::from));
         let first_topic = index(self.topic_lists.len());
         for topic in entry.topics.into_iter().flatten() {
             self.topic_lists.push(self.topics.index(topic));

@@ -15,7 +15,11 @@ pub(super) fn rows_in(catalogue: &Catalogue, order: Order) -> Arc<[u32]> {
 }
 
 /// The rows in the order as it was when a window began; `None` if its past is not kept.
-pub(super) fn rows_before(catalogue: &Catalogue, order: Order, window: Window) -> Option<Arc<[u32]>> {
+pub(super) fn rows_before(
+    catalogue: &Catalogue,
+    order: Order,
+    window: Window,
+) -> Option<Arc<[u32]>> {
     let key = (order, Some(window));
     match order {
         Order::Ranked(Ranking::Popularity) => Some(catalogue.order(key, || {

@@ -11,8 +11,8 @@ use utoipa::openapi::OpenApi;
 use crate::app::App;
 use crate::error::Error;
 use crate::http::description::{Answer, Operation, Routes};
-use crate::http::site::docs;
 use crate::http::document;
+use crate::http::site::docs;
 use crate::lists::document::Document;
 use crate::read::Served;
 

@@ -159,7 +159,10 @@ pub(in crate::http) enum Day {
 
 impl Day {
     /// Refuses a day without counts.
-    pub(in crate::http) fn of(day: Option<NaiveDate>, history: Option<HistoryDays>) -> Result<Self, Error> {
+    pub(in crate::http) fn of(
+        day: Option<NaiveDate>,
+        history: Option<HistoryDays>,
+    ) -> Result<Self, Error> {
         let Some(day) = day else { return Ok(Self::Last) };
         let rule = match history {
             Some(HistoryDays { last, .. }) if day == last => return Ok(Self::AskedFor(day)),

@@ -4,21 +4,17 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::body::Body;
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::layout::{Layout, Section, passing, put_headers};
-use crate::error::{Error, ParameterFault};
+use crate::error::Error;
+use crate::http::problem::Problem;
 
 #[derive(Template)]
 #[template(path = "error.html")]
 struct ErrorPage<'a> {
     layout: Layout,
-    status: u16,
-    title: &'a str,
-    detail: &'a str,
-    faults: &'a [ParameterFault],
-    request_id: &'a str,
+    problem: Problem<'a>,
 }
 
 #[derive(Template)]
@@ -30,21 +26,10 @@ struct FetchingPage<'a> {
     seconds: u64,
 }
 
-/// An error in words.
-pub(in crate::http) struct Words<'a> {
-    pub(in crate::http) status: StatusCode,
-    pub(in crate::http) title: &'a str,
-    pub(in crate::http) detail: &'a str,
-    pub(in crate::http) faults: &'a [ParameterFault],
-    pub(in crate::http) request_id: &'a str,
-}
-
 /// The page of an error. `root` is the path of the service.
-pub(in crate::http) fn error_page(root: String, words: &Words<'_>) -> Response {
-    let Words { status, title, detail, faults, request_id } = *words;
-    let layout = Layout::without_address(root, Section::None, title.to_owned());
-    let page = ErrorPage { layout, status: status.as_u16(), title, detail, faults, request_id };
-    passing(status, &page)
+pub(in crate::http) fn error_page(root: String, problem: Problem<'_>) -> Response {
+    let layout = Layout::without_address(root, Section::None, problem.title.to_owned());
+    passing(&ErrorPage { layout, problem })
 }
 
 /// The page of a topic that has no list yet. The browser loads it again until it is the topic's

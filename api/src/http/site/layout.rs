@@ -1,7 +1,7 @@
 //! The frame of every page, and a page as a document.
 
 use askama::Template;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
 use url::Url;
@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::http::address::base_url;
 use crate::lists::document::Document;
 
-pub(in crate::http) const HTML: &str = "text/html; charset=utf-8";
+const HTML: &str = "text/html; charset=utf-8";
 
 /// Pages ask nobody else for anything, and no other page can frame them.
 const POLICY: (HeaderName, HeaderValue) = (
@@ -34,7 +34,7 @@ pub(super) enum Section {
     None,
 }
 
-/// What the frame tells of a page.
+/// The facts about a page that the frame shows.
 pub(super) struct Layout {
     pub(super) title: String,
     /// For search engines and previews.
@@ -157,9 +157,9 @@ pub(super) fn document(
 }
 
 /// A page that is made for one request and not kept.
-pub(super) fn passing(status: StatusCode, page: &impl Template) -> Response {
+pub(super) fn passing(page: &impl Template) -> Response {
     let Ok(html) = page.render() else { return Error::Internal.into_response() };
-    let mut response = (status, html).into_response();
+    let mut response = html.into_response();
     put_headers(response.headers_mut());
     response
 }

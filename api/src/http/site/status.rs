@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
 use axum::routing::get;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -106,13 +106,10 @@ async fn status(
         limits,
         fault,
     };
-    Ok(passing(StatusCode::OK, &page))
+    Ok(passing(&page))
 }
 
-async fn facts(
-    app: &App,
-    now: DateTime<Utc>,
-) -> Result<(Vec<RefreshRun>, Vec<LimitView>), Error> {
+async fn facts(app: &App, now: DateTime<Utc>) -> Result<(Vec<RefreshRun>, Vec<LimitView>), Error> {
     let runs = latest(app, REFRESHES).await?;
     let mut limits = Vec::new();
     for resource in Resource::ALL {

@@ -1,7 +1,9 @@
 //! The page of a topic: a list with its form, facets and chart.
 
+mod asked;
 mod facets;
 mod form;
+mod list;
 mod rows;
 
 use std::sync::Arc;
@@ -13,41 +15,26 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{MethodRouter, get};
 use chrono::{DateTime, Utc};
 
-use self::facets::{FacetView, facet_views};
+use self::asked::{Asked, TABS, Tab, path};
 use self::form::{Chip, Form};
-use self::rows::{Columns, Moved, RowView, row_views};
+use self::list::ListView;
+use self::rows::Moved;
 use super::error::{fetching_page, in_place_of};
-use super::layout::{Alternate, Layout, Section, Site, document, root};
+use super::layout::{Alternate, Layout, Site, document, root};
 use super::links::{Link, without_empty};
-use super::words::{Grouped, Moment, counted, day};
 use crate::app::App;
 use crate::error::{Error, ParameterFault};
 use crate::http::api::lists::{Day, head, nginx_may_keep};
-use crate::http::api::pictures::charts::topic_chart;
 use crate::http::description::{Answer, Operation, Routes};
 use crate::http::document::{self as documents, FOR_A_MINUTE};
-use crate::http::list_parameters::{FILTERS, ListParameters, page_parameters};
-use crate::http::pages::{PAGE, PER_PAGE, Page};
+use crate::http::list_parameters::{ListParameters, page_parameters};
 use crate::http::parameters::{Parameter, Parameters, Shape};
 use crate::lists::catalogue::Catalogue;
 use crate::lists::document::Document;
-use crate::lists::query::find;
-use crate::lists::table::Format;
-use crate::model::ranking::{Listing, Ranking, Trend};
+use crate::model::ranking::Listing;
 use crate::model::topic::Topic;
 use crate::model::topic_day::TopicDay;
-use crate::pictures::options::{Kind, Options, Range};
 use crate::task::join;
-
-/// The lists as tabs, the first of which is the page of the topic itself.
-const TABS: [(Listing, &str); 6] = [
-    (Listing::Trend(Trend::Trending), "Trending"),
-    (Listing::Ranked(Ranking::Popularity), "Popular"),
-    (Listing::Ranked(Ranking::Activity), "Active"),
-    (Listing::Newest, "Newest"),
-    (Listing::Trend(Trend::Falling), "Falling"),
-    (Listing::Ranked(Ranking::BestMatch), "Best match"),
-];
 
 const TOPIC: Parameter = Parameter {
     name: "topic",
@@ -67,54 +54,6 @@ struct TopicPage<'a> {
     tabs: Vec<Tab>,
     form: Form,
     chips: Vec<Chip>,
-}
-
-/// A link of a row of them, of which one is the present page.
-pub(super) struct Tab {
-    pub(super) name: &'static str,
-    pub(super) href: String,
-    pub(super) is_current: bool,
-    /// Whether it begins another group.
-    pub(super) is_apart: bool,
-}
-
-/// The rows and all that is told of them.
-struct ListView<'a> {
-    state: StateView,
-    columns: Columns,
-    rows: Vec<RowView<'a>>,
-    matched: String,
-    /// Whether GitHub knows nothing of the topic.
-    is_unknown: bool,
-    /// Whether all counts are of one day.
-    is_new: bool,
-    /// The page of the list by stars.
-    popular: String,
-    /// How the list is made, in a sentence.
-    rule: String,
-    facets: Vec<FacetView>,
-    forms: [(&'static str, String); 3],
-    feeds: [(&'static str, String); 3],
-    pages: Pages,
-    charts: [String; 2],
-    csv: String,
-}
-
-/// How whole and how old the data are.
-struct StateView {
-    /// `whole`, or how much of the topic is kept.
-    coverage: String,
-    repositories: String,
-    confirmed: Option<Moment>,
-    is_complete: bool,
-    since: Option<String>,
-}
-
-struct Pages {
-    number: u32,
-    last: usize,
-    previous: Option<String>,
-    next: Option<String>,
 }
 
 pub(super) fn routes() -> Routes {
@@ -144,14 +83,6 @@ pub(super) fn routes() -> Routes {
     routes
 }
 
-/// The path of a list's page, without a slash before it.
-pub(super) fn path(topic: &str, listing: Listing) -> String {
-    match listing {
-        Listing::Trend(Trend::Trending) => format!("t/{topic}"),
-        _ => format!("t/{topic}/{}", listing.name()),
-    }
-}
-
 /// Leads from the form that opens a topic to the topic's page.
 async fn open(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Error> {
     let mut parameters = Parameters::of(&uri);
@@ -162,34 +93,23 @@ async fn open(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Error> 
 }
 
 fn page(listing: Listing) -> MethodRouter<Arc<App>> {
-    let answer = async move |State(app): State<Arc<App>>,
-                             topic: Topic,
-                             uri: Uri,
-                             headers: HeaderMap| {
-        let site = Site::of(&app, &headers)?;
-        let asked = Asked { listing, topic, site, uri };
-        if let Some(clean) = without_empty(asked.path(listing), &asked.uri) {
-            return Ok(Redirect::to(&clean.to_string()).into_response());
-        }
-        match answer(&app, &asked, &headers).await {
-            Err(Error::Parameters(faults)) => Ok(asked.refused(faults)),
-            Err(Error::NotYet { detail, retry_after }) => {
-                let layout = asked.layout(&asked.link());
-                Ok(fetching_page(layout, asked.topic.as_str(), &detail, retry_after))
+    let answer =
+        async move |State(app): State<Arc<App>>, topic: Topic, uri: Uri, headers: HeaderMap| {
+            let site = Site::of(&app, &headers)?;
+            let asked = Asked { listing, topic, site, uri };
+            if let Some(clean) = without_empty(asked.path(listing), &asked.uri) {
+                return Ok(Redirect::to(&clean.to_string()).into_response());
             }
-            answer => answer,
-        }
-    };
+            match answer(&app, &asked, &headers).await {
+                Err(Error::Parameters(faults)) => Ok(refused(&asked, faults)),
+                Err(Error::NotYet { detail, retry_after }) => {
+                    let layout = asked.layout(&asked.link());
+                    Ok(fetching_page(layout, asked.topic.as_str(), &detail, retry_after))
+                }
+                answer => answer,
+            }
+        };
     get(answer)
-}
-
-/// A page that is asked for.
-#[derive(Clone)]
-struct Asked {
-    listing: Listing,
-    topic: Topic,
-    site: Site,
-    uri: Uri,
 }
 
 async fn answer(app: &Arc<App>, asked: &Asked, headers: &HeaderMap) -> Result<Response, Error> {
@@ -206,7 +126,7 @@ async fn answer(app: &Arc<App>, asked: &Asked, headers: &HeaderMap) -> Result<Re
         let catalogue = day.catalogue(&own, &asked.topic, version).await?;
         let days = own.public.topic_days(&asked.topic).await?;
         let days = days.ok_or_else(|| Error::NotTracked(asked.topic.clone()))?;
-        let write = move || asked.page(&catalogue, &parameters, &days, now);
+        let write = move || made(&asked, &catalogue, &parameters, &days, now);
         join(tokio::task::spawn_blocking(write)).await
     };
     let served = app.documents.get(key, Some(version), make).await?;
@@ -215,188 +135,53 @@ async fn answer(app: &Arc<App>, asked: &Asked, headers: &HeaderMap) -> Result<Re
     Ok(response)
 }
 
-impl Asked {
-    fn path(&self, listing: Listing) -> String {
-        format!("{}{}", self.site.root, path(self.topic.as_str(), listing))
-    }
-
-    fn link(&self) -> Link {
-        Link::like(self.path(self.listing), &self.uri)
-    }
-
-    fn layout(&self, link: &Link) -> Layout {
-        let name = TABS.into_iter().find(|(listing, _)| *listing == self.listing);
-        let list = name.map_or("", |(_, name)| name).to_lowercase();
-        let title = format!("{}: {list} repositories", self.topic);
-        let at = link.at(path(self.topic.as_str(), self.listing)).to_string();
-        let mut layout = Layout::new(&self.site, Section::Topics, title, &at);
-        layout.topic = self.topic.to_string();
-        layout
-    }
-
-    /// The links to the other lists, with the parameters that they take as well.
-    fn tabs(&self, link: &Link) -> Vec<Tab> {
-        let tab = |(listing, name)| {
-            let taken = page_parameters(listing);
-            let link = link.at(self.path(listing)).first_page();
-            let link = link.keeping(|name, _| taken.iter().any(|taken| taken.name == name));
-            let is_current = listing == self.listing;
-            Tab { name, href: link.to_string(), is_current, is_apart: false }
-        };
-        TABS.into_iter().map(tab).collect()
-    }
-
-    /// The page with the form alone, each fault beside its field.
-    fn refused(&self, faults: Vec<ParameterFault>) -> Response {
-        let link = self.link();
-        let mut layout = self.layout(&link);
-        layout.address = None;
-        let page = TopicPage {
-            layout,
-            topic: &self.topic,
-            list: None,
-            tabs: self.tabs(&Link::new(String::new())),
-            form: Form::new(self.listing, &self.path(self.listing), &link, faults.clone(), None),
-            chips: Vec::new(),
-        };
-        in_place_of(Error::Parameters(faults), &page)
-    }
-
-    fn page(
-        &self,
-        catalogue: &Catalogue,
-        parameters: &ListParameters,
-        days: &[TopicDay],
-        now: DateTime<Utc>,
-    ) -> Result<Document, Error> {
-        let link = self.link();
-        let found = find(catalogue, &parameters.query);
-        let facets = facet_views(catalogue, &parameters.query.filter, &link);
-        let list = format!("{}api{}", self.site.root, self.listing.path());
-        let list = list.replace("{topic}", self.topic.as_str());
-        let forms = [("JSON", Format::Json), ("NDJSON", Format::Ndjson), ("CSV", Format::Csv)];
-        let forms = forms.map(|(name, format)| {
-            let link = link.at(list.clone()).without_pages().with("fields", "all");
-            let link = link.with(PAGE.name, parameters.page.number());
-            let link = link.with(PER_PAGE.name, parameters.page.limit());
-            let format: &str = format.into();
-            let link = if name == "JSON" { link } else { link.with("format", format) };
-            (name, link.to_string())
-        });
-        let mut layout = self.layout(&link).with_json(forms[0].1.clone());
-        let feeds = self.feeds(&link, parameters);
-        layout.alternates.extend(feeds.iter().map(|(title, href)| Alternate {
-            content_type: "application/atom+xml",
-            title,
-            href: href.clone(),
-        }));
-        let matched = i64::try_from(found.matched).unwrap_or(i64::MAX);
-        let state = state(catalogue, now);
-        layout.description = format!(
-            "{} of the GitHub topic {}, {}, with the stars that they gained.",
-            state.repositories, self.topic, self.listing.summary()
-        );
-        layout.picture = Some(format!("{}/charts/topics/{}.svg", self.site.base, self.topic));
-        let form = Form::new(
-            self.listing,
-            &self.path(self.listing),
-            &link,
-            Vec::new(),
-            Some(&facets),
-        );
-        let page = TopicPage {
-            layout,
-            topic: &self.topic,
-            tabs: self.tabs(&link),
-            form,
-            chips: form::chips(&link),
-            list: Some(ListView {
-                state,
-                columns: Columns::of(self.listing, parameters.query.order),
-                rows: row_views(catalogue, &parameters.query, &found.rows, now),
-                is_unknown: catalogue.rows().is_empty(),
-                is_new: catalogue.meta().history.is_some_and(|days| days.first == days.last),
-                popular: self.path(Listing::Ranked(Ranking::Popularity)),
-                matched: counted(matched, "repository matches", "repositories match"),
-                rule: self.rule(catalogue, parameters),
-                facets,
-                forms,
-                feeds,
-                pages: pages(parameters.page, found.matched, &link),
-                charts: charts(&self.topic, days),
-                csv: format!("{}charts/topics/{}.csv?type=daily", self.site.root, self.topic),
-            }),
-        };
-        let meta = catalogue.meta();
-        let mut page = document(&page, FOR_A_MINUTE, true)?;
-        page.head.extend(head(meta));
-        page.head.remove(header::LAST_MODIFIED);
-        Ok(page)
-    }
-
-    /// The feeds of the topic, under the same filter if they take it: they refuse ages.
-    fn feeds(&self, link: &Link, parameters: &ListParameters) -> [(&'static str, String); 3] {
-        let is_filter = |name: &str| FILTERS.iter().any(|filter| filter.name == name);
-        let has_age = parameters.today.is_some();
-        let filter = link.keeping(|name, _| !has_age && is_filter(name));
-        let feed = |name: &str| {
-            let path = format!("{}feeds/{}/{name}.atom", self.site.root, self.topic);
-            filter.at(path).to_string()
-        };
-        [("new", feed("new")), ("events", feed("events")), ("trending", feed("trending"))]
-    }
-
-    /// How the list is made.
-    fn rule(&self, catalogue: &Catalogue, parameters: &ListParameters) -> String {
-        let last = parameters.day.or(catalogue.last_day());
-        match (parameters.query.order.window(), last) {
-            (Some(window), Some(last)) => {
-                let first = last - window.days();
-                let change = match self.listing {
-                    Listing::Trend(Trend::Falling) => "lost",
-                    _ => "gained",
-                };
-                let (first, last) = (day(first), day(last));
-                format!("Stars {change} from {first} to {last}, by this mirror's own counts.")
-            }
-            _ => format!("Repositories {}.", self.listing.summary()),
-        }
-    }
-}
-
-fn state(catalogue: &Catalogue, now: DateTime<Utc>) -> StateView {
-    let meta = catalogue.meta();
-    let stored = i64::try_from(catalogue.rows().len()).unwrap_or(i64::MAX);
-    let total = meta.total_count.unwrap_or(stored);
-    let coverage = if stored >= total { "whole" } else { "in part" };
-    let repositories = if stored >= total {
-        counted(stored, "repository", "repositories")
-    } else {
-        format!("{} of {} repositories", Grouped(stored), Grouped(total))
+/// The page with the form alone, each fault beside its field.
+fn refused(asked: &Asked, faults: Vec<ParameterFault>) -> Response {
+    let link = asked.link();
+    let mut layout = asked.layout(&link);
+    layout.address = None;
+    let page = TopicPage {
+        layout,
+        topic: &asked.topic,
+        list: None,
+        tabs: asked.tabs(&Link::new(String::new())),
+        form: Form::new(asked.listing, &asked.path(asked.listing), &link, faults.clone(), &[]),
+        chips: Vec::new(),
     };
-    StateView {
-        coverage: coverage.to_owned(),
-        repositories,
-        confirmed: meta.refreshed_at.map(|at| Moment::new(at, now)),
-        is_complete: meta.complete,
-        since: meta.history.map(|history| day(history.first)),
-    }
+    in_place_of(Error::Parameters(faults), &page)
 }
 
-fn pages(page: Page, matched: usize, link: &Link) -> Pages {
-    let (number, last) = (page.number(), page.last(matched));
-    let to = |number: usize| link.with(PAGE.name, number).to_string();
-    let present = number as usize;
-    Pages {
-        number,
-        last,
-        previous: (present > 1).then(|| to((present - 1).min(last))),
-        next: (present < last).then(|| to(present + 1)),
-    }
-}
-
-/// The chart of the stars that the topic's repositories gained, for wide and for narrow windows.
-fn charts(topic: &Topic, days: &[TopicDay]) -> [String; 2] {
-    let options = Options { kind: Kind::Daily, range: Range::Quarter, ..Options::default() };
-    topic_chart(topic, days, options.kind).embedded(options)
+fn made(
+    asked: &Asked,
+    catalogue: &Catalogue,
+    parameters: &ListParameters,
+    days: &[TopicDay],
+    now: DateTime<Utc>,
+) -> Result<Document, Error> {
+    let link = asked.link();
+    let list = ListView::new(asked, catalogue, parameters, days, now);
+    let [(_, json), ..] = &list.forms;
+    let mut layout = asked.layout(&link).with_json(json.clone());
+    layout.alternates.extend(list.feeds.iter().map(|(title, href)| Alternate {
+        content_type: "application/atom+xml",
+        title,
+        href: href.clone(),
+    }));
+    let (repositories, summary) = (&list.state.repositories, asked.listing.summary());
+    layout.description = format!("{repositories} of the GitHub topic {}, {summary}.", asked.topic);
+    layout.picture = Some(format!("{}/charts/topics/{}.svg", asked.site.base, asked.topic));
+    let action = asked.path(asked.listing);
+    let page = TopicPage {
+        layout,
+        topic: &asked.topic,
+        tabs: asked.tabs(&link),
+        form: Form::new(asked.listing, &action, &link, Vec::new(), &list.facets),
+        chips: form::chips(&link),
+        list: Some(list),
+    };
+    let mut document = document(&page, FOR_A_MINUTE, true)?;
+    document.head.extend(head(catalogue.meta()));
+    // Ages change the page without a refresh.
+    document.head.remove(header::LAST_MODIFIED);
+    Ok(document)
 }

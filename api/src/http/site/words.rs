@@ -131,7 +131,10 @@ mod tests {
     #[test]
     fn numbers_have_thin_spaces_and_changes_their_sign() {
         let texts = [0, 999, 1_000, -41_872, 1_234_567].map(|number| Grouped(number).to_string());
-        assert_eq!(texts, ["0", "999", "1\u{202f}000", "−41\u{202f}872", "1\u{202f}234\u{202f}567"]);
+        assert_eq!(
+            texts,
+            ["0", "999", "1\u{202f}000", "−41\u{202f}872", "1\u{202f}234\u{202f}567"]
+        );
         assert_eq!([3, 0, -3].map(|number| Gain(number).to_string()), ["+3", "0", "−3"]);
     }
 
@@ -140,7 +143,13 @@ mod tests {
         let words = [0, 1, 59, 60, 7_199, 86_400, 45 * 86_400, 800 * 86_400]
             .map(|seconds| span(TimeDelta::seconds(seconds)));
         let expected = [
-            "0 seconds", "1 second", "59 seconds", "1 minute", "1 hour", "1 day", "1 month",
+            "0 seconds",
+            "1 second",
+            "59 seconds",
+            "1 minute",
+            "1 hour",
+            "1 day",
+            "1 month",
             "2 years",
         ];
         assert_eq!(words, expected);

@@ -1,7 +1,7 @@
 //! The form of a list: a field for each parameter, made from the table of parameters.
 
-use super::facets::FacetView;
 use super::super::links::Link;
+use super::facets::FacetView;
 use crate::error::ParameterFault;
 use crate::http::list_parameters::page_parameters;
 use crate::http::pages::{PAGE, PER_PAGE};
@@ -52,7 +52,7 @@ impl Form {
         action: &str,
         link: &Link,
         mut faults: Vec<ParameterFault>,
-        facets: Option<&[FacetView]>,
+        facets: &[FacetView],
     ) -> Self {
         let has_faults = !faults.is_empty();
         let parameters = page_parameters(listing).into_iter();
@@ -68,12 +68,7 @@ impl Form {
     }
 }
 
-fn field(
-    parameter: &Parameter,
-    link: &Link,
-    fault: Option<String>,
-    facets: Option<&[FacetView]>,
-) -> Field {
+fn field(parameter: &Parameter, link: &Link, fault: Option<String>, facets: &[FacetView]) -> Field {
     let Parameter { name, accepted, doc, example, shape } = parameter;
     let value = link.get(name).unwrap_or_default().to_owned();
     let choice = |choices: &[&str], default: &str| {
@@ -90,7 +85,7 @@ fn field(
         (_, Shape::Boolean) => choice(&["any", "true", "false"], "any"),
         _ => Vec::new(),
     };
-    let facet = facets.into_iter().flatten().find(|facet| facet.parameter == *name);
+    let facet = facets.iter().find(|facet| facet.parameter == *name);
     Field {
         name,
         label: label(name).to_owned(),
