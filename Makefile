@@ -200,7 +200,9 @@ clean:
 BUILD_PACKAGES := gcc:gcc,libc6-dev
 TEST_PACKAGES := $(BUILD_PACKAGES) curl:curl,ca-certificates git:git,ca-certificates jq:jq \
     python3:python3 nginx:nginx redis-server:redis-server setpriv:util-linux \
-    pgbouncer:pgbouncer sqlite3:sqlite3 pip3:python3-pip
+    pgbouncer:pgbouncer sqlite3:sqlite3 pip3:python3-pip \
+    chromium:chromium,fonts-dejavu-core chromedriver:chromium-driver java:default-jre-headless \
+    w3m:w3m
 BENCH_PACKAGES := $(BUILD_PACKAGES) python3:python3 nginx:nginx redis-server:redis-server \
     setpriv:util-linux wrk:wrk ab:apache2-utils varnishd:varnish
 APT_INSTALL := apt-get install --no-install-recommends

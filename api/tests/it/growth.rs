@@ -34,7 +34,10 @@ pub(crate) async fn compare(archive: &Path, url: &str, topic: &str, days: &[Naiv
 }
 
 /// A service over the demo's past: 90 days of 300 repositories of each of two topics.
-async fn with_a_past(database: Database, settings: &[(&str, &str)]) -> (Mirror, TempDir) {
+pub(crate) async fn with_a_past(
+    database: Database,
+    settings: &[(&str, &str)],
+) -> (Mirror, TempDir) {
     let topics = ["kubernetes", "mcp"].map(str::to_owned);
     let world = World::generate_with_history(300, 7, &topics, 90, today());
     let folder = tempfile::tempdir().expect("a temporary folder");

@@ -8,6 +8,7 @@
 
 mod archive;
 mod backfill;
+mod browser;
 mod cache;
 mod client;
 mod clocks;

@@ -139,7 +139,7 @@ async fn free_port() -> u16 {
     listener.local_addr().expect("an address").port()
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     std::process::Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n")
 }
 

