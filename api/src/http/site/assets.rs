@@ -9,7 +9,7 @@ use axum::routing::get;
 
 use crate::app::App;
 use crate::error::Error;
-use crate::http::description::{Answer, Operation, Routes};
+use crate::http::description::Routes;
 use crate::http::document;
 use crate::lists::document::Document;
 use crate::pictures::colors;
@@ -48,13 +48,9 @@ impl Asset {
     }
 }
 
+/// The route has no description: pages alone know the names.
 pub(super) fn routes() -> Routes {
-    Routes::default().routes(
-        Operation::get("get_asset", "The style sheet, the script or the icon of the pages")
-            .kept(Answer::text("text/css").or_text("text/javascript").or_text("image/svg+xml"))
-            .fails(&[404])
-            .at("/assets/{asset}", get(asset)),
-    )
+    Routes::default().route("/assets/{asset}", get(asset))
 }
 
 async fn asset(

@@ -8,7 +8,7 @@ use std::time::Duration;
 use askama::Template;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Uri, header};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
 use chrono::{DateTime, Days, Utc};
 use serde::Deserialize;
@@ -24,10 +24,12 @@ use crate::http::description::{Answer, Operation, Routes};
 use crate::http::document::{self as documents, FOR_A_MINUTE};
 use crate::http::parameters::Parameters;
 use crate::lists::bundle::Encoding;
+use crate::lists::document::Document;
 use crate::model::ranking::{Listing, Trend};
 use crate::model::topic::{Topic, TopicState};
 use crate::model::topic_day::TopicDay;
 use crate::pictures::spark;
+use crate::read::Served;
 
 /// The repositories that the page names of each topic.
 const MOVERS: usize = 3;
@@ -83,7 +85,6 @@ pub(super) fn routes() -> Routes {
         Operation::get("index", "The tracked topics as a page, or a short guide as plain text")
             .takes(&[])
             .kept(Answer::text("text/html").or_text("text/plain"))
-            .fails(&[])
             .at("/", get(home)),
     )
 }
@@ -93,11 +94,13 @@ async fn home(
     uri: Uri,
     request: HeaderMap,
 ) -> Result<Response, Error> {
-    let vary = [(header::VARY, VARY)];
-    if !request.get(header::ACCEPT).is_some_and(takes_html) {
-        return Ok((vary, guide()).into_response());
-    }
     Parameters::of(&uri).finish()?;
+    if !request.get(header::ACCEPT).is_some_and(takes_html) {
+        let guide = Document::new("text/plain; charset=utf-8", FOR_A_MINUTE, guide().into());
+        let document = Arc::new(guide.with(header::VARY, VARY));
+        let served = Served { document, cache_status: "memory; hit" };
+        return Ok(documents::answer(&app, &served, &request).await);
+    }
     let site = Site::of(&app, &request)?;
     let now = app.clock.now();
     let (own, key) = (Arc::clone(&app), format!("{}/", site.base));

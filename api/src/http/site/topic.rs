@@ -25,6 +25,7 @@ use super::links::{Link, without_empty};
 use crate::app::App;
 use crate::error::{Error, ParameterFault};
 use crate::http::api::lists::{Day, head, nginx_may_keep};
+use crate::http::conditional::takes_html;
 use crate::http::description::{Answer, Operation, Routes};
 use crate::http::document::{self as documents, FOR_A_MINUTE};
 use crate::http::list_parameters::{ListParameters, page_parameters};
@@ -35,6 +36,9 @@ use crate::model::ranking::Listing;
 use crate::model::topic::Topic;
 use crate::model::topic_day::TopicDay;
 use crate::task::join;
+
+/// The headers of a page that tell how fresh and how complete its list is.
+const FACTS: &[&str] = &["X-Complete", "X-Refreshed-At", "X-Total-Count"];
 
 const TOPIC: Parameter = Parameter {
     name: "topic",
@@ -60,8 +64,8 @@ pub(super) fn routes() -> Routes {
     let mut routes = Routes::default().routes(
         Operation::get("open_topic", "Leads to the page of a topic")
             .requires(&TOPIC)
+            .takes(&[])
             .answers(303, Answer::default().with(&["Location"]))
-            .fails(&[400])
             .at("/t", get(open)),
     );
     for (listing, name) in TABS {
@@ -69,7 +73,7 @@ pub(super) fn routes() -> Routes {
         let route = |id: String, path: &str| {
             Operation::get(id, summary.clone())
                 .takes(&page_parameters(listing))
-                .kept(Answer::text("text/html"))
+                .kept(Answer::text("text/html").with(FACTS))
                 .answers(303, Answer::default().with(&["Location"]))
                 .fails(&[404])
                 .at(path, page(listing))
@@ -97,6 +101,10 @@ fn page(listing: Listing) -> MethodRouter<Arc<App>> {
         async move |State(app): State<Arc<App>>, topic: Topic, uri: Uri, headers: HeaderMap| {
             let site = Site::of(&app, &headers)?;
             let asked = Asked { listing, topic, site, uri };
+            // Others get the answers of an API.
+            if !headers.get(header::ACCEPT).is_some_and(takes_html) {
+                return answer(&app, &asked, &headers).await;
+            }
             if let Some(clean) = without_empty(asked.path(listing), &asked.uri) {
                 return Ok(Redirect::to(&clean.to_string()).into_response());
             }
