@@ -14,9 +14,10 @@ use tokio::process::{Child, Command};
 
 use crate::postgres::is_root;
 use crate::python::target;
-use crate::support::{http_client, say_not_run};
+use crate::support::{eventually, http_client, say_not_run};
 
 mod checks;
+mod numbers;
 mod pages;
 mod states;
 mod theme;
@@ -128,6 +129,11 @@ impl Browser {
         self.evaluate("return location.href", &[]).await.as_str().expect("an address").to_owned()
     }
 
+    /// Waits until the window shows this address.
+    pub(crate) async fn arrive(&self, url: &str) {
+        eventually(20, url, async || self.address().await == url).await;
+    }
+
     /// The texts of the elements that a CSS selector finds, as the page shows them.
     pub(crate) async fn texts(&self, selector: &str) -> Vec<String> {
         let script = "return [...document.querySelectorAll(arguments[0])].map(e => e.innerText)";
@@ -179,6 +185,14 @@ impl Browser {
         self.act("pointer", &mouse).await;
     }
 
+    /// Clicks the only link that an XPath expression finds, and waits for its page.
+    pub(crate) async fn follow(&self, xpath: &str) {
+        let script = "return document.evaluate(arguments[0], document).iterateNext()?.href";
+        let href = self.evaluate(script, &[json!(xpath)]).await;
+        self.click(xpath).await;
+        self.arrive(href.as_str().unwrap_or_else(|| panic!("a link: {xpath}"))).await;
+    }
+
     /// Types into the only element that an XPath expression finds, in place of its text.
     pub(crate) async fn fill(&self, xpath: &str, text: &str) {
         self.click(xpath).await;
@@ -194,7 +208,7 @@ impl Browser {
         self.act("key", &json!(keys)).await;
     }
 
-    /// Uses the mouse or the keyboard, and waits for the page that this opens.
+    /// Uses the mouse or the keyboard. A page that this opens comes later.
     async fn act(&self, device: &str, actions: &Value) {
         let source = json!({ "type": device, "id": device, "actions": actions });
         self.command("/actions", &json!({ "actions": [source] })).await;

@@ -34,6 +34,34 @@ async fn topic_that_is_fetched_becomes_its_page_by_itself() {
 }
 
 #[tokio::test]
+async fn refresh_under_way_is_on_the_status_page_until_it_ends() {
+    let Some(browser) = Browser::start().await else { return };
+    let mirror = Mirror::start(World::generate(700, 7, "kubernetes")).await;
+    let slow = Fault::from(FaultKind::Slow { millis: 6_000 }).on("best-match", 3);
+    mirror.stub.world().faults.push(slow);
+    let url = format!("{}/status", mirror.url);
+    let looks = async {
+        eventually(5, "two requests are done", async || {
+            mirror.get("/refreshes").await.text().contains(r#""requests":2"#)
+        })
+        .await;
+        browser.open(&url).await;
+        let bar = "const bar = document.querySelector('progress'); return [bar.value, bar.max]";
+        assert_eq!(browser.evaluate(bar, &[]).await, json!([2, 15]));
+        let running = browser.texts("main").await.join(" ");
+        assert!(running.contains("2 of about 15 requests done"), "{running}");
+        browser.picture("running").await;
+        browser.run_scripts(false).await;
+    };
+    tokio::join!(mirror.refresh("kubernetes"), looks);
+    eventually(30, "the page shows the end", async || browser.texts("progress").await.is_empty())
+        .await;
+    assert_eq!(browser.table("[aria-label=Refreshes] table").await[0]["outcome"], "complete");
+    assert_eq!(browser.attributes("meta[http-equiv=refresh]", "content").await, [""; 0]);
+    browser.assert_quiet(&mirror.url).await;
+}
+
+#[tokio::test]
 async fn error_is_a_page_with_the_status_and_the_request_id() {
     let Some(browser) = Browser::start().await else { return };
     let mirror = Mirror::refreshed(World::generate(30, 7, "kubernetes")).await;
@@ -62,7 +90,7 @@ async fn error_is_a_page_with_the_status_and_the_request_id() {
         browser.assert_quiet(&mirror.url).await;
     }
     mirror.database.query("ALTER TABLE topics RENAME TO lost").await;
-    let answer = mirror.get_with("/status", &AS_BROWSER).await;
+    let answer = mirror.get_with("/", &AS_BROWSER).await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(answer.text().contains("<h1>"), "{}", answer.text());
 }
@@ -126,7 +154,7 @@ async fn hostile_texts_are_shown_as_text() {
     let description = isolated.iter().find(|text| text.contains("<script>")).expect("isolated");
     assert!(description.ends_with('…') && description.chars().count() < 400, "{description}");
     browser.picture("hostile-topic").await;
-    browser.click("(//main//table//th[@scope='row']//a)[1]").await;
+    browser.follow("(//main//table//th[@scope='row']//a)[1]").await;
     assert_eq!((status(&browser).await, browser.texts("h1").await.len()), (200, 1));
     assert_eq!(browser.evaluate(faults, &[]).await, json!([0, 0, 0, false]));
     browser.picture("hostile-repository").await;

@@ -49,11 +49,11 @@ async fn keyboard_reaches_the_content_and_opens_a_topic() {
     browser.press(TAB).await;
     assert_eq!(browser.evaluate(focused, &[]).await, "Skip to the content");
     browser.press(ENTER).await;
-    assert!(browser.address().await.ends_with("/#main"));
+    browser.arrive(&format!("{}/#main", mirror.url)).await;
     browser.press(TAB).await;
     let is_within = "return document.querySelector('main').contains(document.activeElement)";
     assert_eq!(browser.evaluate(is_within, &[]).await, true);
     browser.fill("//input[@name='topic']", "mcp\u{e007}").await;
-    assert_eq!(browser.address().await, format!("{}/t/mcp", mirror.url));
+    browser.arrive(&format!("{}/t/mcp", mirror.url)).await;
     assert_eq!(browser.texts("h1").await, ["mcp"]);
 }
