@@ -4,11 +4,13 @@
 //! shows. All that it keeps is in its address, and its parameters are those of the lists.
 
 mod assets;
+mod chart_links;
 pub(in crate::http) mod docs;
 mod error;
 mod home;
 mod layout;
 mod links;
+mod repository;
 mod topic;
 mod words;
 
@@ -20,5 +22,6 @@ pub(super) fn routes() -> Routes {
     Routes::default()
         .merge(home::routes())
         .merge(topic::routes())
+        .merge(repository::routes())
         .merge(assets::routes())
 }
