@@ -5,8 +5,10 @@
 
 mod assets;
 mod chart_links;
+mod compare;
 pub(in crate::http) mod docs;
 mod error;
+mod fields;
 mod home;
 mod layout;
 mod links;
@@ -23,5 +25,6 @@ pub(super) fn routes() -> Routes {
         .merge(home::routes())
         .merge(topic::routes())
         .merge(repository::routes())
+        .merge(compare::routes())
         .merge(assets::routes())
 }

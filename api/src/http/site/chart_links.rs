@@ -34,9 +34,8 @@ pub(super) fn tabs(page: &Link, options: &Options) -> Vec<Tab> {
         (Range::Year, "1 year"),
         (Range::All, "all"),
     ];
-    let mut tabs: Vec<Tab> = ranges
-        .map(|(range, name)| tab(name, false, Options { range, ..*options }))
-        .into();
+    let mut tabs: Vec<Tab> =
+        ranges.map(|(range, name)| tab(name, false, Options { range, ..*options })).into();
     tabs.push(tab("total", true, Options { kind: Kind::Total, ..*options }));
     tabs.push(tab("daily", false, Options { kind: Kind::Daily, ..*options }));
     tabs.push(tab("linear", false, Options { scale: Scale::Linear, ..*options }));

@@ -35,9 +35,7 @@ use crate::lists::document::Document;
 use crate::model::counts::RepositoryDays;
 use crate::model::event::RepositoryEvent;
 use crate::model::growth::Growth;
-use crate::model::repository::{
-    FullName, Repository, RepositoryDetails, RepositoryId, is_http,
-};
+use crate::model::repository::{FullName, Repository, RepositoryDetails, RepositoryId, is_http};
 use crate::pictures::options::Options;
 use crate::task::join;
 
@@ -75,15 +73,10 @@ struct Facts<'a> {
     license: Option<&'a str>,
     created: Option<Moment>,
     pushed: Option<Moment>,
-    homepage: Option<Homepage<'a>>,
+    /// Text and address.
+    homepage: Option<(String, &'a str)>,
     /// GitHub's page of the repository.
     github: Option<&'a str>,
-}
-
-struct Homepage<'a> {
-    text: String,
-    /// `None` if the address is not one that pages may link.
-    href: Option<&'a str>,
 }
 
 /// A topic of the repository, which has a page if it is tracked.
@@ -134,8 +127,7 @@ async fn page(
     let own = Arc::clone(&app);
     let asked = uri.clone();
     let make = || async move {
-        let address =
-            |name: &str| Link::like(format!("{}r/{name}", site.root), &asked).to_string();
+        let address = |name: &str| Link::like(format!("{}r/{name}", site.root), &asked).to_string();
         let id = present_owner(&own.public, &name, address).await?;
         let found = Found::read(&own, id).await?;
         let write = move || found.page(&site, &options, now);
@@ -248,7 +240,7 @@ fn cautions(repository: &Repository) -> Vec<&'static str> {
 }
 
 fn facts<'a>(repository: &'a Repository, growth: &GrowthByWindow, now: DateTime<Utc>) -> Facts<'a> {
-    let homepage = repository.homepage.as_deref().map(str::trim).filter(|text| !text.is_empty());
+    let homepage = repository.homepage.as_deref().filter(|address| is_http(address));
     let moment = |time: Option<DateTime<Utc>>| time.map(|time| Moment::new(time, now));
     Facts {
         stars: Grouped(repository.stargazers_count),
@@ -260,10 +252,7 @@ fn facts<'a>(repository: &'a Repository, growth: &GrowthByWindow, now: DateTime<
         license: repository.license.as_deref(),
         created: moment(repository.created_at),
         pushed: moment(repository.pushed_at),
-        homepage: homepage.map(|address| Homepage {
-            text: cut(address),
-            href: is_http(address).then_some(address),
-        }),
+        homepage: homepage.map(|address| (cut(address), address)),
         github: Some(repository.html_url.as_str()).filter(|address| is_http(address)),
     }
 }

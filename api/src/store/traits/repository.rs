@@ -28,9 +28,6 @@ pub trait RepositoryStore: Send + Sync {
 
     /// The last events of a repository in all topics, newest first, at most `limit`. A change that
     /// is an event of several topics comes once.
-    async fn repository_events(
-        &self,
-        id: RepositoryId,
-        limit: i64,
-    ) -> Result<Vec<RepositoryEvent>>;
+    async fn repository_events(&self, id: RepositoryId, limit: i64)
+    -> Result<Vec<RepositoryEvent>>;
 }

@@ -27,7 +27,7 @@ use crate::pictures::series::{Series, cut};
 use crate::store::SharedStore;
 use crate::task::join;
 
-pub(super) const REPOS: Parameter = Parameter {
+pub(in crate::http) const REPOS: Parameter = Parameter {
     name: "repos",
     accepted: "from 2 to 8 different repositories with commas, such as a/b,c/d",
     doc: "The repositories, by owner and name.",
