@@ -68,7 +68,7 @@ screenshot: | test-prerequisites
 	@$(serve-past); \
 	chromium --headless $$([ "$$(id -u)" != 0 ] || echo --no-sandbox) --disable-gpu \
 	    --hide-scrollbars --no-first-run --disable-background-networking \
-	    --user-data-dir="$$data/chromium" --window-size=1060,620 \
+	    --user-data-dir="$$data/chromium" --window-size=1170,600 \
 	    --screenshot=docs/topic.png "$(SERVED)/t/kubernetes" 2>/dev/null; \
 	ls -l docs/topic.png
 
