@@ -17,6 +17,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 import history  # noqa: E402
+import pages  # noqa: E402
 import queries  # noqa: E402
 import refresh  # noqa: E402
 import report  # noqa: E402
@@ -27,7 +28,7 @@ from stack import BUILT, ROOT, Stack  # noqa: E402
 
 TOPIC = "kubernetes"
 ENCODINGS = ["identity", "gzip", "br"]
-PARTS = ["reads", "refresh", "catalogue", "queries", "history", "growth"]
+PARTS = ["reads", "refresh", "catalogue", "queries", "pages", "history", "growth"]
 
 
 class Cases:
@@ -208,6 +209,7 @@ def main():
             "refresh": lambda: refresh.steps(*folders["refresh"], arguments.quick),
             "catalogue": lambda: refresh.catalogues(*folders["catalogue"]),
             "queries": lambda: queries.latencies(*folders["queries"], arguments.quick),
+            "pages": lambda: pages.pages(*folders["pages"], arguments.quick),
             "history": lambda: history.years(*folders["history"], arguments.quick),
             "growth": lambda: refresh.growth(*folders["growth"], arguments.quick),
         }

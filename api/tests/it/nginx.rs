@@ -8,6 +8,7 @@ mod harness;
 mod limits;
 mod lists;
 mod maintenance;
+mod pages;
 mod replica;
 
 pub(crate) use harness::Nginx;

@@ -23,6 +23,11 @@ async fn rate_limit_applies_to_answers_that_a_replica_may_have_to_make() {
         "/api/trending/kubernetes",
         "/api/kubernetes?",
         "//api/kubernetes",
+        "/t/kubernetes",
+        "/t/mcp/newest",
+        "/",
+        "/docs",
+        "/compare",
         "/topics",
         "/topics/x",
         "/topics/x/",
@@ -55,6 +60,12 @@ async fn rate_limit_applies_to_answers_that_a_replica_may_have_to_make() {
         "/feeds/kubernetes/new.atom",
         "/db/kubernetes",
         "//db/popularity/mcp",
+        "/t/x",
+        "/t/x/newest",
+        "/t/kubernetes?language=go",
+        "/r/kubernetes/kubernetes",
+        "/compare?repos=a/b,c/d",
+        "/status",
     ] {
         assert!(refused(&nginx, limited).await > 0, "{limited}");
     }
