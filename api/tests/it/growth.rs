@@ -34,12 +34,18 @@ pub(crate) async fn compare(archive: &Path, url: &str, topic: &str, days: &[Naiv
 }
 
 /// A service over the demo's past: 90 days of 300 repositories of each of two topics.
-pub(crate) async fn with_a_past(
+async fn with_a_past(database: Database, settings: &[(&str, &str)]) -> (Mirror, TempDir) {
+    with_a_past_of(300, database, settings).await
+}
+
+/// A service over 90 days of a past of so many repositories of each of two topics.
+pub(crate) async fn with_a_past_of(
+    count: usize,
     database: Database,
     settings: &[(&str, &str)],
 ) -> (Mirror, TempDir) {
     let topics = ["kubernetes", "mcp"].map(str::to_owned);
-    let world = World::generate_with_history(300, 7, &topics, 90, today());
+    let world = World::generate_with_history(count, 7, &topics, 90, today());
     let folder = tempfile::tempdir().expect("a temporary folder");
     github_stub::archive::write(&world, folder.path()).expect("an archive");
     let mirror = Mirror::start_on(database, world, settings).await;

@@ -8,20 +8,28 @@ use super::checks::{self, Axe};
 use super::{Browser, DESKTOP, NARROW};
 use crate::databases;
 use crate::events::{edit, rename};
-use crate::growth::with_a_past;
+use crate::growth::with_a_past_of;
 use crate::support::Mirror;
 
 /// The most bytes of a page with its style, its script and its icon, compressed.
 const MOST_BYTES: usize = 60 * 1_024;
 
-/// A mirror with 90 days of a past, in which a repository got another name and another one was
-/// archived on the last day.
+/// The repositories of each topic.
+pub(super) const REPOSITORIES: usize = 120;
+
+/// A mirror with 90 days of a past, on whose last day a repository got another name, another one
+/// was archived, and others gained and lost stars.
 pub(super) async fn mirror() -> (Mirror, TempDir) {
-    let (mirror, past) = with_a_past(databases::sqlite(), &[]).await;
+    let (mirror, past) = with_a_past_of(REPOSITORIES, databases::sqlite(), &[]).await;
     let ids = mirror.stub.world().ranked("kubernetes", "stars");
     mirror.clock.advance(TimeDelta::days(1));
     rename(&mirror, ids[0], "new/name");
     edit(&mirror, ids[1], &json!({ "archived": true }));
+    for (id, gained) in ids[2..].iter().zip(-12..12) {
+        let mut world = mirror.stub.world();
+        let stars = world.repository(*id).expect("a repository").stars;
+        world.star(*id, stars + gained, mirror.service.clock.now());
+    }
     mirror.refresh("kubernetes").await;
     mirror.refresh("mcp").await;
     (mirror, past)

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::numbers::{json_of, number};
-use super::pages::mirror;
+use super::pages::{REPOSITORIES, mirror};
 use super::{Browser, DESKTOP, NARROW};
 
 /// The lists of a topic: the tab of each, and its path after the topic's.
@@ -91,8 +91,8 @@ async fn pages_of_a_list_follow_each_other() {
     let (mirror, _past) = mirror().await;
     let list = mirror.get("/api/popularity/kubernetes").await.json();
     let mut places = list.as_array().expect("rows").iter();
-    browser.open(&format!("{}/t/kubernetes/popularity?per_page=120", mirror.url)).await;
-    for rows in [120, 120, list.as_array().map_or(0, Vec::len) - 240] {
+    browser.open(&format!("{}/t/kubernetes/popularity?per_page=50", mirror.url)).await;
+    for rows in [50, 50, REPOSITORIES - 100] {
         let shown = browser.table("main table").await;
         assert_eq!(shown.len(), rows);
         for (shown, expected) in shown.iter().zip(&mut places) {
