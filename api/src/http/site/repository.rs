@@ -18,7 +18,7 @@ use self::ranks::{MOST_TOPICS, RankView, catalogues, rank_views};
 use self::snippets::{Snippet, snippets};
 use super::chart_links::{tabs, with_options};
 use super::layout::{Layout, Section, Site, Tab, document};
-use super::layout::{Layout, Section, Site, document};
+use super::links::Link;
 use super::words::{Gained, Grouped, Moment, Name, cut, day};
 use crate::app::App;
 use crate::error::Error;
