@@ -84,7 +84,7 @@ struct TopicView<'a> {
     has_page: bool,
 }
 
-/// What the lines of the chart are.
+/// The meaning of the chart's lines, and their numbers as files.
 struct Legend {
     /// The first day that the mirror counted.
     since: Option<String>,
@@ -138,7 +138,7 @@ async fn page(
     Ok(response)
 }
 
-/// What a page is made from.
+/// The data of a page.
 struct Found {
     details: RepositoryDetails,
     days: RepositoryDays,
