@@ -39,22 +39,38 @@ demo: | prerequisites
 	echo; echo "Serving on $(SERVED):  curl $(SERVED)/api/popularity/kubernetes"; echo; \
 	target/release/api
 
+# Serves the demo's past until the recipe ends.
+define serve-past
+data=$$(mktemp -d); api=; \
+trap 'kill $$api 2>/dev/null; rm -rf "$$data"' EXIT; \
+export DATABASE_URL= DATABASE_URL_FILE= REDIS_URL= REDIS_URL_FILE= DATA_DIR=$$data; \
+target/release/github-stub $(DEMO_WORLD) --archive "$$data/past"; \
+target/release/api import "$$data/past"; \
+SCHEDULER=external target/release/api & api=$$!; \
+until curl -fsS $(SERVED)/health >/dev/null 2>&1; do sleep 0.1; done
+endef
+
 ## chart: draws docs/chart.svg, the README's picture, from the demo's past
 .PHONY: chart
 chart: | test-prerequisites
 	cargo build --release --locked -p api -p github-stub
-	@data=$$(mktemp -d); api=; \
-	trap 'kill $$api 2>/dev/null; rm -rf "$$data"' EXIT; \
-	export DATABASE_URL= DATABASE_URL_FILE= REDIS_URL= REDIS_URL_FILE= DATA_DIR=$$data; \
-	target/release/github-stub $(DEMO_WORLD) --archive "$$data/past"; \
-	target/release/api import "$$data/past"; \
-	SCHEDULER=external target/release/api & api=$$!; \
-	until curl -fsS $(SERVED)/health >/dev/null 2>&1; do sleep 0.1; done; \
+	@$(serve-past); \
 	names() { curl -fsS "$(SERVED)/api/$$1" | jq -r ".[:$$2][].full_name"; }; \
 	repos=$$( (names 'trending/kubernetes?window=90d&by=velocity' 2; \
 	    names 'falling/kubernetes?window=30d' 1) | paste -sd,); \
 	curl -fsS "$(SERVED)/charts/compare.svg?range=90d&width=760&height=300&repos=$$repos" \
 	    -o docs/chart.svg
+
+## screenshot: takes docs/topic.png, the README's picture of the demo's page, with Chromium
+.PHONY: screenshot
+screenshot: | test-prerequisites
+	cargo build --release --locked -p api -p github-stub
+	@$(serve-past); \
+	chromium --headless $$([ "$$(id -u)" != 0 ] || echo --no-sandbox) --disable-gpu \
+	    --hide-scrollbars --no-first-run --disable-background-networking \
+	    --user-data-dir="$$data/chromium" --window-size=1170,600 \
+	    --screenshot=docs/topic.png "$(SERVED)/t/kubernetes" 2>/dev/null; \
+	ls -l docs/topic.png
 
 ## test: every test; installs what is missing through apt
 .PHONY: test

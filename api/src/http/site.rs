@@ -4,11 +4,15 @@
 //! shows. All that it keeps is in its address, and its parameters are those of the lists.
 
 mod assets;
+mod chart_links;
+mod compare;
 pub(in crate::http) mod docs;
 mod error;
+mod fields;
 mod home;
 mod layout;
 mod links;
+mod repository;
 mod status;
 mod topic;
 mod words;
@@ -22,5 +26,7 @@ pub(super) fn routes() -> Routes {
         .merge(home::routes())
         .merge(topic::routes())
         .merge(status::routes())
+        .merge(repository::routes())
+        .merge(compare::routes())
         .merge(assets::routes())
 }

@@ -6,6 +6,7 @@ use strum::{EnumString, IntoStaticStr, VariantArray};
 use utoipa::ToSchema;
 
 use super::repository::RepositoryId;
+use super::topic::Topic;
 
 /// How long events are kept.
 pub const EVENT_TIME: TimeDelta = TimeDelta::days(400);
@@ -89,6 +90,20 @@ impl Event {
         let kind: &str = self.kind.into();
         format!("{}-{kind}-{}", self.at.format("%Y%m%dT%H%M%SZ"), self.repository)
     }
+}
+
+/// An event of a repository, whichever topics have it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RepositoryEvent {
+    /// In whole seconds.
+    pub at: DateTime<Utc>,
+    pub kind: EventKind,
+    /// Of [`EventKind::Joined`] and [`EventKind::Left`].
+    pub topic: Option<Topic>,
+    /// Of [`EventKind::Left`].
+    pub reason: Option<LeftReason>,
+    /// The names before and after, of [`EventKind::Renamed`].
+    pub renamed: Option<(String, String)>,
 }
 
 /// The events of a topic to read, newest first; those of one second come in the order of their ids.

@@ -37,6 +37,7 @@ mod recordings;
 mod redis;
 mod refreshes;
 mod repositories;
+mod repository_pages;
 mod restored;
 mod retries;
 mod routes;

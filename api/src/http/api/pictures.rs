@@ -3,7 +3,7 @@
 mod badges;
 pub(in crate::http) mod charts;
 mod file;
-mod options;
+pub(in crate::http) mod options;
 
 use axum::routing::get;
 

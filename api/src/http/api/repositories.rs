@@ -121,8 +121,7 @@ async fn repository(
     let (key, store) = (format!("repository {}", asked.key()), Arc::clone(&app.public));
     let make = || async move {
         let id = asked.id(&store, "", &uri).await?;
-        let details = store.repository(id).await?.ok_or_else(|| unknown(id))?;
-        let days = store.repository_days(id, None, None).await?.ok_or_else(|| unknown(id))?;
+        let (details, days) = whole(&store, id).await?;
         json(Whole { details, growth: GrowthByWindow::of(&days) }).await
     };
     let served = app.documents.get(key, None, make).await?;
@@ -163,6 +162,16 @@ pub(in crate::http) async fn present_owner(
     }
 }
 
+/// A repository and all of its days.
+pub(in crate::http) async fn whole(
+    store: &SharedStore,
+    id: RepositoryId,
+) -> Result<(RepositoryDetails, RepositoryDays), Error> {
+    let details = store.repository(id).await?.ok_or_else(|| unknown(id))?;
+    let days = store.repository_days(id, None, None).await?.ok_or_else(|| unknown(id))?;
+    Ok((details, days))
+}
+
 fn unknown(id: RepositoryId) -> Error {
     Error::NoRepository(id.to_string())
 }
@@ -199,19 +208,19 @@ struct Whole {
 }
 
 #[derive(Serialize, ToSchema)]
-struct GrowthByWindow {
+pub(in crate::http) struct GrowthByWindow {
     #[serde(rename = "1d")]
     day: Option<Growth>,
     #[serde(rename = "7d")]
-    week: Option<Growth>,
+    pub(in crate::http) week: Option<Growth>,
     #[serde(rename = "30d")]
-    month: Option<Growth>,
+    pub(in crate::http) month: Option<Growth>,
     #[serde(rename = "90d")]
-    quarter: Option<Growth>,
+    pub(in crate::http) quarter: Option<Growth>,
 }
 
 impl GrowthByWindow {
-    fn of(days: &RepositoryDays) -> Self {
+    pub(in crate::http) fn of(days: &RepositoryDays) -> Self {
         let created = days.created_at.map(|at| at.date_naive());
         let last = days.seen.last().map(|span| span.last);
         let growth = |window| Growth::of(&days.seen, created, last?, window);

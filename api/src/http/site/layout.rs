@@ -62,6 +62,15 @@ pub(super) struct Alternate {
     pub(super) href: String,
 }
 
+/// A link of a row of links, of which one leads to the present page.
+pub(super) struct Tab {
+    pub(super) name: &'static str,
+    pub(super) href: String,
+    pub(super) is_current: bool,
+    /// Whether it begins another group.
+    pub(super) is_apart: bool,
+}
+
 /// The addresses of the service, for the links of a page.
 #[derive(Clone)]
 pub(super) struct Site {

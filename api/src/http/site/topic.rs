@@ -15,12 +15,12 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{MethodRouter, get};
 use chrono::{DateTime, Utc};
 
-use self::asked::{Asked, TABS, Tab, path};
+use self::asked::{Asked, TABS, path};
 use self::form::{Chip, Form};
 use self::list::ListView;
 use self::rows::Moved;
 use super::error::{fetching_page, in_place_of};
-use super::layout::{Alternate, Layout, Site, document, root};
+use super::layout::{Alternate, Layout, Site, Tab, document, root};
 use super::links::{Link, without_empty};
 use crate::app::App;
 use crate::error::{Error, ParameterFault};

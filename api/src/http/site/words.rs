@@ -5,6 +5,7 @@ use std::fmt;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use crate::http::address::path_of;
+use crate::model::growth::Growth;
 use crate::model::time::rfc3339;
 
 /// A narrow space that does not break, between thousands.
@@ -51,6 +52,23 @@ impl fmt::Display for Gain {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.0 > 0 { "+" } else { "" };
         write!(formatter, "{sign}{}", Grouped(self.0))
+    }
+}
+
+/// The stars gained within a window.
+pub(super) struct Gained {
+    pub(super) gain: Gain,
+    /// The days that were counted, if they are fewer than the window's.
+    pub(super) days: Option<String>,
+}
+
+impl Gained {
+    /// `None` without a count within the window, which has this many days.
+    pub(super) fn of(growth: Option<&Growth>, days: i64) -> Option<Self> {
+        growth.map(|growth| Self {
+            gain: Gain(growth.gained),
+            days: (growth.days < days).then(|| counted(growth.days, "day", "days")),
+        })
     }
 }
 

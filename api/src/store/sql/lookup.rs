@@ -1,14 +1,15 @@
-//! Looks up single repositories: by name, with their places in topics, and their days.
+//! Looks up single repositories: by name, with their places in topics, their days and events.
 
 use async_trait::async_trait;
 use chrono::NaiveDate;
 use sqlx::{AssertSqlSafe, Row as _};
 
 use super::counts::{self, SPAN};
-use super::dialect::{Connection, Row, SqlStore};
+use super::dialect::{BINARY, Connection, Row, SqlStore};
 use super::repositories::{REPOSITORY, repository};
 use super::text;
 use crate::model::counts::{RepositoryDays, Span};
+use crate::model::event::RepositoryEvent;
 use crate::model::repository::{
     FormerName, FullName, NameOwner, Places, RepositoryDetails, RepositoryId,
 };
@@ -97,6 +98,36 @@ impl RepositoryStore for SqlStore {
         transaction.rollback().await?;
         Ok(days)
     }
+
+    async fn repository_events(
+        &self,
+        id: RepositoryId,
+        limit: i64,
+    ) -> Result<Vec<RepositoryEvent>> {
+        let select = format!(
+            "SELECT * FROM
+                 (SELECT DISTINCT at, kind, reason, old_name, new_name,
+                      CASE WHEN kind IN ('joined', 'left') THEN topic END AS topic
+                  FROM events WHERE repository_id = $1) AS own
+             ORDER BY at DESC, kind{BINARY}, topic{BINARY} LIMIT $2"
+        );
+        let select = sqlx::query(AssertSqlSafe(select)).bind(id).bind(limit);
+        let rows = select.fetch_all(&mut self.reader().await?).await?;
+        Ok(rows.iter().map(event).collect::<sqlx::Result<_>>()?)
+    }
+}
+
+fn event(row: &Row) -> sqlx::Result<RepositoryEvent> {
+    let has = |column: &str| row.try_get::<Option<&str>, _>(column).map(|text| text.is_some());
+    let from: Option<String> = row.try_get("old_name")?;
+    let to: Option<String> = row.try_get("new_name")?;
+    Ok(RepositoryEvent {
+        at: row.try_get("at")?,
+        kind: text(row, "kind")?,
+        topic: if has("topic")? { Some(text(row, "topic")?) } else { None },
+        reason: if has("reason")? { Some(text(row, "reason")?) } else { None },
+        renamed: from.zip(to),
+    })
 }
 
 async fn places(connection: &mut Connection, id: RepositoryId) -> sqlx::Result<Vec<Places>> {

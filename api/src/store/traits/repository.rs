@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use chrono::NaiveDate;
 
 use crate::model::counts::RepositoryDays;
+use crate::model::event::RepositoryEvent;
 use crate::model::repository::{FullName, NameOwner, RepositoryDetails, RepositoryId};
 use crate::store::Result;
 
@@ -24,4 +25,9 @@ pub trait RepositoryStore: Send + Sync {
         from: Option<NaiveDate>,
         to: Option<NaiveDate>,
     ) -> Result<Option<RepositoryDays>>;
+
+    /// The last events of a repository in all topics, newest first, at most `limit`. A change that
+    /// is an event of several topics comes once.
+    async fn repository_events(&self, id: RepositoryId, limit: i64)
+    -> Result<Vec<RepositoryEvent>>;
 }

@@ -1,7 +1,7 @@
 //! Single repositories: look-up by name, places in topics, days.
 
 use api::model::counts::{Counts, Span};
-use api::model::event::LeftReason;
+use api::model::event::{EventKind, LeftReason, RepositoryEvent};
 use api::model::repository::{NameOwner, Places, Repository};
 use api::model::topic::Origin;
 use api::store::{Scope, SharedStore, Store};
@@ -211,6 +211,43 @@ async fn days_are_those_between_two_days(store: SharedStore) {
     assert_eq!(store.repository_days(2, None, None).await.expect("a database"), None);
 }
 
+/// A change is an event of both topics, and comes once.
+async fn events_of_a_repository_come_once_and_newest_first(store: SharedStore) {
+    let archived = Repository { archived: true, ..named(1, "o/b") };
+    for topic in ["kubernetes", "mcp"] {
+        store_complete_run(&*store, topic, &[named(1, "o/a"), named(2, "o/c")], day(0)).await;
+    }
+    store_complete_run(&*store, "mcp", &[archived, named(2, "o/d")], day(1)).await;
+    for (name, number) in [("mcp", 2), ("kubernetes", 3)] {
+        let lease = begin(&*store, name, day(number)).await;
+        let gone = [(1, LeftReason::Private)];
+        store.remove(&lease, &topic(name), &gone, day(number)).await.expect("removed");
+        finish(&*store, &lease, Some(&[2]), Scope::All, day(number)).await;
+    }
+    let event = |number, kind| RepositoryEvent {
+        at: day(number),
+        kind,
+        topic: None,
+        reason: None,
+        renamed: None,
+    };
+    let left = |number, name| RepositoryEvent {
+        topic: Some(topic(name)),
+        reason: Some(LeftReason::Private),
+        ..event(number, EventKind::Left)
+    };
+    let renamed = Some(("o/a".to_owned(), "o/b".to_owned()));
+    let expected = [
+        left(3, "kubernetes"),
+        left(2, "mcp"),
+        event(1, EventKind::Archived),
+        RepositoryEvent { renamed, ..event(1, EventKind::Renamed) },
+    ];
+    assert_eq!(store.repository_events(1, 20).await.expect("a database"), expected);
+    assert_eq!(store.repository_events(1, 3).await.expect("a database"), expected[..3]);
+    assert_eq!(store.repository_events(3, 20).await.expect("a database"), []);
+}
+
 /// Every day of three years has other counts.
 async fn days_of_three_years_are_whole(store: SharedStore) {
     store_complete_run(&*store, "kubernetes", &[repository(1, 1)], day(0)).await;
@@ -237,5 +274,6 @@ contract![
     places_are_those_in_each_topic_that_has_the_repository,
     repository_that_has_left_every_topic_is_known_while_it_is_kept,
     days_are_those_between_two_days,
+    events_of_a_repository_come_once_and_newest_first,
     days_of_three_years_are_whole,
 ];

@@ -27,7 +27,7 @@ use crate::pictures::series::{Series, cut};
 use crate::store::SharedStore;
 use crate::task::join;
 
-pub(super) const REPOS: Parameter = Parameter {
+pub(in crate::http) const REPOS: Parameter = Parameter {
     name: "repos",
     accepted: "from 2 to 8 different repositories with commas, such as a/b,c/d",
     doc: "The repositories, by owner and name.",
@@ -99,7 +99,7 @@ pub(super) async fn compare(
     let key = format!("charts of {} {format:?} {options:?}", folded.join(","));
     let store = Arc::clone(&app.public);
     let make = || async move {
-        let ids = present_owners(&store, &names, &uri).await?;
+        let ids = present_owners(&store, &names, uri.path(), &uri).await?;
         document(stars(&store, &ids, options).await?, format, options).await
     };
     let served = app.documents.get(key, None, make).await?;
@@ -130,7 +130,8 @@ pub(super) async fn topic(
     Ok(answer(&app, &served, &headers).await)
 }
 
-fn compared(text: &str) -> Option<Vec<FullName>> {
+/// The repositories of [`REPOS`].
+pub(in crate::http) fn compared(text: &str) -> Option<Vec<FullName>> {
     let names = text.split(',').map(|name| name.parse().ok());
     let names: Vec<FullName> = names.collect::<Option<_>>()?;
     let different: HashSet<_> = names.iter().map(FullName::folded).collect();
@@ -141,10 +142,11 @@ fn compared(text: &str) -> Option<Vec<FullName>> {
 ///
 /// # Errors
 /// When no repository has or had one of the names; when some are former ones, with the address of
-/// the chart of the present ones.
-async fn present_owners(
+/// the present ones: the path, and the query of the request.
+pub(in crate::http) async fn present_owners(
     store: &SharedStore,
     names: &[FullName],
+    path: &str,
     uri: &Uri,
 ) -> Result<Vec<RepositoryId>, Error> {
     let (mut ids, mut present, mut moved) = (Vec::new(), Vec::new(), false);
@@ -165,7 +167,7 @@ async fn present_owners(
         return Ok(ids);
     }
     let query = uri.query().unwrap_or_default();
-    let mut address = uri.path().to_owned();
+    let mut address = path.to_owned();
     for (index, (name, value)) in form_urlencoded::parse(query.as_bytes()).enumerate() {
         let value = if name == "repos" { present.join(",") } else { value.into_owned() };
         address.push(if index == 0 { '?' } else { '&' });
@@ -176,21 +178,30 @@ async fn present_owners(
     Err(Error::Moved(address))
 }
 
-/// A line for each repository.
 async fn stars(
     store: &SharedStore,
     ids: &[RepositoryId],
     options: Options,
 ) -> Result<Chart, Error> {
-    let mut series = Vec::with_capacity(ids.len());
+    let mut all = Vec::with_capacity(ids.len());
     for id in ids {
         let days = store.repository_days(*id, None, None).await?;
-        let days = days.ok_or_else(|| Error::NoRepository(id.to_string()))?;
-        let totals = series_of(&days);
-        series.push(if options.kind == Kind::Daily { totals.gains() } else { totals });
+        all.push(days.ok_or_else(|| Error::NoRepository(id.to_string()))?);
     }
-    let measure = if options.kind == Kind::Daily { STARS_GAINED } else { STARS };
-    Ok(Chart { measure, series })
+    Ok(star_chart(&all, options.kind))
+}
+
+/// A line for each repository.
+pub(in crate::http) fn star_chart<'a>(
+    repositories: impl IntoIterator<Item = &'a RepositoryDays>,
+    kind: Kind,
+) -> Chart {
+    let totals = repositories.into_iter().map(series_of);
+    let (measure, series) = match kind {
+        Kind::Total => (STARS, totals.collect()),
+        Kind::Daily => (STARS_GAINED, totals.map(|totals| totals.gains()).collect()),
+    };
+    Chart { measure, series }
 }
 
 fn series_of(days: &RepositoryDays) -> Series {

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use crate::http::parameters::{Parameter, Parameters, Shape};
 use crate::pictures::options::Options;
 
-const RANGE: Parameter = Parameter {
+pub(in crate::http) const RANGE: Parameter = Parameter {
     name: "range",
     accepted: "30d, 90d, 1y or all",
     doc: "The days that the chart draws, all if it is absent.",
@@ -13,7 +13,7 @@ const RANGE: Parameter = Parameter {
     shape: Shape::OneOf(&["30d", "90d", "1y", "all"]),
 };
 
-const TYPE: Parameter = Parameter {
+pub(in crate::http) const TYPE: Parameter = Parameter {
     name: "type",
     accepted: "total or daily",
     doc: "Counts, which is the default, or how much they grew each day.",
@@ -21,7 +21,7 @@ const TYPE: Parameter = Parameter {
     shape: Shape::OneOf(&["total", "daily"]),
 };
 
-const SCALE: Parameter = Parameter {
+pub(in crate::http) const SCALE: Parameter = Parameter {
     name: "scale",
     accepted: "linear or log",
     doc: "The scale of the counts, linear if it is absent.",
@@ -29,7 +29,7 @@ const SCALE: Parameter = Parameter {
     shape: Shape::OneOf(&["linear", "log"]),
 };
 
-const ALIGN: Parameter = Parameter {
+pub(in crate::http) const ALIGN: Parameter = Parameter {
     name: "align",
     accepted: "date or start",
     doc: "The place of a day: by its date, which is the default, or from the first day on.",
@@ -66,17 +66,25 @@ pub(super) const OPTIONS: [&Parameter; 7] =
     [&RANGE, &TYPE, &SCALE, &ALIGN, &WIDTH, &HEIGHT, &THEME];
 
 pub(super) fn read(parameters: &mut Parameters<'_>) -> Options {
-    let default = Options::default();
+    let default = read_days(parameters);
     let size = |text: &str, sizes: RangeInclusive<u16>| {
         text.parse().ok().filter(|size| sizes.contains(size))
     };
     Options {
-        range: parameters.read(&RANGE).unwrap_or_default(),
-        kind: parameters.read(&TYPE).unwrap_or_default(),
-        scale: parameters.read(&SCALE).unwrap_or_default(),
         align: parameters.read(&ALIGN).unwrap_or_default(),
         width: parameters.read_by(&WIDTH, |text| size(text, 320..=1_200)).unwrap_or(default.width),
         height: parameters.read_by(&HEIGHT, |text| size(text, 160..=800)).unwrap_or(default.height),
         theme: parameters.read(&THEME).unwrap_or_default(),
+        ..default
+    }
+}
+
+/// The days and their values: what [`RANGE`], [`TYPE`] and [`SCALE`] say.
+pub(in crate::http) fn read_days(parameters: &mut Parameters<'_>) -> Options {
+    Options {
+        range: parameters.read(&RANGE).unwrap_or_default(),
+        kind: parameters.read(&TYPE).unwrap_or_default(),
+        scale: parameters.read(&SCALE).unwrap_or_default(),
+        ..Options::default()
     }
 }

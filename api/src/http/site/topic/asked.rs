@@ -2,7 +2,7 @@
 
 use axum::http::Uri;
 
-use super::super::layout::{Layout, Section, Site};
+use super::super::layout::{Layout, Section, Site, Tab};
 use super::super::links::Link;
 use crate::http::list_parameters::page_parameters;
 use crate::model::ranking::{Listing, Ranking, Trend};
@@ -17,15 +17,6 @@ pub(super) const TABS: [(Listing, &str); 6] = [
     (Listing::Trend(Trend::Falling), "Falling"),
     (Listing::Ranked(Ranking::BestMatch), "Best match"),
 ];
-
-/// A link of a row of links, of which one leads to the present page.
-pub(in crate::http::site) struct Tab {
-    pub(in crate::http::site) name: &'static str,
-    pub(in crate::http::site) href: String,
-    pub(in crate::http::site) is_current: bool,
-    /// Whether it begins another group.
-    pub(in crate::http::site) is_apart: bool,
-}
 
 /// A page that is asked for.
 #[derive(Clone)]

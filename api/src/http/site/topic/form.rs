@@ -1,5 +1,6 @@
 //! The form of a list: a field for each parameter, made from the table of parameters.
 
+use super::super::fields::{Field, choice};
 use super::super::links::Link;
 use super::facets::FacetView;
 use crate::error::ParameterFault;
@@ -23,21 +24,6 @@ pub(super) struct Form {
     /// Whether a fault or a value is among the fields that are folded away.
     pub(super) is_open: bool,
     pub(super) has_faults: bool,
-}
-
-pub(super) struct Field {
-    pub(super) name: &'static str,
-    pub(super) label: String,
-    pub(super) value: String,
-    pub(super) placeholder: &'static str,
-    /// The meaning, and the accepted values.
-    pub(super) help: String,
-    pub(super) fault: Option<String>,
-    /// Of a field with a fixed choice: value, name, whether it is chosen.
-    pub(super) options: Vec<(String, String, bool)>,
-    /// Values to propose.
-    pub(super) proposals: Vec<String>,
-    pub(super) is_long: bool,
 }
 
 /// A parameter in use, and the page without it.
@@ -71,18 +57,10 @@ impl Form {
 fn field(parameter: &Parameter, link: &Link, fault: Option<String>, facets: &[FacetView]) -> Field {
     let Parameter { name, accepted, doc, example, shape } = parameter;
     let value = link.get(name).unwrap_or_default().to_owned();
-    let choice = |choices: &[&str], default: &str| {
-        let option = |choice: &&str| {
-            let own = if *choice == default { "" } else { *choice };
-            let is_chosen = value == *choice || (value.is_empty() && own.is_empty());
-            (own.to_owned(), in_words(choice), is_chosen)
-        };
-        choices.iter().map(option).collect()
-    };
     let options = match (*name, shape) {
-        ("window", Shape::OneOf(choices)) => choice(choices, "7d"),
-        ("by", Shape::OneOf(choices)) => choice(choices, "gained"),
-        (_, Shape::Boolean) => choice(&["any", "true", "false"], "any"),
+        ("window", Shape::OneOf(choices)) => choice(choices, "7d", &value),
+        ("by", Shape::OneOf(choices)) => choice(choices, "gained", &value),
+        (_, Shape::Boolean) => choice(&["any", "true", "false"], "any", &value),
         _ => Vec::new(),
     };
     let facet = facets.iter().find(|facet| facet.parameter == *name);
@@ -105,17 +83,6 @@ fn label(name: &str) -> &str {
         "topic" => "other topics",
         name if name == PER_PAGE.name => "rows",
         _ => name,
-    }
-}
-
-fn in_words(choice: &str) -> String {
-    match choice {
-        "1d" => "1 day".to_owned(),
-        "7d" | "30d" | "90d" => choice.replace('d', " days"),
-        "gained" => "stars gained".to_owned(),
-        "true" => "yes".to_owned(),
-        "false" => "no".to_owned(),
-        _ => choice.to_owned(),
     }
 }
 
