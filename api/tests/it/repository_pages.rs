@@ -263,6 +263,9 @@ async fn faults_of_a_comparison_stand_beside_their_fields() {
         let answer = mirror.get_with(&format!("/compare?{query}"), &[HTML]).await;
         let html = answer.text();
         assert_eq!(answer.status, status, "{query}: {html}");
+        let problem = mirror.get(&format!("/compare?{query}")).await;
+        let kind = problem.header("content-type");
+        assert_eq!((problem.status, kind), (status, "application/problem+json"), "{query}");
         assert!(html.contains(fault), "{query}: {html}");
         assert!(html.contains(r#"name="repos""#), "{html}");
         assert!(!query.contains("repos") || html.contains(&format!(r#"value="{one}"#)), "{html}");

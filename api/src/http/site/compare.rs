@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::extract::State;
-use axum::http::{HeaderMap, Uri};
+use axum::http::{HeaderMap, Uri, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use chrono::{DateTime, Utc};
@@ -24,6 +24,7 @@ use crate::http::api::lists::nginx_may_keep;
 use crate::http::api::pictures::charts::{REPOS, compared, present_owners, star_chart};
 use crate::http::api::pictures::options::{ALIGN, RANGE, SCALE, TYPE, read_days};
 use crate::http::api::repositories::{GrowthByWindow, whole};
+use crate::http::conditional::takes_html;
 use crate::http::description::{Answer, Operation, Routes};
 use crate::http::document::{self as documents, FOR_A_MINUTE};
 use crate::http::parameters::{Parameter, Parameters, Shape};
@@ -99,6 +100,10 @@ async fn page(
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     let asked = Asked { site: Site::of(&app, &headers)?, uri };
+    // Others get the answers of an API.
+    if !headers.get(header::ACCEPT).is_some_and(takes_html) {
+        return answer(&app, &asked, &headers).await;
+    }
     if let Some(clean) = asked.clean() {
         return Ok(Redirect::to(&clean.to_string()).into_response());
     }

@@ -18,7 +18,7 @@ use self::ranks::{MOST_TOPICS, RankView, catalogues, rank_views};
 use self::snippets::{Snippet, snippets};
 use super::chart_links::{tabs, with_options};
 use super::layout::{Layout, Section, Site, Tab, document};
-use super::layout::{Layout, Section, Site, document};
+use super::links::Link;
 use super::words::{Gained, Grouped, Moment, Name, cut, day};
 use crate::app::App;
 use crate::error::Error;
@@ -84,7 +84,7 @@ struct TopicView<'a> {
     has_page: bool,
 }
 
-/// What the lines of the chart are.
+/// The meaning of the chart's lines, and their numbers as files.
 struct Legend {
     /// The first day that the mirror counted.
     since: Option<String>,
@@ -138,7 +138,7 @@ async fn page(
     Ok(response)
 }
 
-/// What a page is made from.
+/// The data of a page.
 struct Found {
     details: RepositoryDetails,
     days: RepositoryDays,

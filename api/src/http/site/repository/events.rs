@@ -1,4 +1,4 @@
-//! What happened to a repository, in words.
+//! The events of a repository in words.
 
 use chrono::{DateTime, Utc};
 
