@@ -190,7 +190,7 @@ async fn numbers_of_a_repository_and_of_a_comparison_equal_their_json() {
         }
         repositories.push(repository);
     }
-    let former = repositories[0]["former_names"][0]["name"].as_str().expect("a former name");
+    let former = repositories[0]["former_names"][0]["full_name"].as_str().expect("a former name");
     browser.open(&format!("{}/r/{}", mirror.url, names[0])).await;
     assert!(browser.texts("main").await[0].contains(former), "{former}");
     browser.open(&format!("{}/compare?repos={}", mirror.url, names.join(","))).await;
