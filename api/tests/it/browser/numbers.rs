@@ -1,7 +1,7 @@
 //! The numbers of pages equal the JSON that the pages name, field by field.
 
 use chrono::{DateTime, Utc};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::Browser;
 use super::pages::mirror;
@@ -136,5 +136,68 @@ async fn numbers_of_the_status_equal_the_refreshes() {
     for (shown, topic) in shown.iter().zip(topics) {
         assert_eq!(cell(shown, "topic"), topic["topic"]);
         assert_eq!(cell(shown, "state") == "complete", topic["complete"] == true);
+    }
+}
+
+/// Compares the fields of a repository on a page with its JSON, as far as the page has them.
+fn compare_fields(shown: &Map<String, Value>, repository: &Value) {
+    let growth = |window: &str| repository["growth"][window]["gained"].clone();
+    for (head, expected) in [
+        ("stars", repository["stargazers_count"].clone()),
+        ("forks", repository["forks_count"].clone()),
+        ("open issues", repository["open_issues_count"].clone()),
+        ("issues", repository["open_issues_count"].clone()),
+        ("7 days", growth("7d")),
+        ("30 days", growth("30d")),
+        ("90 days", growth("90d")),
+    ] {
+        if let Some(text) = shown.get(head).and_then(Value::as_str) {
+            let text = text.split_whitespace().next().unwrap_or_default();
+            let own = (text != "–").then(|| number(text));
+            assert_eq!(json!(own), expected, "{head} of {shown:?}");
+        }
+    }
+    for head in ["language", "license"] {
+        assert_eq!(cell(shown, head), repository[head].as_str().unwrap_or("–"), "{shown:?}");
+    }
+    for head in ["created", "pushed"] {
+        assert_eq!(time(&shown[head]), time(&repository[format!("{head}_at")]), "{shown:?}");
+    }
+}
+
+#[tokio::test]
+async fn numbers_of_a_repository_and_of_a_comparison_equal_their_json() {
+    let Some(browser) = Browser::start().await else { return };
+    let (mirror, _past) = mirror().await;
+    let list = mirror.get("/api/popularity/kubernetes?per_page=3").await.json();
+    let names = [0, 1, 2].map(|place| list[place]["full_name"].as_str().expect("a name"));
+    let mut repositories = Vec::new();
+    for name in names {
+        browser.open(&format!("{}/r/{name}", mirror.url)).await;
+        let named = browser.attributes("link[type='application/json']", "href").await;
+        let repository = mirror.get(&named[0]).await.json();
+        let facts = "
+            const said = fact => fact.querySelector('time')?.dateTime ?? fact.innerText.trim();
+            return Object.fromEntries([...document.querySelectorAll('main dl > div')].map(
+                pair => [pair.children[0].innerText, said(pair.children[1])]))";
+        let facts = browser.evaluate(facts, &[]).await;
+        compare_fields(facts.as_object().expect("facts"), &repository);
+        let places = browser.texts("[aria-labelledby=places] tbody :is(th, td)").await;
+        let ranked = &repository["topics_ranked"][0];
+        assert_eq!((json!(places[0]), places.len()), (ranked["topic"].clone(), 9));
+        for (place, ranking) in [(3, "popularity"), (7, "activity"), (8, "best_match")] {
+            assert_eq!(number(&places[place]), ranked[ranking], "{name}: {ranking}");
+        }
+        repositories.push(repository);
+    }
+    let former = repositories[0]["former_names"][0]["full_name"].as_str().expect("a former name");
+    browser.open(&format!("{}/r/{}", mirror.url, names[0])).await;
+    assert!(browser.texts("main").await[0].contains(former), "{former}");
+    browser.open(&format!("{}/compare?repos={}", mirror.url, names.join(","))).await;
+    let shown = browser.table("main table").await;
+    assert_eq!(shown.len(), 3);
+    for (shown, repository) in shown.iter().zip(&repositories) {
+        assert_eq!(cell(shown, "repository"), repository["full_name"]);
+        compare_fields(shown, repository);
     }
 }
