@@ -403,6 +403,29 @@ def queries(stack):
     problem(stack.get("/exports/unheard-of.csv"), 404, "an export of an unknown topic")
 
 
+def pages(stack):
+    """Pages come whole through the proxy, and their numbers are those of the lists."""
+    html = {"accept": "text/html"}
+    first = stack.get("/", **html)
+    equal(first.headers["content-type"], "text/html; charset=utf-8", "the first page")
+    assert b'href="/t/kubernetes"' in first.body, "the first page names the topic"
+    page = stack.get("/t/kubernetes/popularity?per_page=3", **html).body.decode()
+    names = re.findall(r'href="/r/([^"]+)"', page)
+    rows = stack.get("/api/popularity/kubernetes?per_page=3&page=1").json()
+    equal(names, [row["full_name"] for row in rows], "the page's repositories")
+    for path in sorted(set(re.findall(r'"(/assets/[^"]+)"', page))):
+        answer = stack.get(path)
+        equal(answer.status, 200, path)
+        assert "immutable" in answer.headers["cache-control"], path
+    for path in [f"/r/{names[0]}", f"/compare?repos={','.join(names[:2])}", "/status", "/docs"]:
+        answer = stack.get(path, **html)
+        equal((answer.status, b"</html>" in answer.body), (200, True), path)
+    answer = stack.get("/t/kubernetes?stars=many", **html)
+    assert answer.status == 400 and b"stars accepts a number" in answer.body, "a fault"
+    answer = stack.get("/api/kubernetes?stars=many", **html)
+    equal(answer.headers["content-type"], "text/html; charset=utf-8", "an error as a page")
+
+
 def both_replicas(stack):
     """Requests go to both replicas."""
     for index in range(40):
@@ -691,6 +714,7 @@ def main():
         what_is_kept,
         with_a_past,
         queries,
+        pages,
         the_containers,
         down_and_up,
         with_a_token,

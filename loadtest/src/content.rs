@@ -167,6 +167,16 @@ pub(crate) fn atom(asked: &Asked<'_>, body: &[u8]) -> Result<(), String> {
     document(body, "<feed", "</feed>", asked.topic)
 }
 
+/// A page that names the topic.
+pub(crate) fn topic_page(asked: &Asked<'_>, body: &[u8]) -> Result<(), String> {
+    document(body, "<!DOCTYPE html>", "</html>", asked.topic)
+}
+
+/// A page that names the repository, as in its own address.
+pub(crate) fn repository_page(asked: &Asked<'_>, body: &[u8]) -> Result<(), String> {
+    document(body, "<!DOCTYPE html>", "</html>", asked.repository)
+}
+
 /// A whole document that has this text.
 fn document(body: &[u8], start: &str, end: &str, text: &str) -> Result<(), String> {
     let document = str::from_utf8(body).map_err(|error| format!("it is not UTF-8: {error}"))?;
@@ -365,6 +375,10 @@ mod tests {
         }
         assert_eq!(fault(atom, "<?xml?><feed><title>kubernetes</title></feed>"), "");
         assert!(fault(atom, "<svg>kubernetes</svg>").contains("from <feed"));
+        let page = "<!DOCTYPE html><title>kubernetes</title></html>";
+        assert_eq!(fault(topic_page, page), "");
+        assert_eq!(fault(repository_page, page), "it does not name o/a");
+        assert!(fault(topic_page, "kubernetes").contains("from <!DOCTYPE html>"));
         let feeds = [
             json!({ "version": "https://jsonfeed.org/version/1.1", "items": [] }),
             json!({ "version": "https://jsonfeed.org/version/1.1" }),

@@ -28,6 +28,7 @@ const SVG: &str = "image/svg+xml";
 const ATOM: &str = "application/atom+xml";
 const CSV: &str = "text/csv";
 const JSON_FEED: &str = "application/feed+json";
+pub(crate) const HTML: &str = "text/html";
 
 type Check = fn(&Asked<'_>, &[u8]) -> Result<(), String>;
 
@@ -55,6 +56,10 @@ pub(crate) static ROUTES: &[Route] = &[
     route("/charts/{owner}/{repo}.svg", SVG, 2, content::repository_picture),
     route("/charts/topics/{topic}.svg", SVG, 1, content::topic_picture),
     route("/badges/{topic}/{owner}/{repo}.svg", SVG, 2, content::topic_picture),
+    route("/", HTML, 2, content::topic_page),
+    route("/t/{topic}", HTML, 3, content::topic_page),
+    route("/t/{topic}/popularity?language=go", HTML, 1, content::topic_page),
+    route("/r/{owner}/{repo}", HTML, 2, content::repository_page),
     route("/feeds/{topic}/new.atom", ATOM, 1, content::atom),
     // The service makes few exports at a time, and refuses others for a while.
     Route {

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use goose::GooseError;
 use goose::prelude::{GooseUser, Scenario, Transaction, TransactionFunction, TransactionResult};
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RETRY_AFTER};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, RETRY_AFTER};
 use reqwest::{Method, StatusCode};
 
 use crate::check;
 use crate::content::Asked;
 use crate::exchange::{Answer, LimitedCounts, exchange};
 use crate::rankings::{RANKINGS, Ranking};
-use crate::routes::{ROUTES, Route};
+use crate::routes::{HTML, ROUTES, Route};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
@@ -184,7 +184,8 @@ async fn read_route(
         }
         (route.check)(&asked, &answer.plain_body()?)
     };
-    let headers = [(ACCEPT_ENCODING, "gzip")];
+    let accept = if route.content_type == HTML { HTML } else { "*/*" };
+    let headers = [(ACCEPT_ENCODING, "gzip"), (ACCEPT, accept)];
     let (limited, path) = (Some(&target.limited), route.path_of(&asked));
     exchange(user, limited, Method::GET, route.path, &path, &headers, check).await?;
     Ok(())

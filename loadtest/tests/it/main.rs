@@ -97,6 +97,8 @@ async fn service_passes_unless_a_threshold_fails() {
         "/badges/{topic}/{owner}/{repo}.svg",
         "/exports/{topic}/history.csv",
         "/feeds/{topic}/new.atom",
+        "/t/{topic}",
+        "/r/{owner}/{repo}",
     ];
     for repositories in [700, 120] {
         let mirror = Mirror::start(repositories).await;
