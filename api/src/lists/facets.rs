@@ -6,7 +6,7 @@ use chrono::Datelike;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::catalogue::Catalogue;
+use super::catalogue::{Catalogue, Row};
 use super::names::Names;
 use super::query::matching;
 use crate::model::filter::Filter;
@@ -41,13 +41,18 @@ pub struct FacetValue {
 /// Counts the repositories that match a filter.
 #[must_use]
 pub fn facets(catalogue: &Catalogue, filter: &Filter) -> Facets {
+    facets_of(catalogue, matching(catalogue, filter))
+}
+
+/// Counts these repositories.
+pub fn facets_of<'a>(catalogue: &Catalogue, rows: impl IntoIterator<Item = &'a Row>) -> Facets {
     let mut languages = Counter::of(&catalogue.languages);
     let mut licenses = Counter::of(&catalogue.licenses);
     let mut owners = Counter::of(&catalogue.owners);
     let mut topics = Counter::of(&catalogue.topics);
     let mut years: HashMap<i32, u32> = HashMap::new();
     let mut matched = 0;
-    for row in matching(catalogue, filter) {
+    for row in rows {
         matched += 1;
         languages.count(row.language);
         licenses.count(row.license);

@@ -3,6 +3,8 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
+use chrono::NaiveDate;
+
 use super::catalogue::{Catalogue, Row};
 use super::names::index;
 use crate::model::growth::{Growth, Measure, Window};
@@ -14,13 +16,20 @@ pub(super) fn rows_in(catalogue: &Catalogue, order: Order) -> Arc<[u32]> {
     catalogue.order((order, None), || sorted(catalogue, order))
 }
 
-/// The rows in the order as it was when a window began; `None` if its past is not kept.
+/// The rows in the order as it was when a window began; `None` if its past is not kept. An order by
+/// growth needs counts of the window before, too. The topic's counts begin on the day `since`.
 pub(super) fn rows_before(
     catalogue: &Catalogue,
     order: Order,
     window: Window,
+    since: NaiveDate,
 ) -> Option<Arc<[u32]>> {
     let key = (order, Some(window));
+    let first = catalogue.last_day()? - window.days();
+    let needed = if order.window().is_some() { first - window.days() } else { first };
+    if needed < since {
+        return None;
+    }
     match order {
         Order::Ranked(Ranking::Popularity) => Some(catalogue.order(key, || {
             sorted_by(catalogue, |row| {

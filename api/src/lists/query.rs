@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use chrono::NaiveDate;
+
 use super::catalogue::{Catalogue, Row};
 use super::field::Field;
 use super::filter::Marks;
@@ -69,11 +71,10 @@ pub struct Answer {
 }
 
 /// A page of the rows that match.
-#[derive(Debug)]
-pub struct Found<'a> {
-    pub rows: Vec<&'a Row>,
+struct Found<'a> {
+    rows: Vec<&'a Row>,
     /// The number of rows that match, on all pages.
-    pub matched: usize,
+    matched: usize,
 }
 
 /// Answers a query.
@@ -98,9 +99,14 @@ pub fn first<'a>(
     page(catalogue, order, filter, 0, limit).rows
 }
 
-/// The rows of a query.
+/// All rows that match a query, on all its pages.
 #[must_use]
-pub fn find<'a>(catalogue: &'a Catalogue, query: &Query) -> Found<'a> {
+pub fn in_order<'a>(catalogue: &'a Catalogue, query: &Query) -> Vec<&'a Row> {
+    page(catalogue, query.order, &query.filter, 0, usize::MAX).rows
+}
+
+/// The rows of a query.
+fn find<'a>(catalogue: &'a Catalogue, query: &Query) -> Found<'a> {
     page(catalogue, query.order, &query.filter, query.offset, query.limit)
 }
 
@@ -130,16 +136,17 @@ fn page<'a>(
 }
 
 /// The places that rows had when a window began, among the repositories that the topic has now and
-/// that match; `None` if the order's past is not kept.
+/// that match; `None` if the order's past is not kept. The topic's counts begin on the day `since`.
 #[must_use]
 pub fn places_before(
     catalogue: &Catalogue,
     order: Order,
     filter: &Filter,
     window: Window,
+    since: NaiveDate,
     rows: &[&Row],
 ) -> Option<Vec<Option<usize>>> {
-    let before = rows_before(catalogue, order, window)?;
+    let before = rows_before(catalogue, order, window, since)?;
     let marks = (!filter.is_empty()).then(|| Marks::of(catalogue, filter));
     let wanted = rows.iter().filter_map(|row| index_of(catalogue, row.id));
     let slots: HashMap<u32, usize> = wanted.zip(0..).collect();

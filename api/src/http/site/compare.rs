@@ -99,7 +99,7 @@ async fn page(
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Error> {
-    let asked = Asked { site: Site::of(&app, &headers)?, uri };
+    let asked = Asked { site: Site::of(&app), uri };
     // Others get the answers of an API.
     if !headers.get(header::ACCEPT).is_some_and(takes_html) {
         return answer(&app, &asked, &headers).await;
@@ -136,7 +136,7 @@ async fn answer(app: &Arc<App>, asked: &Asked, headers: &HeaderMap) -> Result<Re
     let options = Options { align, ..options };
     let now = app.clock.now();
     let folded: Vec<String> = names.iter().map(FullName::folded).collect();
-    let key = format!("{}/compare {} {options:?}", asked.site.base, folded.join(","));
+    let key = format!("page of compare {} {options:?}", folded.join(","));
     let (own, uri, asked) = (Arc::clone(app), &asked.uri, asked.clone());
     let make = || async move {
         if names.is_empty() {
@@ -167,7 +167,11 @@ impl Asked {
     /// it is another one.
     fn clean(&self) -> Option<Link> {
         let without_empty = without_empty(self.path(), &self.uri);
-        let link = without_empty.clone().unwrap_or_else(|| Link::like(self.path(), &self.uri));
+        let asked = Link::like(self.path(), &self.uri);
+        if asked.parameters().iter().filter(|(name, _)| name == REPOS.name).count() > 1 {
+            return None;
+        }
+        let link = without_empty.clone().unwrap_or(asked);
         let Some(repos) = link.get(REPOS.name) else { return without_empty };
         let names = repos.split(|character: char| character == ',' || character.is_whitespace());
         let names: Vec<&str> = names.filter(|name| !name.is_empty()).collect();

@@ -19,10 +19,15 @@ pub(super) struct Field {
 pub(super) fn choice(choices: &[&str], default: &str, value: &str) -> Vec<(String, String, bool)> {
     let option = |choice: &&str| {
         let own = if *choice == default { "" } else { *choice };
-        let is_chosen = value == *choice || own.is_empty() && !choices.contains(&value);
+        let is_chosen = value == *choice || own.is_empty() && value.is_empty();
         (own.to_owned(), in_words(choice), is_chosen)
     };
-    choices.iter().map(option).collect()
+    let mut options: Vec<_> = choices.iter().map(option).collect();
+    // A value that is refused stays in the form, beside its fault.
+    if !value.is_empty() && !choices.contains(&value) {
+        options.push((value.to_owned(), value.to_owned(), true));
+    }
+    options
 }
 
 fn in_words(choice: &str) -> String {

@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use super::layout::{Layout, Section, Site, document};
 use super::words::{Gain, Grouped, Moment, Name};
 use crate::app::App;
+use crate::cache::Hit;
 use crate::error::Error;
 use crate::http::api::lists::nginx_may_keep;
 use crate::http::conditional::takes_html;
@@ -30,6 +31,7 @@ use crate::model::topic::{Topic, TopicState};
 use crate::model::topic_day::TopicDay;
 use crate::pictures::spark;
 use crate::read::Served;
+use crate::task::join;
 
 /// The repositories that the page names of each topic.
 const MOVERS: usize = 3;
@@ -48,6 +50,8 @@ const VARY: HeaderValue = HeaderValue::from_static("Accept, Accept-Encoding");
 struct HomePage {
     layout: Layout,
     topics: Vec<TopicView>,
+    /// Whether readers may open other topics.
+    is_open: bool,
 }
 
 struct TopicView {
@@ -101,13 +105,14 @@ async fn home(
         let served = Served { document, cache_status: "memory; hit" };
         return Ok(documents::answer(&app, &served, &request).await);
     }
-    let site = Site::of(&app, &request)?;
+    let site = Site::of(&app);
     let now = app.clock.now();
-    let (own, key) = (Arc::clone(&app), format!("{}/", site.base));
+    let (own, key) = (Arc::clone(&app), "the first page".to_owned());
     let make = || async move {
         let mut layout = Layout::new(&site, Section::Topics, "GitHub topics".to_owned(), "");
         layout = layout.with_json(format!("{}topics", site.root));
-        let page = HomePage { layout, topics: topics(&own, now).await? };
+        let is_open = own.config.on_demand_topics;
+        let page = HomePage { layout, topics: topics(&own, now).await?, is_open };
         Ok(document(&page, FOR_A_MINUTE, true)?.with(header::VARY, VARY))
     };
     let served = app.documents.get(key, None, make).await?;
@@ -122,17 +127,19 @@ async fn topics(app: &App, now: DateTime<Utc>) -> Result<Vec<TopicView>, Error> 
     for state in app.public.topics().await? {
         let days = app.public.topic_days(&state.topic).await?.unwrap_or_default();
         let lists = timeout_at(deadline, app.reader.published(&state.topic)).await;
-        let movers = lists.ok().flatten().map(|hit| {
-            let list = hit.bundle.list(Listing::Trend(Trend::Trending));
-            movers(&list.body(Encoding::Identity).bytes)
-        });
-        topics.push(view(state, &days, movers.unwrap_or_default(), now));
+        let movers = match lists.ok().flatten() {
+            Some(hit) => join(tokio::task::spawn_blocking(move || movers(&hit))).await,
+            None => Vec::new(),
+        };
+        topics.push(view(state, &days, movers, now));
     }
     Ok(topics)
 }
 
-/// The first rows of a trending list.
-fn movers(json: &[u8]) -> Vec<Mover> {
+/// The first rows of the trending list.
+fn movers(hit: &Hit) -> Vec<Mover> {
+    let list = hit.bundle.list(Listing::Trend(Trend::Trending));
+    let json = &list.body(Encoding::Identity).bytes;
     let mut movers: Vec<Mover> = serde_json::from_slice(json).unwrap_or_default();
     movers.truncate(MOVERS);
     movers
@@ -141,7 +148,7 @@ fn movers(json: &[u8]) -> Vec<Mover> {
 fn view(state: TopicState, days: &[TopicDay], movers: Vec<Mover>, now: DateTime<Utc>) -> TopicView {
     let total = state.total_count.filter(|total| *total > state.stored);
     let coverage = match (state.refreshed_at, total) {
-        (None, _) => "being fetched",
+        (None, _) => "no whole refresh yet",
         (Some(_), None) if state.complete => "whole",
         (Some(_), Some(_)) if state.complete => "in part",
         (Some(_), _) => "last refresh not complete",

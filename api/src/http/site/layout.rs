@@ -42,9 +42,9 @@ pub(super) struct Layout {
     pub(super) section: Section,
     /// The path of the service, with a slash at its end.
     pub(super) root: String,
-    /// The absolute address of the page; `None` if it is no page to remember.
+    /// The address of the page; `None` if it is no page to remember.
     pub(super) address: Option<String>,
-    /// The absolute address of a picture for previews.
+    /// The address of a picture for previews.
     pub(super) picture: Option<String>,
     pub(super) alternates: Vec<Alternate>,
     /// The address of the JSON that the page shows.
@@ -76,16 +76,25 @@ pub(super) struct Tab {
 pub(super) struct Site {
     /// As in [`Layout::root`].
     pub(super) root: String,
-    /// Scheme, host and path, without a slash at the end.
+    /// Scheme, host and path, without a slash at the end; empty without a PUBLIC_URL: addresses are
+    /// relative then, and a page is the same for every Host of a request.
     pub(super) base: String,
 }
 
 impl Site {
+    pub(super) fn of(app: &App) -> Self {
+        let public_url = app.config.public_url.as_ref();
+        let base = public_url.map_or("", |url| url.as_str().trim_end_matches('/')).to_owned();
+        Self { root: root(public_url), base }
+    }
+
+    /// With the Host of the request if there is no PUBLIC_URL, for addresses to be copied.
+    ///
     /// # Errors
-    /// When neither PUBLIC_URL nor the request names the service's address.
-    pub(super) fn of(app: &App, request: &HeaderMap) -> Result<Self, Error> {
+    /// When neither names the service's address.
+    pub(super) fn absolute(app: &App, request: &HeaderMap) -> Result<Self, Error> {
         let base = base_url(app.config.public_url.as_ref(), request)?;
-        Ok(Self { root: root(app.config.public_url.as_ref()), base })
+        Ok(Self { base, ..Self::of(app) })
     }
 }
 

@@ -120,7 +120,7 @@ async fn page(
     let mut parameters = Parameters::of(&uri);
     let options = read_days(&mut parameters);
     parameters.finish()?;
-    let site = Site::of(&app, &headers)?;
+    let site = Site::absolute(&app, &headers)?;
     let now = app.clock.now();
     let key = format!("{}/r/{} {options:?}", site.base, name.folded());
     let own = Arc::clone(&app);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::State;
-use axum::http::{HeaderMap, Uri};
+use axum::http::Uri;
 use axum::response::Response;
 use axum::routing::get;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -78,13 +78,9 @@ pub(super) fn routes() -> Routes {
     )
 }
 
-async fn status(
-    State(app): State<Arc<App>>,
-    uri: Uri,
-    request: HeaderMap,
-) -> Result<Response, Error> {
+async fn status(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Error> {
     Parameters::of(&uri).finish()?;
-    let site = Site::of(&app, &request)?;
+    let site = Site::of(&app);
     let now = app.clock.now();
     let readiness = readiness(&app).await;
     let (runs, limits, fault) = match facts(&app, now).await {

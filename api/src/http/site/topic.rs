@@ -13,16 +13,16 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Uri, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{MethodRouter, get};
-use chrono::{DateTime, Utc};
 
 use self::asked::{Asked, TABS, path};
 use self::form::{Chip, Form};
-use self::list::ListView;
+use self::list::{Facts, ListView};
 use self::rows::Moved;
 use super::error::{fetching_page, in_place_of};
 use super::layout::{Alternate, Layout, Site, Tab, document, root};
 use super::links::{Link, without_empty};
 use crate::app::App;
+use crate::cache::Hit;
 use crate::error::{Error, ParameterFault};
 use crate::http::api::lists::{Day, head, nginx_may_keep};
 use crate::http::conditional::takes_html;
@@ -30,11 +30,9 @@ use crate::http::description::{Answer, Operation, Routes};
 use crate::http::document::{self as documents, FOR_A_MINUTE};
 use crate::http::list_parameters::{ListParameters, page_parameters};
 use crate::http::parameters::{Parameter, Parameters, Shape};
-use crate::lists::catalogue::Catalogue;
 use crate::lists::document::Document;
 use crate::model::ranking::Listing;
 use crate::model::topic::Topic;
-use crate::model::topic_day::TopicDay;
 use crate::task::join;
 
 /// The headers of a page that tell how fresh and how complete its list is.
@@ -99,42 +97,55 @@ async fn open(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Error> 
 fn page(listing: Listing) -> MethodRouter<Arc<App>> {
     let answer =
         async move |State(app): State<Arc<App>>, topic: Topic, uri: Uri, headers: HeaderMap| {
-            let site = Site::of(&app, &headers)?;
-            let asked = Asked { listing, topic, site, uri };
+            let asked = Asked { listing, topic, site: Site::of(&app), uri };
             // Others get the answers of an API.
-            if !headers.get(header::ACCEPT).is_some_and(takes_html) {
-                return answer(&app, &asked, &headers).await;
-            }
-            if let Some(clean) = without_empty(asked.path(listing), &asked.uri) {
+            let takes_html = headers.get(header::ACCEPT).is_some_and(takes_html);
+            if takes_html && let Some(clean) = without_empty(asked.path(listing), &asked.uri) {
                 return Ok(Redirect::to(&clean.to_string()).into_response());
             }
-            match answer(&app, &asked, &headers).await {
-                Err(Error::Parameters(faults)) => Ok(refused(&asked, faults)),
-                Err(Error::NotYet { detail, retry_after }) => {
-                    let layout = asked.layout(&asked.link());
-                    Ok(fetching_page(layout, asked.topic.as_str(), &detail, retry_after))
-                }
+            let parameters = ListParameters::read_page(listing, &asked.uri, app.clock.now());
+            let answer = match (parameters, app.reader.lists(&asked.topic)) {
+                (Err(error), _) => Err(error),
+                (Ok(parameters), lists) => match lists.await {
+                    Err(Error::NotYet { detail, retry_after }) if takes_html => {
+                        let layout = asked.layout(&asked.link());
+                        Ok(fetching_page(layout, asked.topic.as_str(), &detail, retry_after))
+                    }
+                    Err(error) => Err(error),
+                    Ok(hit) => answer(&app, &asked, parameters, &hit, &headers).await,
+                },
+            };
+            match answer {
+                Err(Error::Parameters(faults)) if takes_html => Ok(refused(&asked, faults)),
                 answer => answer,
             }
         };
     get(answer)
 }
 
-async fn answer(app: &Arc<App>, asked: &Asked, headers: &HeaderMap) -> Result<Response, Error> {
+async fn answer(
+    app: &Arc<App>,
+    asked: &Asked,
+    parameters: ListParameters,
+    hit: &Hit,
+    headers: &HeaderMap,
+) -> Result<Response, Error> {
     let now = app.clock.now();
-    let parameters = ListParameters::read_page(asked.listing, &asked.uri, now)?;
-    let hit = app.reader.lists(&asked.topic).await?;
     let meta = &hit.bundle.meta;
-    let (version, day) = (meta.version(), Day::of(parameters.day, meta.history)?);
+    let (version, history) = (meta.version(), meta.history);
+    let day = Day::of(parameters.day, history)?;
     let query = asked.uri.query().unwrap_or_default();
     let path = path(asked.topic.as_str(), asked.listing);
-    let key = format!("{}/{path}?{query} {day:?} {:?}", asked.site.base, parameters.today);
+    let key = format!("page of {path}?{query} {day:?} {:?}", parameters.today);
     let (own, asked, uri) = (Arc::clone(app), asked.clone(), &asked.uri);
     let make = || async move {
         let catalogue = day.catalogue(&own, &asked.topic, version).await?;
         let days = own.public.topic_days(&asked.topic).await?;
         let days = days.ok_or_else(|| Error::NotTracked(asked.topic.clone()))?;
-        let write = move || made(&asked, &catalogue, &parameters, &days, now);
+        let write = move || {
+            let facts = Facts { catalogue: &catalogue, parameters, history, days, now };
+            made(&asked, &facts)
+        };
         join(tokio::task::spawn_blocking(write)).await
     };
     let served = app.documents.get(key, Some(version), make).await?;
@@ -159,15 +170,9 @@ fn refused(asked: &Asked, faults: Vec<ParameterFault>) -> Response {
     in_place_of(Error::Parameters(faults), &page)
 }
 
-fn made(
-    asked: &Asked,
-    catalogue: &Catalogue,
-    parameters: &ListParameters,
-    days: &[TopicDay],
-    now: DateTime<Utc>,
-) -> Result<Document, Error> {
+fn made(asked: &Asked, facts: &Facts<'_>) -> Result<Document, Error> {
     let link = asked.link();
-    let list = ListView::new(asked, catalogue, parameters, days, now);
+    let list = ListView::new(asked, facts);
     let [(_, json), ..] = &list.forms;
     let mut layout = asked.layout(&link).with_json(json.clone());
     layout.alternates.extend(list.feeds.iter().map(|(title, href)| Alternate {
@@ -188,7 +193,7 @@ fn made(
         list: Some(list),
     };
     let mut document = document(&page, FOR_A_MINUTE, true)?;
-    document.head.extend(head(catalogue.meta()));
+    document.head.extend(head(facts.catalogue.meta()));
     // Ages change the page without a refresh.
     document.head.remove(header::LAST_MODIFIED);
     Ok(document)

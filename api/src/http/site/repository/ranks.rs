@@ -87,9 +87,8 @@ pub(super) fn rank_views(
 
 /// The place when a window began; `None` if the topic was not counted yet.
 fn place_before(catalogue: &Catalogue, order: Order, window: Window, row: &Row) -> Option<Grouped> {
-    let first = catalogue.last_day()? - window.days();
-    catalogue.meta().history.filter(|history| history.first <= first)?;
-    let places = places_before(catalogue, order, &Filter::default(), window, &[row])?;
+    let since = catalogue.meta().history?.first;
+    let places = places_before(catalogue, order, &Filter::default(), window, since, &[row])?;
     places.first().copied().flatten().map(grouped)
 }
 

@@ -2,9 +2,8 @@
 
 use super::super::links::Link;
 use super::super::words::Grouped;
-use crate::lists::catalogue::Catalogue;
-use crate::lists::facets::{FacetValue, facets};
-use crate::model::filter::Filter;
+use crate::lists::catalogue::{Catalogue, Row};
+use crate::lists::facets::{FacetValue, facets_of};
 
 /// The most values of a facet.
 const MOST_VALUES: usize = 8;
@@ -28,9 +27,9 @@ impl FacetView {
     }
 }
 
-/// The facets of the repositories that match a filter. `link` is the present page.
-pub(super) fn facet_views(catalogue: &Catalogue, filter: &Filter, link: &Link) -> Vec<FacetView> {
-    let facets = facets(catalogue, filter);
+/// The facets of a list's repositories. `link` is the present page.
+pub(super) fn facet_views(catalogue: &Catalogue, rows: &[&Row], link: &Link) -> Vec<FacetView> {
+    let facets = facets_of(catalogue, rows.iter().copied());
     let view = |parameter, name, values: Vec<FacetValue>, condition: fn(&str) -> String| {
         let own = values.into_iter().filter(|value| {
             // A comma would end the value, and each repository has the list's own topic.

@@ -10,9 +10,10 @@ use super::rows::{Columns, RowView, row_views};
 use crate::http::api::pictures::charts::topic_chart;
 use crate::http::list_parameters::{FILTERS, ListParameters};
 use crate::http::pages::{PAGE, PER_PAGE, Page};
-use crate::lists::catalogue::Catalogue;
-use crate::lists::query::find;
+use crate::lists::catalogue::{Catalogue, Row};
+use crate::lists::query::in_order;
 use crate::lists::table::Format;
+use crate::model::list::HistoryDays;
 use crate::model::ranking::{Listing, Ranking, Trend};
 use crate::model::topic::Topic;
 use crate::model::topic_day::TopicDay;
@@ -24,9 +25,11 @@ pub(super) struct ListView<'a> {
     pub(super) columns: Columns,
     pub(super) rows: Vec<RowView<'a>>,
     pub(super) matched: String,
+    /// Whether the page is past the last one.
+    pub(super) is_past_end: bool,
     /// Whether GitHub knows nothing of the topic.
     pub(super) is_unknown: bool,
-    /// Whether all counts are of one day.
+    /// Whether the list is empty because all counts are of one day.
     pub(super) is_new: bool,
     /// The page of the list by stars.
     pub(super) popular: String,
@@ -42,8 +45,10 @@ pub(super) struct ListView<'a> {
 
 /// How whole and how old the data are.
 pub(super) struct StateView {
-    /// `whole`, or how much of the topic is kept.
-    pub(super) coverage: String,
+    /// The day, if the list is as of a past one.
+    pub(super) past: Option<String>,
+    /// `whole`, or `in part`.
+    pub(super) coverage: &'static str,
     pub(super) repositories: String,
     pub(super) confirmed: Option<Moment>,
     pub(super) is_complete: bool,
@@ -57,35 +62,48 @@ pub(super) struct Pages {
     pub(super) next: Option<String>,
 }
 
+/// The facts that a list's page is made of.
+pub(super) struct Facts<'a> {
+    pub(super) catalogue: &'a Catalogue,
+    pub(super) parameters: ListParameters,
+    /// The days with counts, of the topic as it is now.
+    pub(super) history: Option<HistoryDays>,
+    pub(super) days: Vec<TopicDay>,
+    pub(super) now: DateTime<Utc>,
+}
+
 impl<'a> ListView<'a> {
-    pub(super) fn new(
-        asked: &Asked,
-        catalogue: &'a Catalogue,
-        parameters: &ListParameters,
-        days: &[TopicDay],
-        now: DateTime<Utc>,
-    ) -> Self {
+    pub(super) fn new(asked: &Asked, facts: &Facts<'a>) -> Self {
+        let Facts { catalogue, parameters, history, days, now } = facts;
         let (link, query) = (asked.link(), &parameters.query);
-        let found = find(catalogue, query);
-        let matched = i64::try_from(found.matched).unwrap_or(i64::MAX);
+        let all = in_order(catalogue, query);
+        let shown = all.iter().skip(query.offset).take(query.limit).copied();
+        let shown: Vec<&Row> = shown.collect();
         let csv = format!("{}charts/topics/{}.csv?type=daily", asked.site.root, asked.topic);
+        let is_of_growth = query.order.window().is_some();
+        let is_new = history.is_none_or(|history| history.first == history.last);
         Self {
-            state: state(catalogue, now),
+            state: state(facts),
             columns: Columns::of(asked.listing, query.order),
-            rows: row_views(catalogue, query, &found.rows, now),
+            rows: row_views(catalogue, query, history.map(|days| days.first), &shown, *now),
             is_unknown: catalogue.rows().is_empty(),
-            is_new: catalogue.meta().history.is_some_and(|days| days.first == days.last),
+            is_new: is_of_growth && is_new && query.filter.is_empty(),
             popular: asked.path(Listing::Ranked(Ranking::Popularity)),
-            matched: counted(matched, "repository matches", "repositories match"),
+            matched: counted(number(all.len()), "repository matches", "repositories match"),
+            is_past_end: shown.is_empty() && !all.is_empty(),
             rule: rule(asked.listing, catalogue, parameters),
-            facets: facet_views(catalogue, &query.filter, &link),
+            facets: facet_views(catalogue, &all, &link),
             forms: forms(asked, &link, parameters.page),
             feeds: feeds(asked, &link, parameters),
-            pages: pages(parameters.page, found.matched, &link),
+            pages: pages(parameters.page, all.len(), &link),
             charts: charts(&asked.topic, days),
             csv,
         }
     }
+}
+
+fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// The same rows as JSON and in other forms.
@@ -130,22 +148,28 @@ fn rule(listing: Listing, catalogue: &Catalogue, parameters: &ListParameters) ->
     }
 }
 
-fn state(catalogue: &Catalogue, now: DateTime<Utc>) -> StateView {
+fn state(facts: &Facts<'_>) -> StateView {
+    let Facts { catalogue, parameters, history, days, now } = facts;
     let meta = catalogue.meta();
-    let stored = i64::try_from(catalogue.rows().len()).unwrap_or(i64::MAX);
-    let total = meta.total_count.unwrap_or(stored);
-    let coverage = if stored >= total { "whole" } else { "in part" };
-    let repositories = if stored >= total {
-        counted(stored, "repository", "repositories")
-    } else {
-        format!("{} of {} repositories", Grouped(stored), Grouped(total))
+    // As of a past day, the counts are those of that day.
+    let past = parameters.day.filter(|day| history.is_some_and(|history| *day < history.last));
+    let total = match past {
+        None => meta.total_count,
+        Some(past) => days.iter().find(|day| day.day == past).and_then(|day| day.total_count),
     };
+    let stored = number(catalogue.rows().len());
+    let total = total.unwrap_or(stored);
     StateView {
-        coverage: coverage.to_owned(),
-        repositories,
-        confirmed: meta.refreshed_at.map(|at| Moment::new(at, now)),
+        past: past.map(day),
+        coverage: if stored >= total { "whole" } else { "in part" },
+        repositories: if stored >= total {
+            counted(stored, "repository", "repositories")
+        } else {
+            format!("{} of {} repositories", Grouped(stored), Grouped(total))
+        },
+        confirmed: meta.refreshed_at.map(|at| Moment::new(at, *now)),
         is_complete: meta.complete,
-        since: meta.history.map(|history| day(history.first)),
+        since: history.map(|history| day(history.first)),
     }
 }
 

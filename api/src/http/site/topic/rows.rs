@@ -55,7 +55,7 @@ pub(super) struct RowView<'a> {
 
 /// The change of a place since the window began.
 pub(super) enum Moved {
-    /// Nobody knows the place of then.
+    /// The counts of then are not kept.
     Unknown,
     New,
     Same,
@@ -63,15 +63,18 @@ pub(super) enum Moved {
     Down(usize),
 }
 
-/// The rows of a page.
+/// The rows of a page. The topic's counts begin on the day `since`.
 pub(super) fn row_views<'a>(
     catalogue: &'a Catalogue,
     query: &Query,
+    since: Option<NaiveDate>,
     rows: &[&'a Row],
     now: DateTime<Utc>,
 ) -> Vec<RowView<'a>> {
     let window = query.order.window().unwrap_or_default();
-    let before = places_before(catalogue, query.order, &query.filter, window, rows);
+    let before = since.and_then(|since| {
+        places_before(catalogue, query.order, &query.filter, window, since, rows)
+    });
     let view = |(index, row): (usize, &&'a Row)| {
         let place = query.offset + index + 1;
         let growth = query.order.window().and_then(|window| catalogue.growth(row, window));
