@@ -1,0 +1,111 @@
+"""Runs the cells of the matrix, one after the other, in one running stack."""
+
+import asyncio
+import json
+import time
+
+import rings
+from traffic import Tally
+from watch import REPLICAS, TRUTH, Watch
+
+# How long a fault holds: longer than the truth about it takes.
+HELD = TRUTH + 0.5
+# Both replicas agree within this time after the end of a fault.
+AGREED = 60.0
+# The lease of a killed holder runs out after 50 s, and another refresh follows.
+REFRESHED = 75.0
+LISTS = ["", "popularity/", "activity/", "newest/", "trending/", "falling/"]
+# The lists that GitHub orders too, and its name for the order.
+ORDERS = {"": "best-match", "popularity/": "stars", "activity/": "updated"}
+
+
+class Result:
+    def __init__(self, cell, tally, broken, seconds):
+        self.cell, self.tally, self.broken, self.seconds = cell, tally, broken, seconds
+
+
+class Matrix:
+    def __init__(self, stack, traffic, ringing):
+        self.stack, self.traffic, self.ringing = stack, traffic, ringing
+        self.topic = stack.topics[0]
+
+    async def run(self, cell):
+        began = time.monotonic()
+        watch, tally = Watch(self.stack, cell), Tally()
+        await watch.begin()
+        await self.stack.stub("counters", "DELETE")
+        self.ringing.sent, self.ringing.faults = 0, []
+        (first,) = await self.stack.sql("SELECT coalesce(max(id), 0) FROM refreshes")
+        self.traffic.tally = tally
+        self.traffic.permits = self.ringing.permits = cell
+        await cell.begin(self.stack)
+        await asyncio.sleep(HELD)
+        await watch.check_faults()
+        await cell.heal()
+        healed = time.monotonic()
+        await watch.check_healed()
+        watch.broken += await self.recover(healed)
+        watch.broken += await self.refreshes(cell, int(first))
+        watch.check_log()
+        watch.broken += sorted(set(self.ringing.faults))
+        watch.broken += [f"{fault} ({count})" for fault, count in tally.faults.items()]
+        return Result(cell, tally, watch.broken, time.monotonic() - began)
+
+    async def recover(self, healed):
+        """Waits for a complete refresh and then compares both replicas with GitHub."""
+        (last,) = await self.stack.sql("SELECT coalesce(max(id), 0) FROM refreshes")
+        complete = f"SELECT id FROM refreshes WHERE id > {last} AND topic = '{self.topic}'"
+
+        async def is_refreshed():
+            return await self.stack.sql(f"{complete} AND outcome = 'complete'")
+
+        try:
+            left = healed + REFRESHED - time.monotonic()
+            await self.stack.until(is_refreshed, "a refresh is complete again", left)
+            async with self.ringing.paused():
+                left = healed + AGREED - time.monotonic()
+                await self.stack.until(self.agree, "both replicas agree with GitHub", max(left, 5))
+        except TimeoutError as error:
+            return [str(error)]
+        return []
+
+    async def agree(self):
+        """Whether both replicas, the database and GitHub have the same lists."""
+        for ranking in LISTS:
+            path = f"/api/{ranking}{self.topic}"
+            answers = [await self.stack.request(replica, path, timeout=5) for replica in REPLICAS]
+            if any(status != 200 for status, _, _ in answers):
+                return False
+            (_, one, body), (_, other, _) = answers
+            if one["ETag"] != other["ETag"]:
+                return False
+            if ranking in ORDERS:
+                _, _, stored = await self.stack.request("api-a", f"/db/{ranking}{self.topic}")
+                identities = [repository["id"] for repository in json.loads(body)]
+                ranked = await self.stack.stub(f"ranked/{self.topic}/{ORDERS[ranking]}")
+                if body != stored or identities != ranked[: len(identities)]:
+                    return False
+        return True
+
+    async def refreshes(self, cell, first):
+        """The promises about GitHub that the cell's refreshes broke: one refresh a trigger."""
+        broken = []
+        counters = await self.stack.stub("counters")
+        for name in ["overlapping", "impatient", "over_limit"]:
+            if counters[name]:
+                broken.append(f"GitHub: {counters[name]} {name} requests")
+        if counters["unexpected"]:
+            broken.append(f"GitHub: unexpected {counters['unexpected'][:3]}")
+        rows = await self.stack.sql(
+            "SELECT count(*) FILTER (WHERE topic IS NOT NULL),"
+            " count(*) FILTER (WHERE cause = 'request' AND parent_id IS NULL)"
+            f" FROM refreshes WHERE id > {first}"
+        )
+        runs, triggered = map(int, rows[0].split("|"))
+        if triggered > self.ringing.sent + 1:
+            broken.append(f"{triggered} refreshes after {self.ringing.sent} triggers")
+        attempts = rings.ATTEMPTS if cell.has_github_fault else 1
+        # The first search may be one of a refresh that began before the cell.
+        if counters["searches"] > rings.SEARCHES * attempts * (runs + 1):
+            broken.append(f"GitHub: {counters['searches']} searches in {runs} refreshes")
+        return broken
