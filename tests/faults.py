@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import os
 import re
+import shutil
 import sys
 import tempfile
 import time
@@ -72,8 +73,9 @@ def tell(result):
     tally = result.tally
     verdict = "FAIL" if result.broken else "ok"
     print(
-        f"{verdict:4} {result.cell}: {tally.requests} requests, {tally.refused} refused, "
+        f"{verdict:4} {result.cell}: {tally.requests} requests, {tally.refused.total()} refused, "
         f"slowest {tally.slowest:.1f} s, {result.seconds:.0f} s",
+        *[f"     refused: {dict(tally.refused)}"] * bool(tally.refused),
         *[f"     {promise}" for promise in result.broken],
         sep="\n",
         flush=True,
@@ -95,7 +97,7 @@ def table(results, seconds):
         tally = result.tally
         promises = "; ".join(result.broken).replace("|", "\\|") or "none"
         lines.append(
-            f"| {result.cell} | {tally.requests} | {tally.refused} | {tally.slowest:.1f} s "
+            f"| {result.cell} | {tally.requests} | {tally.refused.total()} | {tally.slowest:.1f} s "
             f"| {promises} |"
         )
     return "\n".join(lines) + "\n"
@@ -115,6 +117,7 @@ def parse_arguments():
     )
     parser.add_argument("--sample", action="store_true", help="a few cells; writes nothing")
     parser.add_argument("--only", metavar="TEXT", help="cells with this in their name")
+    parser.add_argument("--logs", type=Path, metavar="FOLDER", help="copies the logs to this folder")
     parser.add_argument(
         "--programs", type=Path, default=ROOT / "target/dist", help="the folder of the programs"
     )
@@ -135,7 +138,13 @@ def main():
     ):
         for path in folder, disk:
             os.chmod(path, 0o755)
-        results = asyncio.run(run(folder, disk, arguments.programs.resolve(), chosen))
+        try:
+            results = asyncio.run(run(folder, disk, arguments.programs.resolve(), chosen))
+        finally:
+            if arguments.logs:
+                arguments.logs.mkdir(parents=True, exist_ok=True)
+                for log in Path(folder).glob("*.log"):
+                    shutil.copy(log, arguments.logs)
     if not (arguments.sample or arguments.only):
         write(table(results, time.monotonic() - began))
     broken = sum(bool(result.broken) for result in results)

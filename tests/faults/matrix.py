@@ -39,7 +39,7 @@ class Matrix:
         self.traffic.tally = tally
         self.traffic.permits = self.ringing.permits = cell
         await cell.begin(self.stack)
-        await asyncio.sleep(HELD)
+        await asyncio.gather(asyncio.sleep(HELD), self.write(watch))
         await watch.check_faults()
         await cell.heal()
         healed = time.monotonic()
@@ -50,6 +50,11 @@ class Matrix:
         watch.broken += sorted(set(self.ringing.faults))
         watch.broken += [f"{fault} ({count})" for fault, count in tally.faults.items()]
         return Result(cell, tally, watch.broken, time.monotonic() - began)
+
+    async def write(self, watch):
+        """Triggers a refresh on each replica, which then knows whether the database takes writes."""
+        for replica in watch.observed():
+            await self.ringing.ring(replica)
 
     async def recover(self, healed):
         """Waits for a complete refresh and then compares both replicas with GitHub."""

@@ -41,12 +41,12 @@ class Rings:
             fields = {"stargazers_count": next(self.stars), "updated_at": now}
             await self.stack.stub(f"repositories/{identity}", "PATCH", fields)
 
-    async def ring(self):
+    async def ring(self, name="nginx"):
         self.sent += 1
         permits = self.permits
         try:
             status, _, _ = await self.stack.request(
-                "nginx", "/update_cache", "POST", {"Prefer": "respond-async"}, timeout=5
+                name, "/update_cache", "POST", {"Prefer": "respond-async"}, timeout=5
             )
         except OSError:
             # nginx sends a refresh to one replica only, which may be stopped or killed.

@@ -17,6 +17,10 @@ REQUESTS_A_SECOND = 100
 EXPORT_SECONDS = 30
 # A machine that other programs keep busy delays an answer by this much, in seconds.
 BUSY = 1.0
+# The service gives up a read of the database after this time, or a little later.
+READ_TIME = 0.7
+# The share of requests that a busy machine may delay that long.
+LATE_SHARE = 0.01
 # nginx gives up a replica that is silent after this time.
 NGINX_WAITS = 5.0
 
@@ -25,8 +29,11 @@ class Tally:
     """The answers to the requests that were sent during a cell."""
 
     def __init__(self):
-        self.requests, self.refused, self.slowest = 0, 0, 0.0
-        self.faults = collections.Counter()
+        self.requests, self.slowest = 0, 0.0
+        # Answers of 503 by the kind of the route, and broken promises by their text.
+        self.refused, self.faults = collections.Counter(), collections.Counter()
+        # Answers of 503 because the machine was too busy for the time limit of a read.
+        self.late = 0
 
 
 class Traffic:
@@ -73,7 +80,8 @@ class Traffic:
         limit = EXPORT_SECONDS if route.is_export else route.seconds + NGINX_WAITS + BUSY
         try:
             answer = await client.get(route.path, headers, limit)
-            fault = self.fault_of(route, answer, headers, tally, permits)
+            seconds = time.monotonic() - began
+            fault = self.fault_of(route, answer, headers, seconds, tally, permits)
         except (TimeoutError, asyncio.TimeoutError):
             fault = "no answer in time"
         except Broken as error:
@@ -92,23 +100,31 @@ class Traffic:
         if fault:
             tally.faults[f"{route.path} {fault}"] += 1
 
-    def fault_of(self, route, answer, sent, tally, permits):
+    def fault_of(self, route, answer, sent, seconds, tally, permits):
         """The promise that an answer breaks, if it does."""
         if answer.status == 304 and route.is_conditional and "If-None-Match" in sent:
             return None
         if answer.status == 503 and 503 not in route.statuses:
-            tally.refused += 1
-            if route.needs != table.DATABASE:
-                return "503"
-            if not (permits.refuses_reads or self.permits.refuses_reads):
-                return "503 though the database can be read"
-            return None if "retry-after" in answer.headers else "503 without Retry-After"
+            return self.fault_of_refusal(route, answer, seconds, tally, permits)
         if answer.status not in route.statuses:
             return f"{answer.status}"
         content = answer.headers.get("content-type", "")
         if not content.startswith(route.content):
             return f"Content-Type {content}"
         return self.fault_of_body(route, answer)
+
+    def fault_of_refusal(self, route, answer, seconds, tally, permits):
+        tally.refused[route.name] += 1
+        if route.needs != table.DATABASE:
+            return "503"
+        if "retry-after" not in answer.headers:
+            return "503 without Retry-After"
+        if permits.refuses_reads or self.permits.refuses_reads:
+            return None
+        tally.late += seconds > READ_TIME
+        if seconds > READ_TIME and tally.late <= max(3, LATE_SHARE * tally.requests):
+            return None
+        return "503 though the database can be read"
 
     def fault_of_body(self, route, answer):
         etag = answer.headers.get("etag")
