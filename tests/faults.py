@@ -24,15 +24,19 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent / "faults"))
 from cells import Cell, cells  # noqa: E402
 from matrix import Matrix  # noqa: E402
-from parts import ROOT, TOPIC, Parts, WiredStack  # noqa: E402
+from parts import BUILT, ROOT, TOPIC, Parts, WiredStack  # noqa: E402
 from rings import Rings  # noqa: E402
 from routes import routes  # noqa: E402
 from traffic import REQUESTS_A_SECOND, Traffic  # noqa: E402
 
 DOCUMENT = ROOT / "docs/reliability.md"
 MARKS = "<!-- faults: begin -->\n", "<!-- faults: end -->\n"
-# One cell of each kind, and a pair.
-SAMPLE = ["GitHub empty", "Redis stopped", "PostgreSQL killed", "replica killed"]
+# Each kind of fault has a part in one of these cells.
+SAMPLE = [
+    "GitHub empty + replica restarted",
+    "Redis black hole + PostgreSQL stopped",
+    "PostgreSQL read-only",
+]
 
 
 async def existing(stack, candidates):
@@ -74,7 +78,7 @@ def tell(result):
     verdict = "FAIL" if result.broken else "ok"
     print(
         f"{verdict:4} {result.cell}: {tally.requests} requests, {tally.refused.total()} refused, "
-        f"slowest {tally.slowest:.1f} s, {result.seconds:.0f} s",
+        f"slowest {tally.slowest:.1f} s, {result.lines} lines, {result.seconds:.0f} s",
         *[f"     refused: {dict(tally.refused)}"] * bool(tally.refused),
         *[f"     {promise}" for promise in result.broken],
         sep="\n",
@@ -87,18 +91,18 @@ def table(results, seconds):
     requests = sum(result.tally.requests for result in results)
     broken = sum(bool(result.broken) for result in results)
     lines = [
-        f"`make faults`: {len(results)} cells, {requests} requests at {REQUESTS_A_SECOND} a second, "
-        f"{broken} cells with a broken promise, {seconds / 60:.0f} minutes.",
+        f"`make faults` ran {len(results)} cells with {requests} requests, {REQUESTS_A_SECOND} a "
+        f"second, in {seconds / 60:.0f} minutes; {broken} of the cells broke a promise.",
         "",
-        "| faults | requests | refused | slowest | broken promises |",
-        "| --- | ---: | ---: | ---: | --- |",
+        "| faults | requests | refused | slowest | log lines | broken promises |",
+        "| --- | ---: | ---: | ---: | ---: | --- |",
     ]
     for result in results:
         tally = result.tally
         promises = "; ".join(result.broken).replace("|", "\\|") or "none"
         lines.append(
             f"| {result.cell} | {tally.requests} | {tally.refused.total()} | {tally.slowest:.1f} s "
-            f"| {promises} |"
+            f"| {result.lines} | {promises} |"
         )
     return "\n".join(lines) + "\n"
 
@@ -117,9 +121,9 @@ def parse_arguments():
     )
     parser.add_argument("--sample", action="store_true", help="a few cells; writes nothing")
     parser.add_argument("--only", metavar="TEXT", help="cells with this in their name")
-    parser.add_argument("--logs", type=Path, metavar="FOLDER", help="copies the logs to this folder")
+    parser.add_argument("--logs", type=Path, metavar="FOLDER", help="copies the logs there")
     parser.add_argument(
-        "--programs", type=Path, default=ROOT / "target/dist", help="the folder of the programs"
+        "--programs", type=Path, metavar="FOLDER", help="the folder of the programs"
     )
     return parser.parse_args()
 
@@ -131,6 +135,7 @@ def main():
         chosen = [cell for cell in chosen if str(cell) in SAMPLE]
     if arguments.only:
         chosen = [cell for cell in chosen if arguments.only in str(cell)]
+    programs = arguments.programs or BUILT.with_name("debug" if arguments.sample else "dist")
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with (
         tempfile.TemporaryDirectory(prefix="faults-", dir=memory) as folder,
@@ -139,7 +144,7 @@ def main():
         for path in folder, disk:
             os.chmod(path, 0o755)
         try:
-            results = asyncio.run(run(folder, disk, arguments.programs.resolve(), chosen))
+            results = asyncio.run(run(folder, disk, programs.resolve(), [Cell(), *chosen]))
         finally:
             if arguments.logs:
                 arguments.logs.mkdir(parents=True, exist_ok=True)

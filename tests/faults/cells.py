@@ -1,4 +1,4 @@
-"""The faults of each kind, and the cells of the matrix: each fault alone, and pairs across kinds."""
+"""The faults of each kind, and the cells of the matrix: each fault alone, and in pairs."""
 
 import asyncio
 import dataclasses
@@ -39,6 +39,8 @@ class Cell:
         # The holder of a refresh is killed while all else works.
         self.faults = sorted(faults, key=lambda fault: fault.name != "holder killed")
         self.refuses_reads = any(fault.refuses_reads for fault in faults)
+        # A replica that begins anew has kept nothing.
+        self.refuses_kept = self.refuses_reads and any(fault.replica for fault in faults)
         self.stops_replica = any(fault.stops_replica for fault in faults)
         self.breaks_exports = any(fault.kind in ("PostgreSQL", "replica") for fault in faults)
         self.loses_redis = any(fault.loses_redis for fault in faults)
@@ -129,9 +131,8 @@ async def database_restarted(stack):
 
 async def database_exhausted(stack):
     await stack.sql("ALTER ROLE mirror CONNECTION LIMIT 0", "postgres")
-    await stack.sql(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'mirror'", "postgres"
-    )
+    sessions = "pg_stat_activity WHERE usename = 'mirror'"
+    await stack.sql(f"SELECT pg_terminate_backend(pid) FROM {sessions}", "postgres")
     yield
     await stack.sql("ALTER ROLE mirror CONNECTION LIMIT -1", "postgres")
 
@@ -238,10 +239,9 @@ def faults():
 
 
 def cells():
-    """Each fault alone, and of each two kinds pairs in which every fault has a part."""
+    """Yields each fault alone, and of each two kinds pairs in which every fault has a part."""
     all_faults = faults()
     of = {kind: [fault for fault in all_faults if fault.kind == kind] for kind in KINDS}
-    yield Cell()
     for fault in all_faults:
         yield Cell(fault)
     for offset, (one, other) in enumerate(itertools.combinations(KINDS, 2), 1):

@@ -20,8 +20,10 @@ ORDERS = {"": "best-match", "popularity/": "stars", "activity/": "updated"}
 
 
 class Result:
-    def __init__(self, cell, tally, broken, seconds):
-        self.cell, self.tally, self.broken, self.seconds = cell, tally, broken, seconds
+    def __init__(self, cell, tally, broken, seconds, lines):
+        self.cell, self.tally, self.broken = cell, tally, broken
+        # The most lines that a process has logged.
+        self.seconds, self.lines = seconds, lines
 
 
 class Matrix:
@@ -46,13 +48,14 @@ class Matrix:
         await watch.check_healed()
         watch.broken += await self.recover(healed)
         watch.broken += await self.refreshes(cell, int(first))
-        watch.check_log()
+        seconds = time.monotonic() - began
+        lines = watch.check_log(seconds)
         watch.broken += sorted(set(self.ringing.faults))
         watch.broken += [f"{fault} ({count})" for fault, count in tally.faults.items()]
-        return Result(cell, tally, watch.broken, time.monotonic() - began)
+        return Result(cell, tally, watch.broken, seconds, lines)
 
     async def write(self, watch):
-        """Triggers a refresh on each replica, which then knows whether the database takes writes."""
+        """Triggers a refresh on each replica, which then knows if the database takes writes."""
         for replica in watch.observed():
             await self.ringing.ring(replica)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "loadtest/bench"))
 from processes import Processes, fetch, free_port, program  # noqa: E402
-from stack import Stack  # noqa: E402
+from stack import BUILT, Stack  # noqa: E402
 from wire import Wire  # noqa: E402
 
 TOPIC = "kubernetes"

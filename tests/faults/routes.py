@@ -9,6 +9,8 @@ from parts import LISTED, TOPIC
 PROCESS = "process"
 # Answers as long as a replica, Redis, the database or nginx has the last good list.
 LIST = "list"
+# Answers from the memory of a replica that has answered it once, or from the database.
+KEPT = "kept"
 # May answer 503 while the database cannot be read.
 DATABASE = "database"
 
@@ -56,14 +58,14 @@ def lists():
 
 def queries():
     gzip = {"Accept-Encoding": "gzip"}
-    yield Route("queries", f"/api/popularity/{TOPIC}?per_page=50", DATABASE, gzip, 50)
-    yield Route("queries", f"/api/{TOPIC}?page=2&fields=all", DATABASE, gzip, 100)
-    yield Route("queries", f"/api/newest/{TOPIC}?language=go&stars=1..", DATABASE, {}, 1)
+    yield Route("queries", f"/api/popularity/{TOPIC}?per_page=50", KEPT, gzip, 50)
+    yield Route("queries", f"/api/{TOPIC}?page=2&fields=all", KEPT, gzip, 100)
+    yield Route("queries", f"/api/newest/{TOPIC}?language=go&stars=1..", KEPT, {}, 1)
     yield Route(
-        "queries", f"/api/activity/{TOPIC}?format=csv", DATABASE, gzip, content="text/csv"
+        "queries", f"/api/activity/{TOPIC}?format=csv", KEPT, gzip, content="text/csv"
     )
-    yield Route("queries", f"/api/trending/{TOPIC}?window=30d&by=velocity", DATABASE, gzip, 1)
-    yield Route("queries", f"/topics/{TOPIC}/facets", DATABASE, gzip, is_conditional=True)
+    yield Route("queries", f"/api/trending/{TOPIC}?window=30d&by=velocity", KEPT, gzip, 1)
+    yield Route("queries", f"/topics/{TOPIC}/facets", KEPT, gzip, is_conditional=True)
 
 
 def documents(repository, identity):
@@ -80,11 +82,11 @@ def documents(repository, identity):
     ]:
         yield Route("documents", path, DATABASE)
     for path in [f"/charts/{repository}.svg", f"/charts/topics/{TOPIC}.svg"]:
-        yield Route("pictures", path, DATABASE, content="image/svg+xml", is_conditional=True)
+        yield Route("pictures", path, KEPT, content="image/svg+xml", is_conditional=True)
     badge = f"/badges/{TOPIC}/{repository}.svg"
-    yield Route("pictures", badge, DATABASE, content="image/svg+xml")
+    yield Route("pictures", badge, KEPT, content="image/svg+xml")
     feed = f"/feeds/{TOPIC}/trending.atom"
-    yield Route("feeds", feed, DATABASE, content="application/atom+xml")
+    yield Route("feeds", feed, KEPT, content="application/atom+xml")
     yield Route("feeds", "/feeds.opml", DATABASE, content="text/x-opml")
     yield Route("exports", f"/exports/{TOPIC}.csv", DATABASE, content="text/csv", is_export=True)
     yield Route("process", "/health", PROCESS, content="text/plain")

@@ -115,16 +115,21 @@ class Traffic:
 
     def fault_of_refusal(self, route, answer, seconds, tally, permits):
         tally.refused[route.name] += 1
-        if route.needs != table.DATABASE:
+        cells = [permits, self.permits]
+        may_refuse = {
+            table.DATABASE: any(cell.refuses_reads for cell in cells),
+            table.KEPT: any(cell.refuses_kept for cell in cells),
+        }
+        if route.needs not in may_refuse:
             return "503"
         if "retry-after" not in answer.headers:
             return "503 without Retry-After"
-        if permits.refuses_reads or self.permits.refuses_reads:
+        if may_refuse[route.needs]:
             return None
         tally.late += seconds > READ_TIME
         if seconds > READ_TIME and tally.late <= max(3, LATE_SHARE * tally.requests):
             return None
-        return "503 though the database can be read"
+        return "503 though it can be answered"
 
     def fault_of_body(self, route, answer):
         etag = answer.headers.get("etag")

@@ -125,8 +125,12 @@ class Watch:
             await asyncio.sleep(0.2)
         self.broken += [f"{replica} after {TRUTH:.0f} s: {why}" for replica, why in wrong.items()]
 
-    def check_log(self):
-        for name in LOGS:
-            lines = self.stack.processes.log_lines(name) - self.lines[name]
-            if lines > LINES_A_MINUTE:
+    def check_log(self, seconds):
+        """Returns the most lines that a process has logged during the cell."""
+        logged = {
+            name: self.stack.processes.log_lines(name) - self.lines[name] for name in LOGS
+        }
+        for name, lines in logged.items():
+            if lines > LINES_A_MINUTE * max(1, seconds / 60):
                 self.broken.append(f"{name} logged {lines} lines")
+        return max(logged.values())

@@ -1,5 +1,4 @@
-"""A TCP proxy between two parts, whose network a fault can cut, refuse, delay, slow down or
-silence."""
+"""A TCP proxy between two parts, whose network a fault can cut, delay, slow down or silence."""
 
 import asyncio
 import socket
@@ -8,21 +7,21 @@ import struct
 CHUNK = 65_536
 # Closes a connection by RST in place of FIN.
 RESET = struct.pack("ii", 1, 0)
-# The states of the network besides UP.
-UP, REFUSED, CUT, SILENT = "up", "refused", "cut", "silent"
+# The states of the network.
+UP, REFUSED, SILENT = "up", "refused", "silent"
 
 
 class Wire:
     """Forwards a port of its own to another port.
 
-    UP forwards. REFUSED closes the port and resets the connections. CUT accepts connections and
-    resets them. SILENT swallows all bytes and shows neither side the end of the other, also after
-    the network is UP again: a connection that was silent once stays silent.
+    UP forwards. REFUSED closes the port and resets the connections. SILENT swallows all bytes and
+    shows neither side the end of the other, also after the network is UP again: a connection that
+    was silent once stays silent.
     """
 
     def __init__(self, port, target):
         self.port, self.target = port, target
-        # Seconds by which each chunk is late, and bytes a second for each connection; 0 is no bound.
+        # Seconds by which each chunk is late, and bytes a second of a connection; 0 is no bound.
         self.delay, self.rate = 0.0, 0
         self.state, self.server, self.links = UP, None, set()
 
@@ -31,7 +30,7 @@ class Wire:
 
     async def set(self, state=UP, delay=0.0, rate=0):
         self.state, self.delay, self.rate = state, delay, rate
-        if state in (REFUSED, CUT):
+        if state == REFUSED:
             for link in list(self.links):
                 link.reset()
         if state == SILENT:
@@ -51,9 +50,6 @@ class Wire:
 
     async def accept(self, reader, writer):
         link = Link(self, writer)
-        if self.state == CUT:
-            link.reset()
-            return
         self.links.add(link)
         try:
             await link.forward(reader)
