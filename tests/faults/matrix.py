@@ -40,7 +40,7 @@ class Matrix:
         (first,) = await self.stack.sql("SELECT coalesce(max(id), 0) FROM refreshes")
         self.traffic.tally = tally
         self.traffic.permits = self.ringing.permits = cell
-        await cell.begin(self.stack)
+        await self.begin(cell)
         await asyncio.gather(asyncio.sleep(HELD), self.write(watch))
         await watch.check_faults()
         await cell.heal()
@@ -53,6 +53,15 @@ class Matrix:
         watch.broken += sorted(set(self.ringing.faults))
         watch.broken += [f"{fault} ({count})" for fault, count in tally.faults.items()]
         return Result(cell, tally, watch.broken, seconds, lines)
+
+    async def begin(self, cell):
+        if cell.database != "read_only":
+            await cell.begin(self.stack)
+            return
+        # A refresh that can write nothing keeps its lease, and a trigger that joins it does not
+        # notice that the database takes no writes.
+        async with self.ringing.paused():
+            await cell.begin(self.stack)
 
     async def write(self, watch):
         """Triggers a refresh on each replica, which then knows if the database takes writes."""
@@ -71,29 +80,40 @@ class Matrix:
             left = healed + REFRESHED - time.monotonic()
             await self.stack.until(is_refreshed, "a refresh is complete again", left)
             async with self.ringing.paused():
-                left = healed + AGREED - time.monotonic()
-                await self.stack.until(self.agree, "both replicas agree with GitHub", max(left, 5))
+                # The last trigger may have joined a refresh that did not see the last change.
+                await self.stack.request("nginx", "/update_cache", "POST", timeout=60)
+                return await self.disagreement(healed + AGREED)
         except TimeoutError as error:
             return [str(error)]
+
+    async def disagreement(self, deadline):
+        """Waits until all parts have the same lists. Returns the differences that stay."""
+        while difference := await self.difference():
+            if time.monotonic() > deadline:
+                return [f"after {AGREED:.0f} s: {difference}"]
+            await asyncio.sleep(0.2)
         return []
 
-    async def agree(self):
-        """Whether both replicas, the database and GitHub have the same lists."""
+    async def difference(self):
+        """The first difference between the lists of both replicas, the database and GitHub."""
         for ranking in LISTS:
             path = f"/api/{ranking}{self.topic}"
             answers = [await self.stack.request(replica, path, timeout=5) for replica in REPLICAS]
-            if any(status != 200 for status, _, _ in answers):
-                return False
+            statuses = [status for status, _, _ in answers]
+            if statuses != [200, 200]:
+                return f"{path} is {statuses}"
             (_, one, body), (_, other, _) = answers
             if one["ETag"] != other["ETag"]:
-                return False
+                return f"{path} differs between the replicas"
             if ranking in ORDERS:
                 _, _, stored = await self.stack.request("api-a", f"/db/{ranking}{self.topic}")
                 identities = [repository["id"] for repository in json.loads(body)]
                 ranked = await self.stack.stub(f"ranked/{self.topic}/{ORDERS[ranking]}")
-                if body != stored or identities != ranked[: len(identities)]:
-                    return False
-        return True
+                if body != stored:
+                    return f"{path} differs from the database"
+                if identities != ranked[: len(identities)]:
+                    return f"{path} differs from GitHub's order"
+        return None
 
     async def refreshes(self, cell, first):
         """The promises about GitHub that the cell's refreshes broke: one refresh a trigger."""

@@ -193,5 +193,5 @@ class WiredStack(Stack):
             except OSError:
                 pass
             if time.monotonic() > deadline:
-                raise TimeoutError(f"after {seconds} s it is not so that {condition}")
+                raise TimeoutError(f"after {seconds:.0f} s it is not so that {condition}")
             await asyncio.sleep(0.1)
