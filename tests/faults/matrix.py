@@ -14,6 +14,8 @@ HELD = TRUTH + 0.5
 AGREED = 60.0
 # The lease of a killed holder runs out after 50 s, and another refresh follows.
 REFRESHED = 75.0
+# The broken promises of the load that are told, most frequent first.
+SHOWN = 5
 LISTS = ["", "popularity/", "activity/", "newest/", "trending/", "falling/"]
 # The lists that GitHub orders too, and its name for the order.
 ORDERS = {"": "best-match", "popularity/": "stars", "activity/": "updated"}
@@ -51,7 +53,9 @@ class Matrix:
         seconds = time.monotonic() - began
         lines = watch.check_log(seconds)
         watch.broken += sorted(set(self.ringing.faults))
-        watch.broken += [f"{fault} ({count})" for fault, count in tally.faults.items()]
+        watch.broken += [f"{fault} ({count})" for fault, count in tally.faults.most_common(SHOWN)]
+        if len(tally.faults) > SHOWN:
+            watch.broken.append(f"and {len(tally.faults) - SHOWN} others of the load")
         return Result(cell, tally, watch.broken, seconds, lines)
 
     async def begin(self, cell):
