@@ -72,10 +72,11 @@ screenshot: | test-prerequisites
 	    --screenshot=docs/topic.png "$(SERVED)/t/kubernetes" 2>/dev/null; \
 	ls -l docs/topic.png
 
-## test: every test; installs what is missing through apt
+## test: every test, and a sample of the faults; installs what is missing through apt
 .PHONY: test
 test: | test-prerequisites
 	tests/with-servers cargo test --workspace --locked --no-fail-fast
+	python3 tests/faults.py --sample
 
 ## stack: the six containers over the real GitHub, on http://127.0.0.1:8081
 .PHONY: stack
@@ -122,6 +123,12 @@ bench: | bench-prerequisites
 	cargo bench --locked --quiet --profile dist -p api --bench refresh --bench catalogue --bench history --no-run
 	python3 loadtest/bench/bench.py $(if $(QUICK),--quick)
 
+## faults: breaks the parts, alone and in pairs, under load; a quarter of an hour; ONLY=Redis
+.PHONY: faults
+faults: | test-prerequisites
+	cargo build --locked --profile dist -p api -p github-stub
+	python3 tests/faults.py $(if $(ONLY),--only "$(ONLY)")
+
 ## e2e: starts the stack, checks it through the proxy, kills replicas under load (ROUNDS=3)
 .PHONY: e2e
 e2e: | engine
@@ -158,7 +165,7 @@ NO_DATA := set DATA to a file of search items, one JSON object a line
 .PHONY: style
 style:
 	@failed=; \
-	for check in style.py structure_test.py structure.py api_diff_test.py "mutants.py --check"; do \
+	for check in style.py structure_test.py structure.py api_diff_test.py faults_test.py "mutants.py --check"; do \
 	    python3 tests/$$check || failed+=" tests/$$check"; done; \
 	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 

@@ -20,6 +20,10 @@ use crate::store::{self, DatabaseUrl, Share, SharedStore, StoreError};
 /// then.
 pub(crate) const STOP_TIME: Duration = Duration::from_secs(20);
 
+/// The pause between two trial writes, and the longest time of one.
+const TRIAL_PAUSE: Duration = Duration::from_secs(1);
+const TRIAL_TIME: Duration = Duration::from_secs(2);
+
 pub struct App {
     pub config: Config,
     /// The store by the connections of lists.
@@ -116,6 +120,24 @@ impl App {
         let made = self.store.bootstrap().await?;
         self.store.configure(&self.config.topics, self.clock.now()).await?;
         Ok(made)
+    }
+
+    /// Spawns the task that tries a write while writes fail, until the service stops: the next real
+    /// one may be hours away, or another replica's.
+    pub(crate) fn spawn_trial_writes(&self) {
+        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
+        let stopping = self.stopping.clone();
+        let trials = async move {
+            loop {
+                tokio::time::sleep(TRIAL_PAUSE).await;
+                if store.failing_writes().is_some() {
+                    // The store keeps the result.
+                    let trial = store.try_write(clock.now());
+                    let _ = tokio::time::timeout(TRIAL_TIME, trial).await;
+                }
+            }
+        };
+        self.tasks.spawn(async move { stopping.run_until_cancelled(trials).await });
     }
 
     /// The time until the next refresh of REFRESH_SCHEDULE.

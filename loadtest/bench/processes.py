@@ -107,9 +107,9 @@ def free_port():
         return free.getsockname()[1]
 
 
-def fetch(url, method="GET", headers=None, timeout=600):
+def fetch(url, method="GET", headers=None, timeout=600, data=None):
     """Sends a request. Returns the status, the headers and the body of the answer."""
-    request = urllib.request.Request(url, method=method, headers=headers or {})
+    request = urllib.request.Request(url, data, method=method, headers=headers or {})
     try:
         with urllib.request.urlopen(request, timeout=timeout) as answer:
             return answer.status, answer.headers, answer.read()

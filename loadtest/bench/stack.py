@@ -51,6 +51,9 @@ SERVERS = "stub redis postgres metrics-a metrics-b nginx uncached files varnish"
 
 
 class Stack:
+    # The folder of the programs that cargo has built.
+    programs = BUILT
+
     def __init__(self, processes, topics=("kubernetes",), repositories=2000, coverage="top"):
         self.processes, self.folder, self.topics = processes, processes.folder, topics
         self.repositories, self.coverage = repositories, coverage
@@ -103,7 +106,7 @@ class Stack:
     def start_stub(self):
         topics = [part for topic in self.topics for part in ("--topic", topic)]
         generate = ["--generate", self.repositories, *topics]
-        command = [BUILT / "github-stub", "--listen-addr", self.address("stub"), *generate]
+        command = [self.programs / "github-stub", "--listen-addr", self.address("stub"), *generate]
         self.processes.start("github-stub", command)
 
     def start_redis(self):
@@ -114,31 +117,38 @@ class Stack:
         self.processes.start("redis", [*command, *options.split()])
 
     def start_postgres(self):
-        versions = Path("/usr/lib/postgresql").glob("*/bin")
-        bins = sorted(versions, key=lambda path: float(path.parent.name), reverse=True)
+        self.make_postgres(["--username=mirror"])
+        self.run_postgres()
+
+    def make_postgres(self, options):
+        """Makes the database's folder, with these options of initdb."""
         data = self.processes.disk / "postgres"
         data.mkdir()
         as_user = []
         if os.geteuid() == 0:
             subprocess.run(["chown", "postgres", data], check=True)
             as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
-        options = ["--username=mirror", "--auth=trust", "--encoding=UTF8"]
+        initdb = program("initdb", *self.postgres_folders())
         subprocess.run(
-            [*as_user, program("initdb", *bins), "-D", data, *options],
+            [*as_user, initdb, "-D", data, "--auth=trust", "--encoding=UTF8", *options],
             check=True,
             stdout=subprocess.DEVNULL,
             cwd="/",
         )
-        options = [
-            "-p",
-            self.ports["postgres"],
-            "-h",
-            "127.0.0.1",
-            "-c",
-            "unix_socket_directories=",
-        ]
-        command = [program("postgres", *bins), "-D", data, *options]
+
+    def run_postgres(self, *settings):
+        options = ["-D", self.processes.disk / "postgres", "-p", self.ports["postgres"]]
+        options += ["-h", "127.0.0.1", "-c", "unix_socket_directories="]
+        for setting in settings:
+            options += ["-c", setting]
+        command = [program("postgres", *self.postgres_folders()), *options]
         self.processes.start("postgres", command, user="postgres")
+
+    @staticmethod
+    def postgres_folders():
+        """The folders of the installed releases' programs, newest first."""
+        versions = Path("/usr/lib/postgresql").glob("*/bin")
+        return sorted(versions, key=lambda path: float(path.parent.name), reverse=True)
 
     @property
     def database_url(self):
@@ -148,15 +158,19 @@ class Stack:
     def redis_url(self):
         return f"redis://{self.address('redis')}/0"
 
-    def start_replica(self, replica):
+    @property
+    def github_url(self):
+        return self.url("stub")
+
+    def start_replica(self, replica, **settings):
         return self.processes.start(
             f"api-{replica}",
-            [BUILT / "api"],
+            [self.programs / "api"],
             LISTEN_ADDR=self.address(f"api-{replica}"),
             METRICS_ADDR=self.address(f"metrics-{replica}"),
             DATABASE_URL=self.database_url,
             REDIS_URL=self.redis_url,
-            GITHUB_API_URL=self.url("stub"),
+            GITHUB_API_URL=self.github_url,
             TOPICS=",".join(self.topics),
             COVERAGE=self.coverage,
             SCHEDULER="external",
@@ -164,6 +178,7 @@ class Stack:
             # These are as in api/Dockerfile.
             MALLOC_MMAP_THRESHOLD_="131072",
             MALLOC_TRIM_THRESHOLD_="131072",
+            **settings,
         )
 
     def start_proxies(self, varnish):

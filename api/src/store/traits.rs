@@ -59,6 +59,10 @@ pub trait Store:
     /// The failures since the last write that succeeded, if the last one failed.
     fn failing_writes(&self) -> Option<FailingWrites>;
 
+    /// Writes a row and takes it back. [`Self::failing_writes`] then tells whether the database
+    /// takes writes.
+    async fn try_write(&self, now: DateTime<Utc>) -> Result<()>;
+
     async fn close(&self);
 }
 

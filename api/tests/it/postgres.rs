@@ -44,6 +44,20 @@ async fn refused_connection_waits_for_an_idle_one() {
     store.close().await;
 }
 
+/// The server's other clients have every connection. `/ready` waits a second.
+#[tokio::test]
+async fn read_fails_as_busy_within_a_second_when_no_connection_is_left() {
+    let (Some(server), Some(database)) = (server(), databases::postgres()) else { return };
+    let role = format!("none_{:016x}", fastrand::u64(..));
+    server.query(&format!("CREATE ROLE {role} LOGIN CONNECTION LIMIT 0")).await;
+    let none = database.setting().replacen("//mirror@", &format!("//{role}@"), 1);
+    let store = api::store::open(&Database::Postgres(none).url()).await.expect("a database");
+    let read = tokio::time::timeout(Duration::from_secs(1), store.topics()).await;
+    let error = read.expect("an answer in time").expect_err("no connection");
+    assert_eq!(error.fault(), api::store::Fault::Busy);
+    store.close().await;
+}
+
 #[tokio::test]
 async fn database_is_made_in_utf8_when_the_server_has_another_encoding() {
     let Some(database) = databases::postgres() else { return };

@@ -15,11 +15,15 @@ fn name_of(mirror: &Mirror, id: u64) -> String {
     mirror.stub.world().repository(id).expect("a repository").full_name().to_owned()
 }
 
-/// A mirror with counts of each of nine days, and the names of its repositories with most stars.
 async fn with_nine_days() -> (Mirror, Vec<String>) {
+    with_days(9).await
+}
+
+/// A mirror with counts of each of so many days, and the names of its repositories with most stars.
+async fn with_days(days: u32) -> (Mirror, Vec<String>) {
     let mirror = Mirror::refreshed(World::generate(30, 7, "kubernetes")).await;
     let ids = mirror.get("/api/popularity/kubernetes").await.ids();
-    for number in 1..9 {
+    for number in 1..i64::from(days) {
         mirror.clock.advance(TimeDelta::days(1));
         let now = mirror.clock.now();
         for (place, id) in (0..).zip(&ids[..5]) {
@@ -76,7 +80,7 @@ fn assert_moved(answer: &Answer, address: &str) {
 
 #[tokio::test]
 async fn numbers_of_a_repository_page_are_those_of_its_json() {
-    let (mirror, names) = with_nine_days().await;
+    let (mirror, names) = with_days(16).await;
     let name = &names[1];
     let html = page(&mirror, &format!("/r/{name}")).await;
     let json = mirror.get(&format!("/api/repos/{name}")).await.json();
@@ -86,7 +90,7 @@ async fn numbers_of_a_repository_page_are_those_of_its_json() {
     let expected = [
         json["stargazers_count"].to_string(),
         growth("7d"),
-        format!("{} in 8 days", growth("30d")),
+        format!("{} in 15 days", growth("30d")),
         json["forks_count"].to_string(),
         json["open_issues_count"].to_string(),
     ];
@@ -96,7 +100,7 @@ async fn numbers_of_a_repository_page_are_those_of_its_json() {
         place.map_or("–".to_owned(), |place| (place + 1).to_string())
     };
     let trending = place(mirror.get("/api/trending/kubernetes").await.json());
-    let before = place(mirror.get("/api/trending/kubernetes?day=2026-09-22").await.json());
+    let before = place(mirror.get("/api/trending/kubernetes?day=2026-09-29").await.json());
     let ranked = &json["topics_ranked"][0];
     let best_match = ranked["best_match"].to_string().replace("null", "–");
     let places = texts(&html, "td");

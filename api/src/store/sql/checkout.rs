@@ -65,16 +65,24 @@ impl Checkout {
     }
 
     pub(in crate::store) async fn commit(mut self) -> sqlx::Result<()> {
-        sqlx::raw_sql("COMMIT").execute(&mut self).await?;
-        self.state.is_in_transaction = false;
-        Ok(())
+        self.end_transaction("COMMIT").await
     }
 
     /// Ends a transaction that has changed nothing, so that the connection can be used again.
     pub(in crate::store) async fn rollback(mut self) -> sqlx::Result<()> {
-        sqlx::raw_sql("ROLLBACK").execute(&mut self).await?;
-        self.state.is_in_transaction = false;
+        self.end_transaction("ROLLBACK").await?;
         self.health = None;
+        Ok(())
+    }
+
+    /// Takes back what the transaction has written. The writes count as ones that succeeded.
+    pub(in crate::store) async fn undo(mut self) -> sqlx::Result<()> {
+        self.end_transaction("ROLLBACK").await
+    }
+
+    async fn end_transaction(&mut self, end: &'static str) -> sqlx::Result<()> {
+        sqlx::raw_sql(end).execute(&mut *self).await?;
+        self.state.is_in_transaction = false;
         Ok(())
     }
 

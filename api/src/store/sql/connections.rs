@@ -19,6 +19,10 @@ const PING_TIME: Duration = Duration::from_millis(250);
 /// back is taken at once.
 const FULL_PAUSE: Duration = Duration::from_millis(50);
 
+/// How long a caller waits where the server has too many. It is shorter than the limits of reads,
+/// which would take the server for one that does not answer.
+const FULL_TIME: Duration = Duration::from_millis(500);
+
 /// The age at which a connection is closed: a server's process grows with time.
 const LIFETIME: Duration = Duration::from_secs(30 * 60);
 
@@ -86,8 +90,9 @@ impl Connections {
     }
 
     /// An idle connection or a new one. While the server refuses new ones, because all clients
-    /// together have too many, this waits for an idle one.
+    /// together have too many, this waits for an idle one, but not for long.
     pub(super) async fn connection(&self) -> sqlx::Result<Idle> {
+        let until = Instant::now() + FULL_TIME;
         loop {
             if let Some(idle) = self.tested().await {
                 return Ok(idle);
@@ -95,7 +100,7 @@ impl Connections {
             let returned = self.returned.notified();
             match connect(&self.options).await {
                 Ok(raw) => return Ok(Idle { raw, opened: Instant::now() }),
-                Err(error) if is_full(&error) => {
+                Err(error) if is_full(&error) && Instant::now() < until => {
                     tokio::select! {
                         () = returned => {}
                         () = sleep(FULL_PAUSE) => {}

@@ -1,12 +1,17 @@
 //! The database as a whole.
 
+use std::iter::repeat_with;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 
 use super::dialect::{HAS_MIGRATIONS, MIGRATIONS, SqlStore};
 use crate::store::migrations::newest;
 use crate::store::{FailingWrites, Fault, Result, Share, SharedStore, Store};
+
+/// The size of a trial write. A full disk may still have room for a short row.
+const TRIAL_BYTES: usize = 128 << 10;
 
 #[async_trait]
 impl Store for SqlStore {
@@ -37,6 +42,16 @@ impl Store for SqlStore {
 
     fn failing_writes(&self) -> Option<FailingWrites> {
         self.pools.failing_writes()
+    }
+
+    async fn try_write(&self, now: DateTime<Utc>) -> Result<()> {
+        // Random, or the database would compress it.
+        let cause: String = repeat_with(fastrand::alphanumeric).take(TRIAL_BYTES).collect();
+        let mut transaction = self.write().await?;
+        query!("INSERT INTO refreshes (cause, started_at) VALUES ($1, $2)", cause, now)
+            .execute(&mut transaction)
+            .await?;
+        Ok(transaction.undo().await?)
     }
 
     async fn close(&self) {

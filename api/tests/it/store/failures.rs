@@ -118,6 +118,43 @@ async fn postgres_write_succeeds_after_commits_failed() {
     check_writes_after(database, POSTGRES_COMMIT).await;
 }
 
+/// A process whose write failed may not write again for hours.
+async fn check_trial_write(database: Database, fault: Fault) {
+    let store = api::store::open(&database.url()).await.expect("a database");
+    store.bootstrap().await.expect("a schema");
+    run(&database, fault.break_it).await;
+    for failures in 1..=3 {
+        store.try_write(at(1)).await.expect_err("no write succeeds");
+        let failing = store.failing_writes().expect("the last write failed");
+        assert_eq!(failing.failures, failures, "{failing:?}");
+    }
+    run(&database, fault.mend_it).await;
+    store.try_write(at(2)).await.expect("the database takes writes again");
+    assert_eq!(store.failing_writes(), None);
+    assert_eq!(store.refreshes(10).await.expect("a ledger"), [], "the row was taken back");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn sqlite_failing_writes_end_when_a_trial_write_succeeds() {
+    let ledger = Fault {
+        break_it: &["CREATE TRIGGER full BEFORE INSERT ON refreshes BEGIN
+             SELECT RAISE(ROLLBACK, 'database or disk is full'); END"],
+        mend_it: &["DROP TRIGGER full"],
+    };
+    check_trial_write(databases::sqlite(), ledger).await;
+}
+
+#[tokio::test]
+async fn postgres_failing_writes_end_when_a_trial_write_succeeds() {
+    let Some(database) = databases::postgres() else { return };
+    let ledger = Fault {
+        break_it: &["ALTER TABLE refreshes ADD CONSTRAINT broken CHECK (id < 0)"],
+        mend_it: &["ALTER TABLE refreshes DROP CONSTRAINT broken"],
+    };
+    check_trial_write(database, ledger).await;
+}
+
 /// A caller may leave at any step of a write.
 async fn write_succeeds_after_writes_were_dropped(store: SharedStore) {
     store.track(&topic("kubernetes"), Origin::Configured, None, at(0)).await.expect("tracked");
