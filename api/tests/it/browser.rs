@@ -19,6 +19,7 @@ use crate::support::{eventually, http_client, say_not_run};
 mod checks;
 mod numbers;
 mod pages;
+mod pictures;
 mod states;
 mod theme;
 mod topic;
