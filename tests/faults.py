@@ -15,6 +15,7 @@ import asyncio
 import os
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -50,6 +51,8 @@ async def existing(stack, candidates):
 
 
 async def run(folder, disk, programs, chosen):
+    # A stop ends the processes too.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)
     results = []
     with Parts(folder, disk) as processes:
         stack = WiredStack(processes, programs)
