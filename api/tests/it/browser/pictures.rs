@@ -23,7 +23,7 @@ async fn chart_and_badge_are_drawn_in_both_themes_without_a_message() {
         for scheme in ["light", "dark"] {
             browser.prefer(scheme).await;
             browser.open(&format!("{}{path}", mirror.url)).await;
-            let script = "return getComputedStyle(document.querySelector('rect')).fill";
+            let script = "return getComputedStyle(document.querySelector('rect,path')).fill";
             fills.push(browser.evaluate(script, &[]).await);
             browser.picture(&format!("{name}-{scheme}")).await;
         }
