@@ -1,10 +1,10 @@
 //! A day of a topic, as its history shows it.
 
 use chrono::NaiveDate;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize, ToSchema)]
 pub struct TopicDay {
     /// A UTC day on which a run ended.
     pub day: NaiveDate,

@@ -16,9 +16,11 @@ use crate::http::description::{Answer, Operation, Routes};
 use crate::http::document::{self, FOR_A_MINUTE};
 use crate::http::parameters::Parameters;
 use crate::lists::document::Document;
+use crate::model::list::Version;
 use crate::model::time::{optional_seconds, seconds};
 use crate::model::topic::{Coverage, Origin, Topic, TopicState};
 use crate::model::topic_day::TopicDay;
+use crate::read::Served;
 
 /// A tracked topic.
 #[derive(Serialize, ToSchema)]
@@ -110,7 +112,6 @@ async fn topic(
     document::json(&app, &TopicStatus::of(state, &app), &headers).await
 }
 
-/// The topic's days, which change only when its lists do.
 async fn history(
     State(app): State<Arc<App>>,
     topic: Topic,
@@ -119,13 +120,22 @@ async fn history(
 ) -> Result<Response, Error> {
     Parameters::of(&uri).finish()?;
     let version = app.reader.tracked(&topic).await?.bundle.meta.version();
+    let served = days(&app, &topic, version).await?;
+    Ok(document::answer(&app, &served, &headers).await)
+}
+
+/// The topic's days as JSON, which change only when its lists do: the database sums up the gains of
+/// all repositories for them.
+pub(in crate::http) async fn days(
+    app: &App,
+    topic: &Topic,
+    version: Version,
+) -> Result<Served, Error> {
     let (store, own) = (Arc::clone(&app.public), topic.clone());
     let make = || async move {
         let days = store.topic_days(&own).await?.ok_or(Error::NotTracked(own))?;
         let json = serde_json::to_vec(&days).map_err(|_| Error::Internal)?;
         Ok(Document::new("application/json", FOR_A_MINUTE, json))
     };
-    let key = format!("/topics/{topic}/history");
-    let served = app.documents.get(key, Some(version), make).await?;
-    Ok(document::answer(&app, &served, &headers).await)
+    app.documents.get(format!("/topics/{topic}/history"), Some(version), make).await
 }

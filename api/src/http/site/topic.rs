@@ -25,6 +25,7 @@ use crate::app::App;
 use crate::cache::Hit;
 use crate::error::{Error, ParameterFault};
 use crate::http::api::lists::{Day, head, nginx_may_keep};
+use crate::http::api::topics::days;
 use crate::http::conditional::takes_html;
 use crate::http::description::{Answer, Operation, Routes};
 use crate::http::document::{self as documents, FOR_A_MINUTE};
@@ -140,9 +141,9 @@ async fn answer(
     let (own, asked, uri) = (Arc::clone(app), asked.clone(), &asked.uri);
     let make = || async move {
         let catalogue = day.catalogue(&own, &asked.topic, version).await?;
-        let days = own.public.topic_days(&asked.topic).await?;
-        let days = days.ok_or_else(|| Error::NotTracked(asked.topic.clone()))?;
+        let days = days(&own, &asked.topic, version).await?.document;
         let write = move || {
+            let days = serde_json::from_slice(&days.bytes).map_err(|_| Error::Internal)?;
             let facts = Facts { catalogue: &catalogue, parameters, history, days, now };
             made(&asked, &facts)
         };
