@@ -39,10 +39,12 @@ class Sample:
 
 
 def message(line):
+    """The message of a line of the log, with the path of its request."""
     try:
-        return json.loads(line)["message"]
+        entry = json.loads(line)
     except ValueError:
         return line
+    return f"{entry['message']} {entry.get('span', {}).get('path', '')}"
 
 
 async def sample(stack, replica):
