@@ -33,7 +33,7 @@ from traffic import REQUESTS_A_SECOND, Traffic  # noqa: E402
 DOCUMENT = ROOT / "docs/reliability.md"
 MARKS = "<!-- faults: begin -->\n", "<!-- faults: end -->\n"
 # Each kind of fault has a part in one of these cells.
-SAMPLE = ["GitHub empty + replica restarted", "Redis black hole + PostgreSQL stopped"]
+SAMPLE = ["GitHub empty + replica restarted", "Redis stopped + PostgreSQL read-only"]
 
 
 async def existing(stack, candidates):

@@ -42,9 +42,9 @@ class Parts(Processes):
         process.send_signal(number)
         process.wait()
 
-    def log_lines(self, name):
-        with open(self.folder / f"{name}.log", "rb") as log:
-            return sum(1 for _ in log)
+    def log(self, name):
+        """The lines that the process has logged."""
+        return (self.folder / f"{name}.log").read_text().splitlines()
 
 
 def descendants(root):

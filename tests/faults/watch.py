@@ -1,6 +1,7 @@
 """Checks what the replicas tell of themselves: /ready, the metrics and the log."""
 
 import asyncio
+import collections
 import json
 import re
 import time
@@ -37,6 +38,15 @@ class Sample:
         return (self.status == 200) == self.document["ready"] == can_answer
 
 
+def message(line):
+    """The message of a line of the log, with the path of its request."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return line
+    return f"{entry['message']} {entry.get('span', {}).get('path', '')}"
+
+
 async def sample(stack, replica):
     at = time.monotonic()
     try:
@@ -68,7 +78,7 @@ class Watch:
     async def begin(self):
         for replica in REPLICAS:
             self.before[replica] = await metrics(self.stack, replica)
-        self.lines = {name: self.stack.processes.log_lines(name) for name in LOGS}
+        self.lines = {name: len(self.stack.processes.log(name)) for name in LOGS}
 
     def observed(self):
         """The replicas that no fault concerns: those that were replaced count from nothing."""
@@ -89,6 +99,16 @@ class Watch:
             if seen.database() != self.cell.database:
                 self.broken.append(f"{replica} /ready: database {seen.database()}")
         await self.check_metrics()
+        self.check_repeats()
+
+    def check_repeats(self):
+        """Checks that no failure is logged faster than a process may log."""
+        for name in LOGS:
+            lines = self.stack.processes.log(name)[self.lines[name] :]
+            texts = collections.Counter(re.sub(r"\d+", "0", message(line)) for line in lines)
+            for text, count in texts.items():
+                if count > LINES_A_MINUTE * TRUTH / 60 + 1:
+                    self.broken.append(f"{name} logged {count} times: {text}")
 
     async def check_metrics(self):
         for replica in self.observed():
@@ -128,9 +148,7 @@ class Watch:
 
     def check_log(self, seconds):
         """Returns the most lines that a process has logged during the cell."""
-        logged = {
-            name: self.stack.processes.log_lines(name) - self.lines[name] for name in LOGS
-        }
+        logged = {name: len(self.stack.processes.log(name)) - self.lines[name] for name in LOGS}
         for name, lines in logged.items():
             if lines > LINES_A_MINUTE * max(1, seconds / 60):
                 self.broken.append(f"{name} logged {lines} lines")

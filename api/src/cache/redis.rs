@@ -24,6 +24,7 @@ use super::{Cache, CachedBundle, MemoryCache};
 use crate::lists::bundle::Bundle;
 use crate::model::list::Version;
 use crate::model::topic::Topic;
+use crate::telemetry::left_out;
 
 /// The longest wait for an answer of Redis.
 const CALL_TIMEOUT: Duration = Duration::from_millis(100);
@@ -176,7 +177,9 @@ impl RedisCache {
         match bounded(commands.exec_async(&mut connection)).await {
             Ok(()) => true,
             Err(error) => {
-                warn!(%error, "Redis did not store the lists");
+                if let Some(left_out) = left_out("Redis did not store the lists") {
+                    warn!(%error, left_out, "Redis did not store the lists");
+                }
                 false
             }
         }
@@ -239,8 +242,10 @@ impl Cache for RedisCache {
         let get = get.query_async(&mut connection);
         let value: Option<Bytes> = bounded(get).await.ok()?;
         let bundle = decode(topic, value?);
-        if bundle.is_none() {
-            warn!(%topic, "the value in Redis is not a list of this service");
+        if bundle.is_none()
+            && let Some(left_out) = left_out("the value in Redis is not a list of this service")
+        {
+            warn!(%topic, left_out, "the value in Redis is not a list of this service");
         }
         Some(CachedBundle { bundle: Arc::new(bundle?), is_stale: false })
     }

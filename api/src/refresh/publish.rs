@@ -15,6 +15,7 @@ use crate::model::growth::Period;
 use crate::model::list::Version;
 use crate::model::topic::Topic;
 use crate::store::{Columns, SharedStore, StoreError, first_revision};
+use crate::telemetry::left_out;
 
 /// How often the publisher retries the lists that a cache did not take.
 const RETRY_EVERY: Duration = Duration::from_secs(1);
@@ -82,8 +83,10 @@ impl Publisher {
                 continue;
             }
             for topic in unpublished {
-                if let Err(error) = self.publish(&topic).await {
-                    warn!(%topic, %error, "the lists could not be published again");
+                if let Err(error) = self.publish(&topic).await
+                    && let Some(left_out) = left_out("the lists could not be published again")
+                {
+                    warn!(%topic, %error, left_out, "the lists could not be published again");
                 }
             }
         }

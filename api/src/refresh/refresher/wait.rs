@@ -9,6 +9,7 @@ use crate::model::run::{RefreshRun, RunState, Trigger};
 use crate::model::topic::Topic;
 use crate::refresh::RunResult;
 use crate::store::StoreError;
+use crate::telemetry::left_out;
 
 /// How often a caller looks in the ledger for the end of a run, which may be another process's.
 const POLL: Duration = Duration::from_millis(250);
@@ -82,7 +83,11 @@ impl Refresher {
             match self.dependencies.store.refresh(id).await {
                 Ok(Some(run)) if run.state == RunState::Running => {}
                 Ok(ended) => return ended,
-                Err(error) => warn!(%error, "the ledger could not be read"),
+                Err(error) => {
+                    if let Some(left_out) = left_out("the ledger could not be read") {
+                        warn!(%error, left_out, "the ledger could not be read");
+                    }
+                }
             }
             let _ = tokio::time::timeout(POLL, changed.changed()).await;
         }

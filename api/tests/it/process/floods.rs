@@ -7,7 +7,8 @@ use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use super::{ApiProcess, api, stub};
-use crate::support::{http_client, send};
+use crate::databases;
+use crate::support::{eventually, http_client, send};
 
 /// The program under a limit of open files that it cannot raise.
 fn api_with_files(files: u64, folder: &tempfile::TempDir, settings: &[(&str, &str)]) -> Command {
@@ -82,4 +83,32 @@ async fn log_has_few_lines_when_a_client_repeats_what_is_refused_or_fails() {
     let (_, log) = process.ended().await;
     assert!(log.lines().count() < 20, "{log}");
     assert!(log.contains("the database failed a request"), "{log}");
+}
+
+#[tokio::test]
+async fn log_has_one_line_when_the_ledger_fails_while_a_refresh_is_waited_for() {
+    let stub = stub(World::generate(700, 7, "kubernetes")).await;
+    let (folder, database) = (tempfile::tempdir().expect("a folder"), databases::sqlite());
+    let settings = [
+        ("GITHUB_API_URL", &*stub.url()),
+        ("DATABASE_URL", &database.setting()),
+        ("SCHEDULER", "external"),
+    ];
+    let process = ApiProcess::start(api(&folder, &settings)).await;
+    // `/ready` looks into the ledger only if a topic is not complete.
+    assert_eq!(process.get("/update_cache").await.0, StatusCode::OK);
+    stub.world().settings.latency_millis = 50;
+    let searches = stub.world().counters.searches;
+    let (http, url) = (http_client(), format!("{}/update_cache", process.url));
+    let started = send(&http, Method::POST, &url, &[("prefer", "respond-async")]).await;
+    assert_eq!(started.status, StatusCode::ACCEPTED);
+    eventually(30, "the refresh runs", async || stub.world().counters.searches > searches + 2)
+        .await;
+    database.query("ALTER TABLE refreshes RENAME TO lost").await;
+    // The run tries each second to give its lease back, and looks four times into the ledger.
+    let seconds = |ready: &str| ready.contains("for 3 s");
+    eventually(30, "3 s have passed", async || seconds(&process.get("/ready").await.1)).await;
+    process.signal("-KILL");
+    let (_, log) = process.ended().await;
+    assert_eq!(log.matches("the ledger could not be read").count(), 1, "{log}");
 }
