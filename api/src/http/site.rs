@@ -12,6 +12,7 @@ mod fields;
 mod home;
 mod layout;
 mod links;
+mod ready;
 mod repository;
 mod status;
 mod topic;

@@ -17,10 +17,10 @@ use super::error::in_place_of;
 use super::fields::{Field, choice};
 use super::layout::{Layout, Section, Site, document};
 use super::links::{Link, without_empty};
+use super::ready::first_rows;
 use super::words::{Gain, Gained, Grouped, Moment, Name};
 use crate::app::App;
 use crate::error::{Error, ParameterFault};
-use crate::http::api::lists::nginx_may_keep;
 use crate::http::api::pictures::charts::{REPOS, compared, present_owners, star_chart};
 use crate::http::api::pictures::options::{ALIGN, RANGE, SCALE, TYPE, read_days};
 use crate::http::api::repositories::{GrowthByWindow, whole};
@@ -28,10 +28,9 @@ use crate::http::conditional::takes_html;
 use crate::http::description::{Answer, Operation, Routes};
 use crate::http::document::{self as documents, FOR_A_MINUTE};
 use crate::http::parameters::{Parameter, Parameters, Shape};
-use crate::lists::bundle::Encoding;
 use crate::lists::document::Document;
 use crate::model::counts::RepositoryDays;
-use crate::model::ranking::{Listing, Ranking};
+use crate::model::ranking::Ranking;
 use crate::model::repository::{FullName, RepositoryDetails};
 use crate::pictures::options::Options;
 use crate::task::join;
@@ -137,7 +136,7 @@ async fn answer(app: &Arc<App>, asked: &Asked, headers: &HeaderMap) -> Result<Re
     let now = app.clock.now();
     let folded: Vec<String> = names.iter().map(FullName::folded).collect();
     let key = format!("page of compare {} {options:?}", folded.join(","));
-    let (own, uri, asked) = (Arc::clone(app), &asked.uri, asked.clone());
+    let (own, asked) = (Arc::clone(app), asked.clone());
     let make = || async move {
         if names.is_empty() {
             let example = timeout(LONGEST_WAIT, asked.example(&own)).await;
@@ -153,9 +152,7 @@ async fn answer(app: &Arc<App>, asked: &Asked, headers: &HeaderMap) -> Result<Re
         join(tokio::task::spawn_blocking(write)).await
     };
     let served = app.documents.get(key, None, make).await?;
-    let mut response = documents::answer(app, &served, headers).await;
-    nginx_may_keep(&mut response, uri, now);
-    Ok(response)
+    Ok(documents::answer(app, &served, headers).await)
 }
 
 impl Asked {
@@ -187,10 +184,8 @@ impl Asked {
     async fn example(&self, app: &App) -> Option<(String, String)> {
         for state in app.public.topics().await.ok()? {
             let Some(hit) = app.reader.published(&state.topic).await else { continue };
-            let list = hit.bundle.list(Listing::Ranked(Ranking::Popularity));
-            let json = &list.body(Encoding::Identity).bytes;
-            let rows: Vec<Named> = serde_json::from_slice(json).unwrap_or_default();
-            if let [one, two, ..] = rows.as_slice() {
+            let rows: Vec<Named> = first_rows(hit, Ranking::Popularity.into(), 2).await;
+            if let [one, two] = rows.as_slice() {
                 let [one, two] = [&one.full_name, &two.full_name];
                 let link = Link::new(self.path()).with(REPOS.name, format!("{one},{two}"));
                 return Some((format!("{one} and {two}"), link.to_string()));

@@ -15,23 +15,21 @@ use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 
 use super::layout::{Layout, Section, Site, document};
+use super::ready::first_rows;
 use super::words::{Gain, Grouped, Moment, Name};
 use crate::app::App;
-use crate::cache::Hit;
 use crate::error::Error;
 use crate::http::api::lists::nginx_may_keep;
 use crate::http::conditional::takes_html;
 use crate::http::description::{Answer, Operation, Routes};
 use crate::http::document::{self as documents, FOR_A_MINUTE};
 use crate::http::parameters::Parameters;
-use crate::lists::bundle::Encoding;
 use crate::lists::document::Document;
 use crate::model::ranking::{Listing, Trend};
 use crate::model::topic::{Topic, TopicState};
 use crate::model::topic_day::TopicDay;
 use crate::pictures::spark;
 use crate::read::Served;
-use crate::task::join;
 
 /// The repositories that the page names of each topic.
 const MOVERS: usize = 3;
@@ -128,21 +126,12 @@ async fn topics(app: &App, now: DateTime<Utc>) -> Result<Vec<TopicView>, Error> 
         let days = app.public.topic_days(&state.topic).await?.unwrap_or_default();
         let lists = timeout_at(deadline, app.reader.published(&state.topic)).await;
         let movers = match lists.ok().flatten() {
-            Some(hit) => join(tokio::task::spawn_blocking(move || movers(&hit))).await,
+            Some(hit) => first_rows(hit, Listing::Trend(Trend::Trending), MOVERS).await,
             None => Vec::new(),
         };
         topics.push(view(state, &days, movers, now));
     }
     Ok(topics)
-}
-
-/// The first rows of the trending list.
-fn movers(hit: &Hit) -> Vec<Mover> {
-    let list = hit.bundle.list(Listing::Trend(Trend::Trending));
-    let json = &list.body(Encoding::Identity).bytes;
-    let mut movers: Vec<Mover> = serde_json::from_slice(json).unwrap_or_default();
-    movers.truncate(MOVERS);
-    movers
 }
 
 fn view(state: TopicState, days: &[TopicDay], movers: Vec<Mover>, now: DateTime<Utc>) -> TopicView {

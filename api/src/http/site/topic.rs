@@ -104,22 +104,23 @@ fn page(listing: Listing) -> MethodRouter<Arc<App>> {
             if takes_html && let Some(clean) = without_empty(asked.path(listing), &asked.uri) {
                 return Ok(Redirect::to(&clean.to_string()).into_response());
             }
-            let parameters = ListParameters::read_page(listing, &asked.uri, app.clock.now());
-            let answer = match (parameters, app.reader.lists(&asked.topic)) {
-                (Err(error), _) => Err(error),
-                (Ok(parameters), lists) => match lists.await {
-                    Err(Error::NotYet { detail, retry_after }) if takes_html => {
-                        let layout = asked.layout(&asked.link());
-                        Ok(fetching_page(layout, asked.topic.as_str(), &detail, retry_after))
-                    }
-                    Err(error) => Err(error),
-                    Ok(hit) => answer(&app, &asked, parameters, &hit, &headers).await,
-                },
+            let refuse = |error| match error {
+                Error::Parameters(faults) if takes_html => Ok(refused(&asked, faults)),
+                error => Err(error),
             };
-            match answer {
-                Err(Error::Parameters(faults)) if takes_html => Ok(refused(&asked, faults)),
-                answer => answer,
-            }
+            let now = app.clock.now();
+            let parameters = match ListParameters::read_page(listing, &asked.uri, now) {
+                Ok(parameters) => parameters,
+                Err(error) => return refuse(error),
+            };
+            let hit = match app.reader.lists(&asked.topic).await {
+                Err(Error::NotYet { detail, retry_after }) if takes_html => {
+                    let layout = asked.layout(&asked.link());
+                    return Ok(fetching_page(layout, asked.topic.as_str(), &detail, retry_after));
+                }
+                lists => lists?,
+            };
+            answer(&app, &asked, parameters, &hit, &headers).await.or_else(refuse)
         };
     get(answer)
 }
