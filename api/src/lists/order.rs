@@ -9,7 +9,7 @@ use super::catalogue::{Catalogue, Row};
 use super::names::index;
 use crate::model::growth::{Growth, Measure, Window};
 use crate::model::ranking::{Order, Ranking};
-use crate::model::repository::RepositoryId;
+use crate::model::repository::{Places, RepositoryId};
 
 /// The indexes of the rows that have a place in an order, sorted once a catalogue.
 pub(super) fn rows_in(catalogue: &Catalogue, order: Order) -> Arc<[u32]> {
@@ -93,6 +93,23 @@ pub fn place(catalogue: &Catalogue, order: Order, id: RepositoryId) -> Option<us
     let row = index_of(catalogue, id)?;
     let place = rows_in(catalogue, order).iter().position(|ranked| *ranked == row)?;
     Some(place + 1)
+}
+
+/// The places of a repository in the topic; `None` if the topic does not have it.
+#[must_use]
+pub fn places(catalogue: &Catalogue, id: RepositoryId) -> Option<Places> {
+    let row = &catalogue.rows()[index_of(catalogue, id)? as usize];
+    let place = |ranking| {
+        let place = place(catalogue, Order::Ranked(ranking), id)?;
+        i64::try_from(place).ok()
+    };
+    Some(Places {
+        topic: catalogue.topic().clone(),
+        best_match: place(Ranking::BestMatch),
+        popularity: place(Ranking::Popularity)?,
+        activity: place(Ranking::Activity)?,
+        joined_at: row.joined_at,
+    })
 }
 
 /// The index of a repository's row.

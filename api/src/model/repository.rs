@@ -106,6 +106,16 @@ pub struct FormerName {
     pub until: DateTime<Utc>,
 }
 
+/// A repository as the database has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredRepository {
+    pub repository: Repository,
+    /// The topics with a list that have the repository, by name.
+    pub topics: Vec<Topic>,
+    /// The last one first.
+    pub former_names: Vec<FormerName>,
+}
+
 /// Everything about a repository but its days.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct RepositoryDetails {

@@ -78,6 +78,11 @@ impl Catalogues {
         }
     }
 
+    /// The topic's catalogue if memory has it, however old it is.
+    pub(super) async fn kept(&self, topic: &Topic) -> Option<Arc<Catalogue>> {
+        self.entries.get(&(topic.clone(), None)).await
+    }
+
     async fn permit(&self, is_past: bool) -> Result<SemaphorePermit<'_>, Error> {
         if !is_past {
             return self.permits.acquire().await.map_err(|_| Error::Internal);

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 use tokio_util::task::TaskTracker;
 
-use super::catalogues::Catalogues;
+use super::catalogues::{Catalogues, is_of};
 use super::loader::{FROM_DATABASE, Loaded, Loader};
 use super::on_demand::OnDemand;
 use crate::cache::{Cached, Hit, Tiers};
 use crate::error::Error;
 use crate::lists::catalogue::Catalogue;
 use crate::lists::json::JsonWriter;
+use crate::lists::order;
 use crate::model::list::{ListMeta, Version};
 use crate::model::ranking::Ranking;
+use crate::model::repository::{Places, RepositoryDetails, RepositoryId, StoredRepository};
 use crate::model::topic::Topic;
 use crate::store::{Fault, SharedStore};
 
@@ -24,6 +26,7 @@ pub struct Reader {
     loader: Loader,
     on_demand: OnDemand,
     catalogues: Catalogues,
+    public: SharedStore,
 }
 
 impl Reader {
@@ -35,7 +38,8 @@ impl Reader {
         public: SharedStore,
         tasks: TaskTracker,
     ) -> Self {
-        Self { tiers, loader, on_demand, catalogues: Catalogues::new(public, tasks) }
+        let catalogues = Catalogues::new(Arc::clone(&public), tasks);
+        Self { tiers, loader, on_demand, catalogues, public }
     }
 
     /// The topic's lists from the fastest place that has them.
@@ -114,6 +118,33 @@ impl Reader {
         version: Version,
     ) -> Result<Arc<Catalogue>, Error> {
         self.catalogues.get(topic, day, version).await
+    }
+
+    /// A repository with its places in its topics; `None` if it is not known.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn repository(&self, id: RepositoryId) -> Result<Option<RepositoryDetails>, Error> {
+        let Some(stored) = self.public.repository(id).await? else { return Ok(None) };
+        let StoredRepository { repository, topics, former_names } = stored;
+        let mut topics_ranked = Vec::new();
+        for topic in &topics {
+            topics_ranked.extend(self.places(id, topic).await?);
+        }
+        Ok(Some(RepositoryDetails { repository, topics_ranked, former_names }))
+    }
+
+    /// The places of a repository in a topic. If memory has no current catalogue of the topic, the
+    /// database counts them, for which it reads all of the topic's repositories.
+    async fn places(&self, id: RepositoryId, topic: &Topic) -> Result<Option<Places>, Error> {
+        if let Some(catalogue) = self.catalogues.kept(topic).await
+            && let Some(hit) = self.published(topic).await
+            && is_of(&catalogue, hit.bundle.meta.version())
+            && let Some(places) = order::places(&catalogue, id)
+        {
+            return Ok(Some(places));
+        }
+        Ok(self.public.places(id, topic).await?)
     }
 
     /// The lists that the caches have, while the database does not answer.

@@ -90,6 +90,30 @@ async fn repository_has_all_fields_and_its_places() {
     assert_eq!(repository["growth"]["7d"]["gained"], 0);
 }
 
+/// A list with parameters brings the topic's catalogue into memory.
+#[tokio::test]
+async fn places_of_repository_are_the_same_from_memory_and_from_the_database() {
+    let mirror = Mirror::refreshed(World::generate(40, 7, "kubernetes")).await;
+    let id = mirror.get("/api/popularity/kubernetes").await.ids()[9];
+    let places = async || {
+        wait_a_minute(&mirror);
+        let repository = mirror.get(&format!("/api/repositories/{id}")).await.json();
+        repository["topics_ranked"][0].clone()
+    };
+    let counted = places().await;
+    assert_eq!(counted["popularity"], 10);
+    mirror.get("/api/kubernetes?per_page=1").await;
+    assert_eq!(places().await, counted);
+    // Memory has the catalogue of the version before.
+    let now = mirror.clock.now();
+    mirror.stub.world().star(id, 80_000_000, now);
+    mirror.refresh("kubernetes").await;
+    let starred = places().await;
+    assert_eq!((&starred["popularity"], &starred["activity"]), (&json!(1), &json!(1)));
+    mirror.get("/api/kubernetes?per_page=1").await;
+    assert_eq!(places().await, starred);
+}
+
 /// The windows end on the last day on which this repository was seen.
 #[tokio::test]
 async fn repository_has_the_growth_of_trending_in_each_window() {

@@ -118,10 +118,10 @@ async fn repository(
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     Parameters::of(&uri).finish()?;
-    let (key, store) = (format!("repository {}", asked.key()), Arc::clone(&app.public));
+    let (key, own) = (format!("repository {}", asked.key()), Arc::clone(&app));
     let make = || async move {
-        let id = asked.id(&store, "", &uri).await?;
-        let (details, days) = whole(&store, id).await?;
+        let id = asked.id(&own.public, "", &uri).await?;
+        let (details, days) = whole(&own, id).await?;
         json(Whole { details, growth: GrowthByWindow::of(&days) }).await
     };
     let served = app.documents.get(key, None, make).await?;
@@ -164,11 +164,11 @@ pub(in crate::http) async fn present_owner(
 
 /// A repository and all of its days.
 pub(in crate::http) async fn whole(
-    store: &SharedStore,
+    app: &App,
     id: RepositoryId,
 ) -> Result<(RepositoryDetails, RepositoryDays), Error> {
-    let details = store.repository(id).await?.ok_or_else(|| unknown(id))?;
-    let days = store.repository_days(id, None, None).await?.ok_or_else(|| unknown(id))?;
+    let details = app.reader.repository(id).await?.ok_or_else(|| unknown(id))?;
+    let days = app.public.repository_days(id, None, None).await?.ok_or_else(|| unknown(id))?;
     Ok((details, days))
 }
 

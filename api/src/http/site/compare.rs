@@ -146,7 +146,7 @@ async fn answer(app: &Arc<App>, asked: &Asked, headers: &HeaderMap) -> Result<Re
         let ids = present_owners(&own.public, &names, &path, &asked.uri).await?;
         let mut found = Vec::with_capacity(ids.len());
         for id in ids {
-            found.push(whole(&own.public, id).await?);
+            found.push(whole(&own, id).await?);
         }
         let write = move || asked.page(&found, &options, now);
         join(tokio::task::spawn_blocking(write)).await

@@ -149,7 +149,7 @@ struct Found {
 
 impl Found {
     async fn read(app: &App, id: RepositoryId) -> Result<Self, Error> {
-        let (details, days) = whole(&app.public, id).await?;
+        let (details, days) = whole(app, id).await?;
         let events = app.public.repository_events(id, MOST_EVENTS).await?;
         let catalogues = catalogues(app, &details.topics_ranked).await;
         Ok(Self { details, days, events, catalogues })

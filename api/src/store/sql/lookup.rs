@@ -11,8 +11,9 @@ use super::text;
 use crate::model::counts::{RepositoryDays, Span};
 use crate::model::event::RepositoryEvent;
 use crate::model::repository::{
-    FormerName, FullName, NameOwner, Places, RepositoryDetails, RepositoryId,
+    FormerName, FullName, NameOwner, Places, RepositoryId, StoredRepository,
 };
+use crate::model::topic::Topic;
 use crate::store::{RepositoryStore, Result};
 
 /// The owners of a name, the present ones first. A row is confirmed by each refresh that sees the
@@ -29,7 +30,12 @@ const OWNERS: &str = "
          WHERE lower(names.full_name) = lower($1)) AS owners
     ORDER BY is_former, at DESC, id DESC LIMIT 1";
 
-/// The places of a repository in each topic with a list, by the orders of the lists.
+const TOPICS: &str = "
+    SELECT topic FROM topic_repositories
+        JOIN topics ON topics.name = topic AND modified_at IS NOT NULL
+    WHERE repository_id = $1 ORDER BY topic";
+
+/// The places of a repository in a topic with a list, by the orders of the lists.
 const PLACES: &str = "
     SELECT own.topic, own.joined_at,
         CASE WHEN own.rank IS NOT NULL
@@ -43,8 +49,8 @@ const PLACES: &str = "
         JOIN repositories AS us ON us.id = own.repository_id
         JOIN topic_repositories AS other ON other.topic = own.topic
         JOIN repositories AS them ON them.id = other.repository_id
-    WHERE own.repository_id = $1
-    GROUP BY own.topic, own.joined_at, own.rank ORDER BY own.topic";
+    WHERE own.repository_id = $1 AND own.topic = $2
+    GROUP BY own.topic, own.joined_at, own.rank";
 
 #[async_trait]
 impl RepositoryStore for SqlStore {
@@ -59,21 +65,27 @@ impl RepositoryStore for SqlStore {
         }))
     }
 
-    async fn repository(&self, id: RepositoryId) -> Result<Option<RepositoryDetails>> {
+    async fn repository(&self, id: RepositoryId) -> Result<Option<StoredRepository>> {
         let mut transaction = self.read().await?;
         let select = format!("SELECT {} FROM repositories WHERE id = $1", *REPOSITORY);
         let select = sqlx::query(AssertSqlSafe(select)).bind(id);
         let row = select.fetch_optional(&mut transaction).await?;
-        let details = match row {
-            Some(row) => Some(RepositoryDetails {
+        let stored = match row {
+            Some(row) => Some(StoredRepository {
                 repository: repository(&row)?,
-                topics_ranked: places(&mut transaction, id).await?,
+                topics: topics(&mut transaction, id).await?,
                 former_names: former_names(&mut transaction, id).await?,
             }),
             None => None,
         };
         transaction.rollback().await?;
-        Ok(details)
+        Ok(stored)
+    }
+
+    async fn places(&self, id: RepositoryId, topic: &Topic) -> Result<Option<Places>> {
+        let select = sqlx::query(PLACES).bind(id).bind(topic.as_str());
+        let row = select.fetch_optional(&mut self.reader().await?).await?;
+        Ok(row.as_ref().map(places).transpose()?)
     }
 
     async fn repository_days(
@@ -130,18 +142,19 @@ fn event(row: &Row) -> sqlx::Result<RepositoryEvent> {
     })
 }
 
-async fn places(connection: &mut Connection, id: RepositoryId) -> sqlx::Result<Vec<Places>> {
-    let rows = sqlx::query(PLACES).bind(id).fetch_all(connection).await?;
-    let places = |row: &Row| {
-        Ok(Places {
-            topic: text(row, "topic")?,
-            best_match: row.try_get("best_match")?,
-            popularity: row.try_get("popularity")?,
-            activity: row.try_get("activity")?,
-            joined_at: row.try_get("joined_at")?,
-        })
-    };
-    rows.iter().map(places).collect()
+async fn topics(connection: &mut Connection, id: RepositoryId) -> sqlx::Result<Vec<Topic>> {
+    let rows = sqlx::query(TOPICS).bind(id).fetch_all(connection).await?;
+    rows.iter().map(|row| text(row, "topic")).collect()
+}
+
+fn places(row: &Row) -> sqlx::Result<Places> {
+    Ok(Places {
+        topic: text(row, "topic")?,
+        best_match: row.try_get("best_match")?,
+        popularity: row.try_get("popularity")?,
+        activity: row.try_get("activity")?,
+        joined_at: row.try_get("joined_at")?,
+    })
 }
 
 async fn former_names(

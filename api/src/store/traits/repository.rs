@@ -5,7 +5,8 @@ use chrono::NaiveDate;
 
 use crate::model::counts::RepositoryDays;
 use crate::model::event::RepositoryEvent;
-use crate::model::repository::{FullName, NameOwner, RepositoryDetails, RepositoryId};
+use crate::model::repository::{FullName, NameOwner, Places, RepositoryId, StoredRepository};
+use crate::model::topic::Topic;
 use crate::store::Result;
 
 /// Single repositories. They are kept after they have left every topic, as long as their history.
@@ -16,7 +17,10 @@ pub trait RepositoryStore: Send + Sync {
     /// others were renamed since.
     async fn name_owner(&self, name: &FullName) -> Result<Option<NameOwner>>;
 
-    async fn repository(&self, id: RepositoryId) -> Result<Option<RepositoryDetails>>;
+    async fn repository(&self, id: RepositoryId) -> Result<Option<StoredRepository>>;
+
+    /// The places of a repository in a topic with a list, counted over all of its repositories.
+    async fn places(&self, id: RepositoryId, topic: &Topic) -> Result<Option<Places>>;
 
     /// The days of a repository from the first given one to the last; without one, all of them.
     async fn repository_days(

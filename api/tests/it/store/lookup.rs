@@ -140,13 +140,15 @@ async fn places_are_those_in_each_topic_that_has_the_repository(store: SharedSto
     let lease = begin(&*store, "new", at(2)).await;
     store_page(&*store, &lease, &[repository(2, 10)], at(2)).await;
     let places = async |id| {
-        let details = store.repository(id).await.expect("a database").expect("a repository");
-        let row = |places: &Places| {
+        let stored = store.repository(id).await.expect("a database").expect("a repository");
+        let mut rows = Vec::new();
+        for own in stored.topics {
+            let places = store.places(id, &own).await.expect("a database").expect("places");
             let Places { topic, best_match, popularity, activity, joined_at } = places;
-            assert_eq!(*joined_at, None, "the first filling is no joining");
-            (topic.to_string(), *best_match, *popularity, *activity)
-        };
-        details.topics_ranked.iter().map(row).collect::<Vec<_>>()
+            assert_eq!(joined_at, None, "the first filling is no joining");
+            rows.push((topic.to_string(), best_match, popularity, activity));
+        }
+        rows
     };
     let kubernetes = |best_match, popularity, activity| {
         ("kubernetes".to_owned(), best_match, popularity, activity)
@@ -166,7 +168,9 @@ async fn repository_that_has_left_every_topic_is_known_while_it_is_kept(store: S
     finish(&*store, &lease, Some(&[]), Scope::All, day(1)).await;
     assert_eq!(owner(&*store, "owner/name-1").await, "1");
     let details = store.repository(1).await.expect("a database").expect("a repository");
-    assert_eq!(details.topics_ranked, []);
+    assert_eq!(details.topics, []);
+    let places = store.places(1, &topic("kubernetes")).await.expect("a database");
+    assert_eq!(places, None);
     let days = store.repository_days(1, None, None).await.expect("a database");
     assert_eq!(days.expect("a repository").seen.len(), 1);
     for number in [1, 92, 93] {
