@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::HeaderValue;
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Days, NaiveDate, Utc};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -51,8 +51,8 @@ impl FeedReader {
         Self { store, documents, filtered: Arc::new(Semaphore::new(1)) }
     }
 
-    /// The entries of a feed, newest first, of a topic with these facts. `base` is the address of
-    /// the service.
+    /// The entries of a feed, newest first, of a topic with these facts that is tracked since
+    /// `tracked_at`. `base` is the address of the service.
     ///
     /// # Errors
     /// When the topic is not tracked any more, or the database does not answer.
@@ -60,6 +60,7 @@ impl FeedReader {
         &self,
         query: &FeedQuery,
         meta: &ListMeta,
+        tracked_at: DateTime<Utc>,
         base: &str,
         now: DateTime<Utc>,
     ) -> Result<Vec<Entry>, Error> {
@@ -74,7 +75,9 @@ impl FeedReader {
         };
         match (query.kind, query.digest) {
             (FeedKind::Trending, digest) => {
-                self.trending(query, digest.unwrap_or(Digest::Daily), meta, base, now).await
+                let digest = digest.unwrap_or(Digest::Daily);
+                let since = tracked_at.date_naive();
+                self.trending(query, digest, meta, since, base, now).await
             }
             (FeedKind::New | FeedKind::Events, _) => {
                 Ok(event_entries(query, &self.events(query, now).await?, base))
@@ -134,18 +137,23 @@ impl FeedReader {
         Ok(())
     }
 
+    /// The entries of the periods that the mirror has counted from their beginning to their end.
+    /// Counts of days before `since`, which an import brings, add no entry and change none.
     async fn trending(
         &self,
         query: &FeedQuery,
         digest: Digest,
         meta: &ListMeta,
+        since: NaiveDate,
         base: &str,
         now: DateTime<Utc>,
     ) -> Result<Vec<Entry>, Error> {
         let Some(HistoryDays { first, last }) = meta.history else { return Ok(Vec::new()) };
+        // A gain of the day `since` itself begins with the counts of the day before.
+        let first = first.max(since + Days::new(1));
         let mut entries = Vec::new();
         let usual: Vec<DigestPeriod> = digest.finished(now).collect();
-        for period in usual.iter().filter(|period| first <= period.last && period.first <= last) {
+        for period in usual.iter().filter(|period| first <= period.first && period.first <= last) {
             entries.extend(self.trending_entry(query, digest, *period, meta, base).await?);
         }
         // An earlier period is not looked for with a filter: each would load the topic again.
@@ -156,7 +164,10 @@ impl FeedReader {
             let days = self.store.topic_days(&query.topic).await?.unwrap_or_default();
             let mut earlier: Vec<DigestPeriod> =
                 days.iter().rev().map(|day| digest.period(day.day)).collect();
-            earlier.retain(|period| usual.last().is_some_and(|oldest| period.last < oldest.first));
+            earlier.retain(|period| {
+                let is_earlier = usual.last().is_some_and(|oldest| period.last < oldest.first);
+                is_earlier && first <= period.first
+            });
             earlier.dedup();
             for period in earlier.into_iter().take(MOST_EARLIER) {
                 let entry = self.trending_entry(query, digest, period, meta, base).await?;

@@ -91,13 +91,15 @@ pub const TOPICS: Table = Table {
     name: "topics",
     source: "topics",
     key: 1,
-    // Takes over a topic that was not refreshed since. Its next run reads every repository.
+    // Takes over a topic that was not refreshed since. Its next run reads every repository. A topic
+    // that has lists keeps the time since which it is tracked: its feeds begin there.
     merge: Merge::Rows(
         "(name) DO UPDATE
          SET filled = excluded.filled, refreshed_at = excluded.refreshed_at,
              complete = excluded.complete, total_count = excluded.total_count,
              found = excluded.found, covered_at = NULL, changes_until = NULL,
-             tracked_at = CASE WHEN topics.tracked_at < excluded.tracked_at
+             tracked_at = CASE WHEN topics.refreshed_at IS NOT NULL
+                     OR topics.tracked_at < excluded.tracked_at
                  THEN topics.tracked_at ELSE excluded.tracked_at END
          WHERE excluded.refreshed_at > topics.refreshed_at
             OR topics.refreshed_at IS NULL AND excluded.refreshed_at IS NOT NULL",

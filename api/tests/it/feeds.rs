@@ -191,6 +191,11 @@ async fn entries_are_neither_repeated_nor_dated_anew_nor_lost() {
 
         let path = "/feeds/kubernetes/events.json";
         let before = items(&mirror, path).await;
+        let all_trending = async || {
+            let weekly = items(&mirror, "/feeds/kubernetes/trending.json?digest=weekly").await;
+            [items(&mirror, "/feeds/kubernetes/trending.json").await, weekly].concat()
+        };
+        let trending_before = all_trending().await;
         let (app, topic) = (&mirror.service, "kubernetes".parse().expect("a topic"));
         let filled = api::backfill::backfill(&*app.store, &app.github, &*app.clock, &topic, |_| {});
         filled.await.expect("filled");
@@ -208,6 +213,7 @@ async fn entries_are_neither_repeated_nor_dated_anew_nor_lost() {
         let after = items(&mirror, path).await;
         assert_eq!(after.len(), before.len() + events, "an import adds its events alone");
         assert_eq!(after[..before.len()], before);
+        assert_eq!(all_trending().await, trending_before, "an import adds no period");
         read_again(&mirror, &mut shown).await;
     }
 }
@@ -441,7 +447,12 @@ async fn trending_feed_has_the_ten_that_grew_most_on_each_finished_day() {
     assert_eq!((after.len(), &after[1]), (2, &only[0]), "made anew from newer data");
     let weekly = items(&mirror, &format!("{path}?digest=weekly")).await;
     assert_eq!(weekly, Vec::<[String; 4]>::new(), "the week has not ended");
-    mirror.clock.advance(TimeDelta::days(4));
+    // The topic was not tracked yet when its first week began.
+    mirror.clock.advance(TimeDelta::days(6));
+    star(&mirror, ids[0], 1);
+    mirror.refresh("kubernetes").await;
+    assert_eq!(items(&mirror, &format!("{path}?digest=weekly")).await, weekly);
+    mirror.clock.advance(TimeDelta::days(6));
     let weekly = titles(&mirror, &format!("{path}?digest=weekly")).await;
-    assert_eq!(weekly, ["Trending in kubernetes from 2026-09-21 to 2026-09-27"]);
+    assert_eq!(weekly, ["Trending in kubernetes from 2026-09-28 to 2026-10-04"]);
 }

@@ -114,10 +114,10 @@ async fn serve(
     let key = format!("{base} {} {} {newest}", query.path(format), since(now).date_naive());
     let (version, documents) = (meta.version(), app.documents.clone());
     let make = || async move {
-        let entries = app.feeds.entries(&query, &meta, &base, now).await?;
         let state = app.public.topic(&query.topic).await?;
-        let state = state.ok_or_else(|| Error::NotTracked(query.topic.clone()))?;
-        let feed = query.feed(entries, state.tracked_at, &base, format);
+        let tracked_at = state.ok_or_else(|| Error::NotTracked(query.topic.clone()))?.tracked_at;
+        let entries = app.feeds.entries(&query, &meta, tracked_at, &base, now).await?;
+        let feed = query.feed(entries, tracked_at, &base, format);
         let bytes = format.write(&feed).map_err(|_| Error::Internal)?;
         Ok(Document::new(format.content_type(), CACHE_CONTROL, bytes))
     };
