@@ -14,6 +14,9 @@ async fn plain_routes_return_the_state_of_the_service() {
     assert_eq!(mirror.get("/test").await.text(), "Oh, Hello World");
     assert_eq!(mirror.get("/health").await.text(), "ok");
     assert!(mirror.get("/").await.text().contains("/api/popularity/{topic}"));
+    let robots = mirror.get("/robots.txt").await;
+    assert_eq!(robots.header("content-type"), "text/plain; charset=utf-8");
+    assert!(robots.text().contains("\nUser-agent: *\nDisallow: /*?\n"), "{}", robots.text());
 
     let ready = mirror.get("/ready").await;
     let ready = (ready.status, ready.json());

@@ -1,4 +1,5 @@
-//! The style sheet, the script and the icon of pages, whose names change with their bytes.
+//! The style sheet, the script and the icon of pages, whose names change with their bytes; and the
+//! rules for crawlers.
 
 use std::sync::{Arc, LazyLock};
 
@@ -10,7 +11,7 @@ use axum::routing::get;
 use crate::app::App;
 use crate::error::Error;
 use crate::http::description::Routes;
-use crate::http::document;
+use crate::http::document::{self, FOR_A_MINUTE};
 use crate::lists::document::Document;
 use crate::pictures::colors;
 use crate::read::Served;
@@ -48,9 +49,15 @@ impl Asset {
     }
 }
 
-/// The route has no description: pages alone know the names.
+/// RFC 9309.
+static ROBOTS: LazyLock<Arc<Document>> = LazyLock::new(|| {
+    let rules = include_bytes!("../../../templates/robots.txt").to_vec();
+    Arc::new(Document::new("text/plain; charset=utf-8", FOR_A_MINUTE, rules))
+});
+
+/// The routes have no description: pages alone know the names of assets, and crawlers know theirs.
 pub(super) fn routes() -> Routes {
-    Routes::default().route("/assets/{asset}", get(asset))
+    Routes::default().route("/assets/{asset}", get(asset)).route("/robots.txt", get(robots))
 }
 
 async fn asset(
@@ -60,7 +67,14 @@ async fn asset(
 ) -> Result<Response, Error> {
     let assets: [&Asset; 3] = [&STYLE, &SCRIPT, &ICON];
     let asset = assets.into_iter().find(|asset| asset.path.strip_prefix("assets/") == Some(&name));
-    let document = Arc::clone(&asset.ok_or(Error::NoAsset(name))?.document);
-    let served = Served { document, cache_status: "memory; hit" };
-    Ok(document::answer(&app, &served, &request).await)
+    Ok(answer(&app, &asset.ok_or(Error::NoAsset(name))?.document, &request).await)
+}
+
+async fn robots(State(app): State<Arc<App>>, request: HeaderMap) -> Response {
+    answer(&app, &ROBOTS, &request).await
+}
+
+async fn answer(app: &App, document: &Arc<Document>, request: &HeaderMap) -> Response {
+    let served = Served { document: Arc::clone(document), cache_status: "memory; hit" };
+    document::answer(app, &served, request).await
 }
