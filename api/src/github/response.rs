@@ -9,6 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use strum::IntoStaticStr;
 use tracing::warn;
 
 use crate::model::quota::{Quota, Reported, Resource};
@@ -60,7 +61,8 @@ fn is_about_certificate(cause: &(dyn Error + 'static)) -> bool {
 }
 
 /// How the client treats a response.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, IntoStaticStr, PartialEq)]
+#[strum(serialize_all = "snake_case")]
 pub(super) enum ResponseClass {
     /// Read it.
     Good,
