@@ -7,6 +7,11 @@ SHELL := /bin/bash
 # Debian has nginx and varnishd here, and an ordinary user's PATH does not.
 export PATH := $(PATH):/usr/sbin
 
+# The commit, which the programs name in their metrics. Other targets build without it: after each
+# commit they would compile the service again.
+run demo chart screenshot stack stack-demo: export REVISION := \
+    $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+
 STUB := http://127.0.0.1:8090
 SERVED := http://127.0.0.1:8081
 
@@ -72,11 +77,13 @@ screenshot: | test-prerequisites
 	    --screenshot=docs/topic.png "$(SERVED)/t/kubernetes" 2>/dev/null; \
 	ls -l docs/topic.png
 
-## test: every test, and a sample of the faults; installs what is missing through apt
+## test: every test, a sample of the faults, and the alerts; installs what is missing through apt
 .PHONY: test
 test: | test-prerequisites
 	tests/with-servers cargo test --workspace --locked --no-fail-fast
 	python3 tests/faults.py --sample
+	python3 tests/monitoring.py
+	python3 tests/alerts.py
 
 ## stack: the six containers over the real GitHub, on http://127.0.0.1:8081
 .PHONY: stack
@@ -128,6 +135,13 @@ bench: | bench-prerequisites
 faults: | test-prerequisites
 	cargo build --locked --profile dist -p api -p github-stub
 	python3 tests/faults.py $(if $(ONLY),--only "$(ONLY)")
+
+## alerts: checks the alert rules and the dashboard, and causes each alert; a minute and a half
+.PHONY: alerts
+alerts: | test-prerequisites
+	python3 tests/monitoring.py
+	cargo build --locked -p api -p github-stub
+	python3 tests/alerts.py
 
 ## e2e: starts the stack, checks it through the proxy, kills replicas under load (ROUNDS=3)
 .PHONY: e2e
@@ -225,7 +239,7 @@ TEST_PACKAGES := $(BUILD_PACKAGES) curl:curl,ca-certificates git:git,ca-certific
     python3:python3 nginx:nginx redis-server:redis-server setpriv:util-linux \
     pgbouncer:pgbouncer sqlite3:sqlite3 pip3:python3-pip \
     chromium:chromium,fonts-dejavu-core chromedriver:chromium-driver java:default-jre-headless \
-    w3m:w3m
+    w3m:w3m prometheus:prometheus
 BENCH_PACKAGES := $(BUILD_PACKAGES) python3:python3 nginx:nginx redis-server:redis-server \
     setpriv:util-linux wrk:wrk ab:apache2-utils varnishd:varnish
 APT_INSTALL := apt-get install --no-install-recommends

@@ -3,8 +3,8 @@
 
 A block of the kind `console` has commands after `$ `, each with its output below; times, request
 ids and ages may differ. The comment `<!-- beside: make demo -->` before it names a command that
-runs at the same time. A block of the kind `sql` is a query that must fit SQLite's schema. Every
-command of the other blocks must exist. Ports 8081 and 8090 must be free. The script removes the
+runs at the same time. A block of the kind `sql` is a query that must fit SQLite's schema, and one
+of the kind `yaml` is a configuration of Prometheus beside the rules of deploy/. Every command of the other blocks must exist. Ports 8081 and 8090 must be free. The script removes the
 demo's containers and data.
 """
 
@@ -180,6 +180,15 @@ def query(text, clone):
     return 1
 
 
+def configuration(text, clone):
+    file = clone / "deploy/prometheus.yml"
+    file.write_text(text)
+    done = subprocess.run(["promtool", "check", "config", file], text=True, capture_output=True)
+    if done.returncode != 0:
+        raise AssertionError(f"{done.stderr}\n{text}")
+    return 1
+
+
 def main():
     beside, tried = None, 0
     with tempfile.TemporaryDirectory(prefix="readme-") as folder:
@@ -195,6 +204,9 @@ def main():
                     continue
                 if block["kind"] == "sql":
                     tried += query(block["text"], clone)
+                    continue
+                if block["kind"] == "yaml":
+                    tried += configuration(block["text"], clone)
                     continue
                 if block["kind"] != "console" or not block["beside"]:
                     raise AssertionError(

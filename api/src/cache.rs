@@ -24,7 +24,7 @@ pub use redis::{Pushes, RedisCache};
 /// A tier. A tier that fails is a miss: failing caches cost speed, but serve nothing wrong.
 #[async_trait]
 pub trait Cache: Send + Sync {
-    /// The name in `/ready`.
+    /// The name in `/ready` and in the metrics.
     fn name(&self) -> &'static str;
 
     /// Cache-Status (RFC 9211) of a list from this tier.
@@ -37,6 +37,11 @@ pub trait Cache: Send + Sync {
 
     /// Whether the tier could store lists now.
     async fn takes_lists(&self) -> bool;
+
+    /// The bytes of the lists in the memory of this process.
+    async fn memory_bytes(&self) -> u64 {
+        0
+    }
 
     /// Stores a bundle that was built from the database or compared with it, unless the tier has
     /// one of a higher revision in the same epoch. False if it could not, or if it knows that the
@@ -83,6 +88,14 @@ pub struct Tiers {
     tiers: Arc<[Arc<dyn Cache>]>,
     /// However many readers ask for a topic, one of them asks the tiers below the fastest.
     flights: Arc<SingleFlight<Topic, Cached>>,
+}
+
+impl Hit {
+    /// The name of the tier, or `database`.
+    #[must_use]
+    pub fn tier(&self) -> &'static str {
+        self.cache_status.split_once(';').map_or(self.cache_status, |(tier, _)| tier)
+    }
 }
 
 impl Tiers {
@@ -184,13 +197,27 @@ impl Tiers {
         status
     }
 
+    /// Each tier's name, and whether it could store lists now.
+    pub async fn takers(&self) -> Vec<(&'static str, bool)> {
+        let mut takers = Vec::with_capacity(self.tiers.len());
+        for tier in self.tiers.iter() {
+            takers.push((tier.name(), tier.takes_lists().await));
+        }
+        takers
+    }
+
     /// Whether every tier could store lists now.
     pub async fn take_lists(&self) -> bool {
-        let mut all = true;
+        self.takers().await.iter().all(|(_, takes_lists)| *takes_lists)
+    }
+
+    /// The bytes of the lists in the memory of this process.
+    pub async fn memory_bytes(&self) -> u64 {
+        let mut bytes = 0;
         for tier in self.tiers.iter() {
-            all &= tier.takes_lists().await;
+            bytes += tier.memory_bytes().await;
         }
-        all
+        bytes
     }
 
     /// Fills every tier with a bundle that was built from the database.

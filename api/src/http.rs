@@ -12,6 +12,7 @@ mod middleware;
 mod pages;
 mod parameters;
 mod problem;
+pub(crate) mod scrape;
 mod site;
 
 use std::sync::Arc;

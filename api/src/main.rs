@@ -23,6 +23,9 @@ const SEND_BUFFER: u32 = 212_992;
 /// The number of connections that wait to be accepted during a burst.
 const BACKLOG: u32 = 1_024;
 
+/// Libraries that log each statement, or each connection that they use again.
+const NOISY: [&str; 5] = ["sqlx", "hyper", "hyper_util", "reqwest", "redis"];
+
 fn main() -> ExitCode {
     let matches = cli::command().get_matches();
     let (name, flags) = matches.subcommand().unwrap_or(("serve", &matches));
@@ -30,7 +33,7 @@ fn main() -> ExitCode {
         Ok(config) => config,
         Err(invalid) => return invalid.report(),
     };
-    start_logging(config.log_format, &[]);
+    start_logging(config.log_format, &NOISY);
     let ran = server::runtime()
         .context("cannot start the threads")
         .and_then(|runtime| runtime.block_on(run(name, flags, config)));
@@ -84,13 +87,16 @@ async fn run(command: &str, flags: &ArgMatches, config: Config) -> anyhow::Resul
 
 async fn serve(config: Config) -> anyhow::Result<()> {
     let stop = stop_signal()?;
-    if let Some(address) = config.metrics_addr {
-        let handle = telemetry::start_metrics()?;
-        let listener = bind(address, "METRICS_ADDR")?;
-        tokio::spawn(server::serve_metrics(listener, handle));
-    }
+    // The recorder is installed before the parts that count.
+    let metrics = match config.metrics_addr {
+        Some(address) => Some((bind(address, "METRICS_ADDR")?, telemetry::start_metrics()?)),
+        None => None,
+    };
     let listener = bind(config.listen_addr, "LISTEN_ADDR")?;
     let app = App::new(config, Arc::new(SystemClock)).await?;
+    if let Some((listener, handle)) = metrics {
+        tokio::spawn(server::serve_metrics(listener, Arc::clone(&app), handle));
+    }
     server::serve(app, listener, stop).await.context("the listener failed")
 }
 

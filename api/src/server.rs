@@ -154,7 +154,11 @@ fn most_connections() -> usize {
 ///
 /// # Errors
 /// When the listener fails.
-pub async fn serve_metrics(listener: TcpListener, handle: PrometheusHandle) -> std::io::Result<()> {
+pub async fn serve_metrics(
+    listener: TcpListener,
+    app: Arc<App>,
+    handle: PrometheusHandle,
+) -> std::io::Result<()> {
     let upkeep = handle.clone();
     // The exporter keeps durations one by one until this moves them into buckets; at the rate of
     // reads they would be megabytes a minute.
@@ -164,11 +168,8 @@ pub async fn serve_metrics(listener: TcpListener, handle: PrometheusHandle) -> s
             upkeep.run_upkeep();
         }
     };
-    let content_type = [("content-type", "text/plain; version=0.0.4")];
-    let metrics = axum::routing::get(async move || (content_type, handle.render()));
-    let router = axum::Router::new().route("/metrics", metrics);
     tokio::select! {
-        served = axum::serve(listener, router) => served,
+        served = axum::serve(listener, http::scrape::router(app, handle)) => served,
         never = upkeep => never,
     }
 }

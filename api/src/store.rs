@@ -23,7 +23,7 @@ use sqlx::postgres::PgConnectOptions;
 pub use changes::{CompleteRun, FinishRun, Page, Scope};
 pub use error::{Result, StoreError};
 pub use fault::Fault;
-pub use health::FailingWrites;
+pub use health::{ConnectionCounts, FailingWrites};
 pub use lease::{ALL_TOPICS, BeginOutcome, LEASE_TIME, LEDGER_TIME, Lease, NewRefresh};
 pub use revision::first_revision;
 pub use traits::{

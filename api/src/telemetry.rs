@@ -1,21 +1,51 @@
 //! The recorder of the service's metrics, and a limit for lines of the log.
 
+mod families;
+pub(crate) mod process;
+
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_util::MetricKindMask;
 
-/// Upper bounds of the histogram's buckets, in seconds: from a list in memory to the first read of
-/// a new topic.
-const BUCKETS: [f64; 8] = [0.000_1, 0.001, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
+pub(crate) use families::{
+    BUILD_INFO, CACHE_ERRORS, CACHE_UP, DATABASE_CONNECTIONS, DATABASE_ERRORS,
+    DATABASE_WRITES_FAILING, GITHUB_LIMIT, GITHUB_PAUSED, GITHUB_REMAINING, GITHUB_REQUESTS,
+    HTTP_DURATION, HTTP_REQUESTS, LIST_READS, MEMORY_LISTS, REFRESH_DURATION, REFRESH_PERIOD,
+    REFRESHES, TOPIC_AGE, TOPIC_COMPLETE, TOPIC_REPOSITORIES,
+};
+pub use families::{FAMILIES, Family, Kind};
+
+/// Upper bounds of the buckets of answers, in seconds: from a list in memory to the first read of a
+/// new topic.
+const ANSWER_BUCKETS: [f64; 8] = [0.000_1, 0.001, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
+
+/// Those of refreshes: from a private server without limits to a topic of thousands of requests.
+const REFRESH_BUCKETS: [f64; 8] = [1.0, 5.0, 15.0, 30.0, 60.0, 300.0, 1_200.0, 3_600.0];
 
 /// Installs the recorder that `/metrics` renders.
 ///
 /// # Errors
 /// If another recorder is installed.
 pub fn start_metrics() -> anyhow::Result<PrometheusHandle> {
-    Ok(PrometheusBuilder::new().set_buckets(&BUCKETS)?.install_recorder()?)
+    // Each scrape sets all gauges that hold. Another one is dropped: its topic was deleted.
+    let at_once = Some(Duration::ZERO);
+    let refreshes = Matcher::Full(REFRESH_DURATION.to_owned());
+    let handle = PrometheusBuilder::new()
+        .set_buckets(&ANSWER_BUCKETS)?
+        .set_buckets_for_metric(refreshes, &REFRESH_BUCKETS)?
+        .idle_timeout(MetricKindMask::GAUGE, at_once)
+        .install_recorder()?;
+    for Family { name, kind, help, .. } in FAMILIES {
+        match kind {
+            Kind::Counter => metrics::describe_counter!(*name, *help),
+            Kind::Gauge => metrics::describe_gauge!(*name, *help),
+            Kind::Histogram => metrics::describe_histogram!(*name, *help),
+        }
+    }
+    Ok(handle)
 }
 
 /// A failure that goes on is logged once in this time.

@@ -123,6 +123,11 @@ impl Cache for MemoryCache {
         true
     }
 
+    async fn memory_bytes(&self) -> u64 {
+        self.entries.run_pending_tasks().await;
+        self.entries.weighted_size()
+    }
+
     async fn fill(&self, bundle: &Arc<Bundle>) -> bool {
         let (now, version) = (self.clock.now(), bundle.meta.version());
         let entry = Entry {

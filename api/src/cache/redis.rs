@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use metrics::Counter;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::io::tcp::TcpSettings;
 use redis::{
@@ -24,7 +25,7 @@ use super::{Cache, CachedBundle, MemoryCache};
 use crate::lists::bundle::Bundle;
 use crate::model::list::Version;
 use crate::model::topic::Topic;
-use crate::telemetry::left_out;
+use crate::telemetry::{CACHE_ERRORS, left_out};
 
 /// The longest wait for an answer of Redis.
 const CALL_TIMEOUT: Duration = Duration::from_millis(100);
@@ -83,6 +84,8 @@ impl RedisCache {
     /// # Errors
     /// When the address is not one of a Redis server.
     pub fn new(address: ConnectionInfo) -> RedisResult<(Self, Pushes)> {
+        // Prometheus sees the first error only if it has seen the counter without one.
+        errors().increment(0);
         let (sender, receiver) = mpsc::unbounded_channel();
         // Only version 3 of the protocol has pushes. Without TCP_NODELAY a small write waits for an
         // acknowledgement.
@@ -188,10 +191,16 @@ impl RedisCache {
 
 /// The answer of a call, or an error after [`CALL_TIMEOUT`].
 async fn bounded<T>(call: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
-    match tokio::time::timeout(CALL_TIMEOUT, call).await {
+    let answer = match tokio::time::timeout(CALL_TIMEOUT, call).await {
         Ok(answer) => answer,
         Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
-    }
+    };
+    errors().increment(u64::from(answer.is_err()));
+    answer
+}
+
+fn errors() -> Counter {
+    metrics::counter!(CACHE_ERRORS, "tier" => "redis")
 }
 
 /// The hash tag keeps a topic's keys on one node of a cluster.

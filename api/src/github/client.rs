@@ -15,7 +15,7 @@ use url::Url;
 
 use super::item::Item;
 use super::limits::Limits;
-use super::response::{NoResponse, Response, ResponseClass, failure};
+use super::response::{NoResponse, Response, ResponseClass, failure, log_unusable};
 use super::search::{self, SearchPage, Sort};
 use super::stars::{self, StarPage};
 use super::text::decode;
@@ -272,7 +272,7 @@ impl GitHub {
                 ResponseClass::Denied(reason) => return Err(GitHubError::Denied(reason)),
                 ResponseClass::Failed(reason) => reason,
             };
-            warn!(%url, attempts, reason, "GitHub gave no usable response");
+            log_unusable(url, attempts, &reason);
             let pause = pauses.next().filter(|_| resource == Resource::Search || unauthorized > 0);
             let error = GitHubError::failed(is_unreachable, attempts, reason);
             let Some(pause) = pause else { return Err(error) };

@@ -13,6 +13,7 @@ use super::{Deadline, GitHubError};
 use crate::clock::Clock;
 use crate::model::quota::{Quota, Resource, Slot};
 use crate::store::{SharedStore, StoreError};
+use crate::telemetry::GITHUB_REQUESTS;
 
 /// How often to look whether another search is still in flight.
 const BUSY_POLL: Duration = Duration::from_millis(50);
@@ -84,8 +85,8 @@ impl Limits {
         }
     }
 
-    /// Classifies a request's response, or the reason for having none, and stores the limits that
-    /// the response reports.
+    /// Classifies a request's response, or the reason for having none, stores the limits that the
+    /// response reports, and counts the request.
     pub(super) async fn record(
         &self,
         resource: Resource,
@@ -109,6 +110,9 @@ impl Limits {
                     self.pause(other, until, now).await?;
                 }
             }
+            let labels = [("resource", resource.into()), ("outcome", <&str>::from(&class))];
+            metrics::counter!(GITHUB_REQUESTS, &labels).increment(1);
+            debug!(?class, remaining = quota.remaining, "a request to GitHub has ended");
             return Ok(class);
         }
     }

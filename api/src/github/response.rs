@@ -9,9 +9,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use strum::IntoStaticStr;
 use tracing::warn;
+use url::Url;
 
 use crate::model::quota::{Quota, Reported, Resource};
+use crate::telemetry::left_out;
 
 /// Characters of GitHub's message in the log.
 const LOGGED_MESSAGE: usize = 160;
@@ -38,7 +41,10 @@ pub(super) fn failure(error: reqwest::Error) -> NoResponse {
     let error = error.without_url();
     let causes = || std::iter::successors(error.source(), |cause| (*cause).source());
     let texts: Vec<String> = causes().map(ToString::to_string).collect();
-    warn!(%error, causes = texts.join(": "), "the request failed");
+    let causes_text = texts.join(": ");
+    if let Some(left_out) = left_out(&format!("GitHub: {error}: {causes_text}")) {
+        warn!(%error, causes = causes_text, left_out, "the request failed");
+    }
     let is_unreachable = error.is_connect();
     let reason = match (is_unreachable, error.is_timeout()) {
         (true, _) if causes().any(is_about_certificate) => "its certificate is not trusted",
@@ -47,6 +53,13 @@ pub(super) fn failure(error: reqwest::Error) -> NoResponse {
         (false, false) => "its answer broke off",
     };
     NoResponse { reason: reason.to_owned(), is_unreachable }
+}
+
+/// Logs that a request is made again, or given up. Many runs may fail for the same reason.
+pub(super) fn log_unusable(url: &Url, attempts: usize, reason: &str) {
+    if let Some(left_out) = left_out(&format!("GitHub: {reason}")) {
+        warn!(%url, attempts, reason, left_out, "GitHub gave no usable response");
+    }
 }
 
 /// Whether TLS failed because the host's certificate is not valid for us. I/O errors hold rustls's,
@@ -60,7 +73,8 @@ fn is_about_certificate(cause: &(dyn Error + 'static)) -> bool {
 }
 
 /// How the client treats a response.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, IntoStaticStr, PartialEq)]
+#[strum(serialize_all = "snake_case")]
 pub(super) enum ResponseClass {
     /// Read it.
     Good,
@@ -150,7 +164,10 @@ fn refuse(status: u16, message: &str) -> ResponseClass {
         _ => {
             // The message stays in the log, because it may name our address.
             let message: String = message.chars().take(LOGGED_MESSAGE).collect();
-            warn!(status, message = message.trim(), "GitHub refused the request");
+            let message = message.trim();
+            if let Some(left_out) = left_out(&format!("GitHub: {status} {message}")) {
+                warn!(status, message, left_out, "GitHub refused the request");
+            }
             let reason = format!("status {status}; the log says more");
             ResponseClass::Refused { status, reason }
         }

@@ -10,7 +10,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use tracing::{Instrument, info_span, warn};
+use tracing::{Instrument, Level, debug, enabled, info_span, warn};
 
 use super::conditional::takes_html;
 use super::problem::Problem;
@@ -83,17 +83,25 @@ pub(super) async fn surround(
     if app.stopping.is_cancelled() {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    let is_slow = took >= SLOW && route != "/update_cache";
-    if !is_refusal && (status.is_server_error() || is_slow) {
-        span().in_scope(|| log(route, status, took));
+    let is_failure = !is_refusal && (status.is_server_error() || is_slow(route, took));
+    if is_failure || enabled!(Level::DEBUG) {
+        span().in_scope(|| log(route, status, took, is_failure));
     }
-    metrics::count(route, status, took);
+    metrics::count(route, &method, status, took);
     response
 }
 
-fn log(route: &str, status: StatusCode, took: Duration) {
-    if let Some(left_out) = left_out(&format!("{status} {route}")) {
-        let (status, milliseconds) = (status.as_u16(), took.as_millis());
+/// A refresh takes as long as GitHub's limits demand.
+fn is_slow(route: &str, took: Duration) -> bool {
+    took >= SLOW && route != "/update_cache"
+}
+
+fn log(route: &str, status: StatusCode, took: Duration, is_failure: bool) {
+    let (failure, milliseconds) = (format!("{status} {route}"), took.as_millis());
+    let status = status.as_u16();
+    if !is_failure {
+        debug!(status, milliseconds, "a request was answered");
+    } else if let Some(left_out) = left_out(&failure) {
         warn!(status, milliseconds, left_out, "a request failed or was slow");
     }
 }

@@ -1,6 +1,7 @@
 //! GitHub's limits as it last reported them, the pause that all replicas obey, and the next request
 //! slot.
 
+mod gauges;
 mod priority;
 
 use chrono::{DateTime, TimeDelta, Utc};

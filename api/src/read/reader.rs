@@ -1,8 +1,9 @@
 //! A read on its way down: the caches, the database, GitHub.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use chrono::NaiveDate;
+use metrics::Counter;
 use tokio_util::task::TaskTracker;
 
 use super::catalogues::{Catalogues, is_of};
@@ -18,6 +19,19 @@ use crate::model::ranking::Ranking;
 use crate::model::repository::{Places, RepositoryDetails, RepositoryId, StoredRepository};
 use crate::model::topic::Topic;
 use crate::store::{Fault, SharedStore};
+use crate::telemetry::LIST_READS;
+
+/// The counters of reads by tier. To look one up costs more than a list from memory.
+static READS: LazyLock<[(&str, Counter); 3]> = LazyLock::new(|| {
+    ["memory", "redis", "database"]
+        .map(|tier| (tier, metrics::counter!(LIST_READS, "tier" => tier)))
+});
+
+fn count_read(tier: &str) {
+    if let Some((_, reads)) = READS.iter().find(|(name, _)| *name == tier) {
+        reads.increment(1);
+    }
+}
 
 /// Serves lists. Cheap to clone.
 #[derive(Clone)]
@@ -47,6 +61,12 @@ impl Reader {
     /// # Errors
     /// When there is no list, or no part answers that could tell.
     pub async fn lists(&self, topic: &Topic) -> Result<Hit, Error> {
+        let hit = self.find(topic).await?;
+        count_read(hit.tier());
+        Ok(hit)
+    }
+
+    async fn find(&self, topic: &Topic) -> Result<Hit, Error> {
         if let Cached::Fresh(hit) = self.tiers.nearest(topic).await {
             self.loader.note_read(topic);
             return Ok(hit);
@@ -164,6 +184,16 @@ impl Reader {
     /// # Errors
     /// The same as those of [`Reader::lists`].
     pub async fn stored_list(
+        &self,
+        topic: &Topic,
+        ranking: Ranking,
+    ) -> Result<(ListMeta, Vec<u8>), Error> {
+        let list = self.read_stored(topic, ranking).await?;
+        count_read("database");
+        Ok(list)
+    }
+
+    async fn read_stored(
         &self,
         topic: &Topic,
         ranking: Ranking,

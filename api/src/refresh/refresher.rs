@@ -19,6 +19,7 @@ use crate::model::time::is_recent;
 use crate::model::topic::{Topic, TopicState};
 use crate::store::{BeginOutcome, Lease, NewRefresh, StoreError};
 use crate::task::join;
+use crate::telemetry::{REFRESH_DURATION, REFRESHES};
 
 /// Starts refreshes and waits for them. Cheap to clone.
 #[derive(Clone)]
@@ -264,6 +265,8 @@ impl Refresher {
             }
         }
         count_run(outcome);
+        let took = (clock.now() - began).as_seconds_f64();
+        metrics::histogram!(REFRESH_DURATION).record(took);
         Ok(is_passing)
     }
 
@@ -285,5 +288,5 @@ impl Refresher {
 
 /// Counts a run of a topic, or a run over all of them that could not begin or end.
 fn count_run(outcome: Outcome) {
-    metrics::counter!("mirror_refreshes_total", "outcome" => <&str>::from(outcome)).increment(1);
+    metrics::counter!(REFRESHES, "outcome" => <&str>::from(outcome)).increment(1);
 }

@@ -1,15 +1,13 @@
-//! Whether the database takes writes. Failures in a row are logged once and counted.
+//! Whether the database takes writes, and how many connections there are. Writes that fail in a row
+//! are logged once and counted.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use metrics::Counter;
 use tracing::{error, info};
 
-/// Failures of the database, of reads and writes.
-const ERRORS: &str = "mirror_database_errors_total";
-
-/// 1 while the last write has failed, else 0.
-const FAILING: &str = "mirror_database_writes_failing";
+use crate::telemetry::DATABASE_ERRORS;
 
 /// Writes that fail: the last one did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +16,14 @@ pub struct FailingWrites {
     pub since: Duration,
     /// The failures in a row.
     pub failures: u64,
+}
+
+/// The open connections to a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionCounts {
+    /// Those that are used, opened or waited for.
+    pub used: usize,
+    pub idle: usize,
 }
 
 /// The results of a database's writes.
@@ -35,7 +41,6 @@ impl WriteHealth {
         let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if failures.is_none() {
             error!(error = reason, "the database does not take writes");
-            metrics::gauge!(FAILING).set(1.0);
         }
         let new = || Failures { first: Instant::now(), count: 0 };
         failures.get_or_insert_with(new).count += 1;
@@ -46,7 +51,6 @@ impl WriteHealth {
         if let Some(Failures { first, count, .. }) = failures {
             let seconds = first.elapsed().as_secs();
             info!(failures = count, seconds, "the database takes writes again");
-            metrics::gauge!(FAILING).set(0.0);
         }
     }
 
@@ -59,7 +63,7 @@ impl WriteHealth {
     }
 }
 
-/// Counts an error of the database.
-pub(super) fn count_error() {
-    metrics::counter!(ERRORS).increment(1);
+/// The counter of the database's errors.
+pub(super) fn errors() -> Counter {
+    metrics::counter!(DATABASE_ERRORS)
 }

@@ -1,6 +1,7 @@
 //! The traits that both databases implement.
 
 mod backfill;
+mod quota;
 mod repository;
 mod topic_history;
 
@@ -10,14 +11,16 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::archive::{ArchiveRow, ArchiveSink, Table};
-use super::{BeginOutcome, FailingWrites, FinishRun, Lease, NewRefresh, Page, Result, Scope};
+use super::{
+    BeginOutcome, ConnectionCounts, FailingWrites, FinishRun, Lease, NewRefresh, Page, Result,
+    Scope,
+};
 use crate::lists::catalogue::Catalogue;
 use crate::lists::writer::ListWriter;
 use crate::model::event::LeftReason;
 use crate::model::growth::Period;
 use crate::model::list::{CurrentVersions, ListMeta};
 use crate::model::on_demand::OnDemandLimits;
-use crate::model::quota::{Quota, Resource};
 use crate::model::ranking::Ranking;
 use crate::model::repository::RepositoryId;
 use crate::model::run::{Outcome, RefreshRun, Report, UpsertCounts};
@@ -25,6 +28,7 @@ use crate::model::slice::Slice;
 use crate::model::topic::{Origin, Topic, TopicState};
 
 pub use backfill::{BackfillStore, Unfilled};
+pub use quota::QuotaStore;
 pub use repository::RepositoryStore;
 pub use topic_history::{CountsSink, TopicHistoryStore};
 
@@ -59,6 +63,9 @@ pub trait Store:
     /// The failures since the last write that succeeded, if the last one failed.
     fn failing_writes(&self) -> Option<FailingWrites>;
 
+    /// The connections of all callers together.
+    fn connection_counts(&self) -> ConnectionCounts;
+
     /// Writes a row and takes it back. [`Self::failing_writes`] then tells whether the database
     /// takes writes.
     async fn try_write(&self, now: DateTime<Utc>) -> Result<()>;
@@ -76,15 +83,6 @@ pub enum Share {
     Lists,
     /// Every other read: `/db`, `/topics`, `/refreshes`.
     Public,
-}
-
-/// GitHub's limits, shared by every process.
-#[async_trait]
-pub trait QuotaStore: Send + Sync {
-    async fn quota(&self, resource: Resource) -> Result<Quota>;
-
-    /// Stores the quota unless another process has changed it since it was read; false then.
-    async fn save_quota(&self, resource: Resource, quota: &Quota) -> Result<bool>;
 }
 
 /// Whether a topic was tracked.

@@ -11,6 +11,7 @@ use tokio::process::{Child, Command};
 
 mod backfill;
 mod floods;
+mod metrics;
 mod start;
 mod stop;
 

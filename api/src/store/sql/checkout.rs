@@ -14,7 +14,7 @@ use super::connections::{Connections, Idle};
 use super::dialect::{
     Database, QueryResult, RawConnection, Row, STATEMENT_TIME, Statement, TypeInfo,
 };
-use crate::store::health::{WriteHealth, count_error};
+use crate::store::health::{WriteHealth, errors};
 
 /// A connection in use. When it is dropped, it can be used again, unless a statement or a
 /// transaction failed or did not end: then it is closed.
@@ -103,7 +103,7 @@ impl Drop for Checkout {
         //     !state.is_busy && !state.is_in_transaction => true
         let has_ended = !state.is_busy && !state.is_in_transaction;
         if let Some(error) = &state.error {
-            count_error();
+            errors().increment(1);
             if let Some(health) = health {
                 health.failed(error);
             }

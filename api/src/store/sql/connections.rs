@@ -11,6 +11,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::dialect::{ConnectOptions, RawConnection, check_connection, explain, is_full};
+use crate::store::health::ConnectionCounts;
 
 /// The longest time to test a connection: its server may be silent.
 const PING_TIME: Duration = Duration::from_millis(250);
@@ -66,6 +67,11 @@ impl Connections {
         while let Some(Idle { raw, .. }) = self.pop() {
             let _ = timeout(CLOSE_TIME, raw.close()).await;
         }
+    }
+
+    pub(super) fn counts(&self) -> ConnectionCounts {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).len();
+        ConnectionCounts { used: self.most - self.permits.available_permits(), idle }
     }
 
     pub(super) fn put_back(&self, connection: Idle) {

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use super::checkout::Checkout;
 use super::connections::Connections;
 use super::dialect::ConnectOptions;
-use crate::store::health::{FailingWrites, WriteHealth, count_error};
+use crate::store::health::{ConnectionCounts, FailingWrites, WriteHealth, errors};
 use crate::store::{Result, Share, StoreError};
 
 /// The connections that refreshes read by, that the lists of `/api` are built by, and that all
@@ -58,6 +58,8 @@ impl Pools {
             let all = Connections::new(options, READERS + WRITERS);
             (Arc::clone(&all), all)
         };
+        // Prometheus sees the first error only if it has seen the counter without one.
+        errors().increment(0);
         let health = Arc::<WriteHealth>::default();
         let reading = |share| Pool::new(&readers, share, READ_WAIT, None);
         let writing = |share| Pool::new(&writers, share, WRITE_WAIT, Some(&health));
@@ -92,6 +94,16 @@ impl Pools {
 
     pub(in crate::store) fn failing_writes(&self) -> Option<FailingWrites> {
         self.health.failing()
+    }
+
+    pub(in crate::store) fn connection_counts(&self) -> ConnectionCounts {
+        let [readers, writers] = &self.connections;
+        // PostgreSQL's readers and writers have the same connections.
+        if Arc::ptr_eq(readers, writers) {
+            return readers.counts();
+        }
+        let (readers, writers) = (readers.counts(), writers.counts());
+        ConnectionCounts { used: readers.used + writers.used, idle: readers.idle + writers.idle }
     }
 
     pub(in crate::store) async fn close(&self) {
@@ -129,7 +141,7 @@ impl Pool {
     pub(in crate::store) async fn acquire(&self) -> Result<Checkout> {
         let acquired = self.try_acquire().await;
         if let Err(error) = &acquired {
-            count_error();
+            errors().increment(1);
             if let Some(health) = &self.health {
                 health.failed(&error.to_string());
             }

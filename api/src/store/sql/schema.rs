@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 
 use super::dialect::{HAS_MIGRATIONS, MIGRATIONS, SqlStore};
 use crate::store::migrations::newest;
-use crate::store::{FailingWrites, Fault, Result, Share, SharedStore, Store};
+use crate::store::{ConnectionCounts, FailingWrites, Fault, Result, Share, SharedStore, Store};
 
 /// The size of a trial write. A full disk may still have room for a short row.
 const TRIAL_BYTES: usize = 128 << 10;
@@ -42,6 +42,10 @@ impl Store for SqlStore {
 
     fn failing_writes(&self) -> Option<FailingWrites> {
         self.pools.failing_writes()
+    }
+
+    fn connection_counts(&self) -> ConnectionCounts {
+        self.pools.connection_counts()
     }
 
     async fn try_write(&self, now: DateTime<Utc>) -> Result<()> {

@@ -109,32 +109,6 @@ async fn version_flag_prints_and_healthcheck_exits_1_when_the_service_is_down() 
 }
 
 #[tokio::test]
-async fn metrics_are_served_on_metrics_addr_only() {
-    let stub = stub(World::generate(10, 7, "kubernetes")).await;
-    let folder = tempfile::tempdir().expect("a folder");
-    let free = std::net::TcpListener::bind("127.0.0.1:0")
-        .expect("a free port")
-        .local_addr()
-        .expect("an address")
-        .to_string();
-    let settings =
-        [("GITHUB_API_URL", &*stub.url()), ("METRICS_ADDR", &free), ("SCHEDULER", "external")];
-    let process = ApiProcess::start(api(&folder, &settings)).await;
-    process.get("/api/kubernetes").await;
-    assert_eq!(process.get("/metrics").await.0, StatusCode::NOT_FOUND);
-    let metrics = reqwest::get(format!("http://{free}/metrics"))
-        .await
-        .expect("an answer")
-        .text()
-        .await
-        .expect("a body");
-    assert!(
-        metrics.contains("http_requests_total{route=\"/api/{topic}\",status=\"200\"} 1"),
-        "{metrics}"
-    );
-}
-
-#[tokio::test]
 async fn service_answers_and_logs_the_reason_when_github_is_unreachable() {
     let folder = tempfile::tempdir().expect("a folder");
     let process =
