@@ -12,7 +12,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use api::cache::{Cached, MemoryCache, RedisCache, Tiers};
+use api::cache::{Cached, MemoryCache, RedisAddress, RedisCache, Tiers};
 use api::clock::SystemClock;
 use api::config::Config;
 use api::github::Item;
@@ -81,7 +81,7 @@ fn change(items: &mut [Value]) {
 }
 
 /// The caches of one replica, which hears what another one publishes.
-fn replica(redis: &redis::ConnectionInfo) -> Tiers {
+fn replica(redis: &RedisAddress) -> Tiers {
     let memory = Arc::new(MemoryCache::new(Arc::new(SystemClock)));
     let (redis, pushes) = RedisCache::new(redis.clone()).expect("an address");
     let redis = Arc::new(redis);

@@ -5,6 +5,7 @@
 
 mod memory;
 mod redis;
+mod redis_address;
 mod redis_format;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::single_flight::SingleFlight;
 
 pub use memory::MemoryCache;
 pub use redis::{Pushes, RedisCache};
+pub use redis_address::RedisAddress;
 
 /// A tier. A tier that fails is a miss: failing caches cost speed, but serve nothing wrong.
 #[async_trait]

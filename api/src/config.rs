@@ -3,7 +3,6 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use redis::{ConnectionInfo, IntoConnectionInfo};
 use secrecy::SecretString;
 use settings::{
     InvalidSettings, LOG_FORMAT, LogFormat, MAINTENANCE_TOKEN, REFRESH_SCHEDULE, Reader, Schedule,
@@ -11,6 +10,7 @@ use settings::{
 };
 use url::Url;
 
+use crate::cache::RedisAddress;
 use crate::github::GitHubConfig;
 use crate::model::topic::{Coverage, Coverages, Topic};
 use crate::store::DatabaseUrl;
@@ -30,7 +30,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting::optional("POSTGRES_DB", "PostgreSQL's database; DATABASE_URL's own when unset"),
     Setting::secret(
         "REDIS_URL",
-        "redis://HOST:PORT/0 or unix:PATH; the cache is in the process alone when unset",
+        "redis(s)://, redis(s)+sentinel:// or unix:PATH; the cache is in the process when unset",
     ),
     Setting::with_default("DATA_DIR", "./data", "folder of the SQLite file"),
     Setting::with_default(
@@ -89,7 +89,7 @@ pub struct Config {
     pub listen_addr: SocketAddr,
     pub metrics_addr: Option<SocketAddr>,
     pub database: DatabaseUrl,
-    pub redis: Option<ConnectionInfo>,
+    pub redis: Option<RedisAddress>,
     pub github: GitHubConfig,
     pub topics: Vec<Topic>,
     pub coverages: Coverages,
@@ -131,8 +131,7 @@ impl Config {
                     reader.value("POSTGRES_DB"),
                 ),
             redis: reader.optional("REDIS_URL", |text| {
-                text.into_connection_info()
-                    .map_err(|_| "redis://HOST:PORT/0 or unix:PATH".to_owned())
+                RedisAddress::parse(text).ok_or_else(|| RedisAddress::ACCEPTED.to_owned())
             }),
             github: GitHubConfig {
                 url: reader.required("GITHUB_API_URL", http_url),

@@ -12,14 +12,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use metrics::Counter;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::io::tcp::TcpSettings;
 use redis::{
-    AsyncTypedCommands, Client, Cmd, ConnectionInfo, Pipeline, ProtocolVersion, PushInfo, PushKind,
-    RedisResult, Value,
+    AsyncTypedCommands, Client, Cmd, Pipeline, PushInfo, PushKind, RedisError, RedisResult, Value,
 };
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
+use super::redis_address::RedisAddress;
 use super::redis_format::{FORMAT, decode, digits, encode};
 use super::{Cache, CachedBundle, MemoryCache};
 use crate::lists::bundle::Bundle;
@@ -62,10 +61,13 @@ const CHANNEL: &str = FORMAT;
 
 /// The shared tier.
 pub struct RedisCache {
-    client: Client,
+    address: RedisAddress,
     config: ConnectionManagerConfig,
-    connection: RwLock<ConnectionManager>,
+    /// `None` until the server to connect to is known.
+    connection: RwLock<Option<ConnectionManager>>,
     is_up: AtomicBool,
+    /// The server has become a replica, which takes no writes.
+    is_read_only: AtomicBool,
 }
 
 /// The state of the subscription.
@@ -83,26 +85,31 @@ impl RedisCache {
     ///
     /// # Errors
     /// When the address is not one of a Redis server.
-    pub fn new(address: ConnectionInfo) -> RedisResult<(Self, Pushes)> {
+    pub fn new(address: RedisAddress) -> RedisResult<(Self, Pushes)> {
         // Prometheus sees the first error only if it has seen the counter without one.
         errors().increment(0);
         let (sender, receiver) = mpsc::unbounded_channel();
-        // Only version 3 of the protocol has pushes. Without TCP_NODELAY a small write waits for an
-        // acknowledgement.
-        let settings = address.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        let address = address
-            .set_redis_settings(settings)
-            .set_tcp_settings(TcpSettings::default().set_nodelay(true));
         let config = ConnectionManagerConfig::new()
             .set_number_of_retries(0)
             .set_connection_timeout(Some(CALL_TIMEOUT))
             .set_response_timeout(Some(CALL_TIMEOUT))
             .set_push_sender(sender)
             .set_automatic_resubscription();
-        let client = Client::open(address)?;
-        let connection = ConnectionManager::new_lazy_with_config(client.clone(), config.clone())?;
-        let (connection, is_up) = (RwLock::new(connection), AtomicBool::new(true));
-        Ok((Self { client, config, connection, is_up }, Pushes(receiver)))
+        let connection = match &address {
+            RedisAddress::Server(server) => {
+                let client = Client::open(server.clone())?;
+                Some(ConnectionManager::new_lazy_with_config(client, config.clone())?)
+            }
+            RedisAddress::Sentinels(_) => None,
+        };
+        let redis = Self {
+            address,
+            config,
+            connection: RwLock::new(connection),
+            is_up: AtomicBool::new(true),
+            is_read_only: AtomicBool::new(false),
+        };
+        Ok((redis, Pushes(receiver)))
     }
 
     /// Marks copies in `memory` as stale when a topic's lists have changed, and all of them when a
@@ -133,17 +140,13 @@ impl RedisCache {
     /// Checks whether Redis answers, and subscribes at its first answer. True if its state has
     /// changed.
     async fn check(&self, state: &mut Watch) -> bool {
-        let mut connection = self.connection();
-        let answer = if state.is_subscribed {
-            bounded(connection.ping()).await.map(|_| ())
-        } else {
-            bounded(connection.subscribe(CHANNEL)).await
-        };
-        state.is_subscribed |= answer.is_ok();
-        state.missed_pings = if answer.is_ok() { 0 } else { state.missed_pings + 1 };
-        if state.missed_pings >= MISSED_PINGS && self.reconnect() {
+        if state.missed_pings >= MISSED_PINGS || self.is_read_only.swap(false, Ordering::Relaxed) {
+            self.set_connection(None);
             *state = Watch::default();
         }
+        let answer = self.ask(state.is_subscribed).await;
+        state.is_subscribed |= answer.is_ok();
+        state.missed_pings = if answer.is_ok() { 0 } else { state.missed_pings + 1 };
         match (answer, self.is_up()) {
             (Ok(()), false) => info!("Redis answers again"),
             (Err(error), true) => warn!(%error, "Redis does not answer; the database serves"),
@@ -153,18 +156,36 @@ impl RedisCache {
         true
     }
 
-    fn connection(&self) -> ConnectionManager {
+    /// Looks for the server if it is not known, and then asks it something.
+    async fn ask(&self, is_subscribed: bool) -> RedisResult<()> {
+        let mut connection = match self.connection() {
+            Some(connection) => connection,
+            None => {
+                let client = self.address.client().await?;
+                let config = self.config.clone();
+                let connection = ConnectionManager::new_lazy_with_config(client, config)?;
+                self.set_connection(Some(connection.clone()));
+                connection
+            }
+        };
+        if is_subscribed {
+            bounded(connection.ping()).await.map(|_| ())
+        } else {
+            bounded(connection.subscribe(CHANNEL)).await
+        }
+    }
+
+    fn connection(&self) -> Option<ConnectionManager> {
         self.connection.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Drops the connection, and opens another one when it is first used; false if it cannot.
-    fn reconnect(&self) -> bool {
-        let (client, config) = (self.client.clone(), self.config.clone());
-        let Ok(connection) = ConnectionManager::new_lazy_with_config(client, config) else {
-            return false;
-        };
+    fn set_connection(&self, connection: Option<ConnectionManager>) {
         *self.connection.write().unwrap_or_else(PoisonError::into_inner) = connection;
-        true
+    }
+
+    /// The connection if Redis answers.
+    fn connection_that_answers(&self) -> Option<ConnectionManager> {
+        self.connection().filter(|_| self.is_up())
     }
 
     fn is_up(&self) -> bool {
@@ -173,13 +194,13 @@ impl RedisCache {
 
     /// Sends commands together; false if Redis did not execute them.
     async fn run(&self, commands: &Pipeline) -> bool {
-        if !self.is_up() {
-            return false;
-        }
-        let mut connection = self.connection();
+        let Some(mut connection) = self.connection_that_answers() else { return false };
         match bounded(commands.exec_async(&mut connection)).await {
             Ok(()) => true,
             Err(error) => {
+                if is_read_only(&error) {
+                    self.is_read_only.store(true, Ordering::Relaxed);
+                }
                 if let Some(left_out) = left_out("Redis did not store the lists") {
                     warn!(%error, left_out, "Redis did not store the lists");
                 }
@@ -187,6 +208,11 @@ impl RedisCache {
             }
         }
     }
+}
+
+/// Whether the server is a replica: the master that it was has failed over.
+fn is_read_only(error: &RedisError) -> bool {
+    error.to_string().contains("READONLY")
 }
 
 /// The answer of a call, or an error after [`CALL_TIMEOUT`].
@@ -242,12 +268,9 @@ impl Cache for RedisCache {
     }
 
     async fn get(&self, topic: &Topic) -> Option<CachedBundle> {
-        if !self.is_up() {
-            return None;
-        }
+        let mut connection = self.connection_that_answers()?;
         let mut get = redis::cmd("GET");
         get.arg(key(topic));
-        let mut connection = self.connection();
         let get = get.query_async(&mut connection);
         let value: Option<Bytes> = bounded(get).await.ok()?;
         let bundle = decode(topic, value?);
@@ -260,13 +283,10 @@ impl Cache for RedisCache {
     }
 
     async fn can_answer(&self) -> bool {
-        if !self.is_up() {
-            return false;
-        }
+        let Some(mut connection) = self.connection_that_answers() else { return false };
         // The cache holds little but these keys, so one step of a scan finds one of them.
         let mut scan = redis::cmd("SCAN");
         scan.arg(0).arg("MATCH").arg(format!("{CHANNEL}:*")).arg("COUNT").arg(1_000);
-        let mut connection = self.connection();
         let scan = scan.query_async(&mut connection);
         let found: RedisResult<(u64, Vec<String>)> = bounded(scan).await;
         found.is_ok_and(|(_, keys)| !keys.is_empty())

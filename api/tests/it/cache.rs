@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use api::cache::{Cache, MemoryCache, RedisCache};
+use api::cache::{Cache, MemoryCache, RedisAddress, RedisCache};
 use api::lists::bundle::Bundle;
 use api::lists::catalogue::{CatalogueBuilder, Entry};
 use api::model::list::{ListMeta, Version};
 use api::model::topic::Topic;
 use chrono::{DateTime, TimeDelta};
-use redis::IntoConnectionInfo;
 
 use crate::proxy::Proxy;
 use crate::redis::Redis;
@@ -143,7 +142,7 @@ contract![
 ];
 
 fn connect(server: &Redis) -> Arc<RedisCache> {
-    let (cache, _) = RedisCache::new(server.url().into_connection_info().expect("a Redis address"))
+    let (cache, _) = RedisCache::new(RedisAddress::parse(&server.url()).expect("a Redis address"))
         .expect("a cache");
     Arc::new(cache)
 }
@@ -191,7 +190,7 @@ async fn memory_is_stale_when_a_version_of_another_life_is_announced() {
 async fn redis_publish_makes_the_memory_of_other_processes_stale() {
     let Some(server) = Redis::start().await else { return };
     let (cache, pushes) =
-        RedisCache::new(server.url().into_connection_info().expect("a Redis address"))
+        RedisCache::new(RedisAddress::parse(&server.url()).expect("a Redis address"))
             .expect("a cache");
     let memory = Arc::new(MemoryCache::new(TestClock::new()));
     let watching = Arc::clone(&memory);
@@ -242,7 +241,7 @@ async fn redis_answers_within_seconds_after_the_network_was_silent() {
     let network = Proxy::to(server.socket()).await;
     let address = format!("redis://127.0.0.1:{}/0", network.port);
     let (cache, pushes) =
-        RedisCache::new(address.into_connection_info().expect("a Redis address")).expect("a cache");
+        RedisCache::new(RedisAddress::parse(&address).expect("a Redis address")).expect("a cache");
     let (cache, memory) = (Arc::new(cache), Arc::new(MemoryCache::new(TestClock::new())));
     let (watched, watching) = (Arc::clone(&cache), Arc::clone(&memory));
     tokio::spawn(async move { watched.watch(pushes, &watching).await });
@@ -269,7 +268,7 @@ async fn memory_is_stale_when_the_redis_connection_breaks_and_when_it_returns() 
     let network = Proxy::to(server.socket()).await;
     let address = format!("redis://127.0.0.1:{}/0", network.port);
     let (cache, pushes) =
-        RedisCache::new(address.into_connection_info().expect("a Redis address")).expect("a cache");
+        RedisCache::new(RedisAddress::parse(&address).expect("a Redis address")).expect("a cache");
     let memory = Arc::new(MemoryCache::new(TestClock::new()));
     let watching = Arc::clone(&memory);
     tokio::spawn(async move { cache.watch(pushes, &watching).await });

@@ -16,6 +16,7 @@ mod coverage;
 mod databases;
 mod events;
 mod exports;
+mod failover;
 mod feeds;
 mod growth;
 mod history;

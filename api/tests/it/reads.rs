@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use api::cache::{Cache, Cached, CachedBundle, MemoryCache, RedisCache, Tiers};
+use api::cache::{Cache, Cached, CachedBundle, MemoryCache, RedisAddress, RedisCache, Tiers};
 use api::lists::bundle::Bundle;
 use api::model::growth::Period;
 use api::model::list::Version;
@@ -12,7 +12,6 @@ use api::store::Columns;
 use async_trait::async_trait;
 use chrono::TimeDelta;
 use github_stub::World;
-use redis::IntoConnectionInfo;
 use reqwest::{Method, StatusCode};
 use tokio::sync::{Notify, Semaphore};
 
@@ -96,9 +95,8 @@ async fn fill_of_older_rows_keeps_the_lists_of_a_newer_refresh() {
     mirror.refresh("kubernetes").await;
     redis.command(&["FLUSHALL"]).await;
 
-    let connect = || {
-        RedisCache::new(url.as_str().into_connection_info().expect("an address")).expect("a cache")
-    };
+    let connect =
+        || RedisCache::new(RedisAddress::parse(&url).expect("an address")).expect("a cache");
     let (shared, pushes) = connect();
     let (shared, memory) =
         (Arc::new(shared), Arc::new(MemoryCache::new(Arc::<TestClock>::clone(&mirror.clock))));

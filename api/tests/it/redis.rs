@@ -13,14 +13,21 @@ use crate::support::say_not_run;
 pub(crate) struct Redis {
     folder: TempDir,
     server: Child,
+    arguments: Vec<String>,
 }
 
 impl Redis {
     /// Starts a server. If `redis-server` is not installed, this prints that the test is skipped,
     /// or panics if REQUIRE_ALL_BACKENDS is set.
     pub(crate) async fn start() -> Option<Self> {
+        Self::start_with(&["--port", "0", "--save", ""]).await
+    }
+
+    /// The same for a server with these arguments.
+    pub(crate) async fn start_with(arguments: &[&str]) -> Option<Self> {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let Some(server) = launch(&folder).await else {
+        let arguments: Vec<String> = arguments.iter().map(ToString::to_string).collect();
+        let Some(server) = launch(&folder, &arguments).await else {
             assert!(
                 std::env::var_os("REQUIRE_ALL_BACKENDS").is_none(),
                 "redis-server is not installed"
@@ -28,7 +35,7 @@ impl Redis {
             say_not_run("redis-server is not installed; `make test` installs it");
             return None;
         };
-        Some(Self { folder, server })
+        Some(Self { folder, server, arguments })
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
@@ -52,7 +59,8 @@ impl Redis {
     }
 
     pub(crate) async fn restart(&mut self) {
-        self.server = launch(&self.folder).await.expect("redis-server is installed");
+        self.server =
+            launch(&self.folder, &self.arguments).await.expect("redis-server is installed");
     }
 
     /// Sends a signal. Between `-STOP` and `-CONT` the server accepts connections and does not
@@ -64,17 +72,14 @@ impl Redis {
     }
 }
 
-async fn launch(folder: &TempDir) -> Option<Child> {
+async fn launch(folder: &TempDir, arguments: &[String]) -> Option<Child> {
     let mut command = Command::new("redis-server");
-    command
-        .args(["--port", "0", "--save", "", "--dir"])
-        .arg(folder.path())
-        .args(["--unixsocket", "redis.sock"]);
+    command.args(arguments).arg("--dir").arg(folder.path()).args(["--unixsocket", "redis.sock"]);
     let mut server = command.stdout(Stdio::piped()).kill_on_drop(true).spawn().ok()?;
     let mut lines = BufReader::new(server.stdout.take().expect("a pipe")).lines();
     while let Some(line) = lines.next_line().await.expect("a readable log") {
         // The task reads the log until the end, or a write to the closed pipe would end the server.
-        if line.contains("eady to accept connections") {
+        if line.contains("eady to accept connections") || line.contains("+monitor master") {
             tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
             return Some(server);
         }

@@ -1,0 +1,200 @@
+//! Redis behind sentinels, and Redis with TLS and a user.
+
+use std::path::Path;
+use std::time::Duration;
+
+use github_stub::World;
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::databases;
+use crate::postgres::free_port;
+use crate::process::{ApiProcess, api};
+use crate::redis::Redis;
+use crate::support::{Mirror, eventually};
+
+const PATH: &str = "/api/popularity/kubernetes";
+
+/// A master, its replica, and a sentinel that makes the replica the master if the first one fails.
+struct Failover {
+    first: Redis,
+    second: Redis,
+    second_port: String,
+    sentinel: Redis,
+    url: String,
+    _config: TempDir,
+}
+
+impl Failover {
+    async fn start() -> Option<Self> {
+        let [one, two, three] =
+            [free_port().await, free_port().await, free_port().await].map(|port| port.to_string());
+        let common = ["--save", "", "--repl-diskless-sync-delay", "0"];
+        let first = Redis::start_with(&[&["--port", &one][..], &common].concat()).await?;
+        let replica = ["--port", &two, "--replicaof", "127.0.0.1", &one];
+        let second = Redis::start_with(&[&replica[..], &common].concat()).await?;
+        let has_copied = async || {
+            second.command(&["INFO", "replication"]).await.contains("master_link_status:up")
+        };
+        eventually(20, "the replica has copied the master", has_copied).await;
+        let config = tempfile::tempdir().expect("a temporary folder");
+        let path = config.path().join("sentinel.conf");
+        let lines = format!(
+            "port {three}\nsentinel monitor mirror 127.0.0.1 {one} 1\n\
+             sentinel down-after-milliseconds mirror 300\nsentinel failover-timeout mirror 3000\n"
+        );
+        std::fs::write(&path, lines).expect("written");
+        let path = path.to_str().expect("a path");
+        let sentinel = Redis::start_with(&[path, "--sentinel"]).await?;
+        let knows_the_replica = async || {
+            let replicas = sentinel.command(&["SENTINEL", "REPLICAS", "mirror"]).await;
+            replicas.contains(&two) && replicas.contains("master-link-status\nok")
+        };
+        eventually(30, "the sentinel knows the replica", knows_the_replica).await;
+        let url = format!("redis+sentinel://127.0.0.1:{three}/mirror/0");
+        Some(Self { first, second, second_port: two, sentinel, url, _config: config })
+    }
+
+    /// Whether the sentinel names the second server as the master.
+    async fn has_failed_over(&self) -> bool {
+        let ask = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", "mirror"];
+        self.sentinel.command(&ask).await.contains(&self.second_port)
+    }
+}
+
+/// Two replicas of the service that find Redis through the sentinel, after a refresh.
+async fn replicas(failover: &Failover) -> Option<(Mirror, Mirror)> {
+    let database = databases::postgres()?;
+    let settings = [("REDIS_URL", &*failover.url)];
+    let world = World::generate(60, 7, "kubernetes");
+    let a = Mirror::start_on(database, world, &settings).await;
+    let b = a.replica(&settings).await;
+    let subscribed = async || {
+        let channel = ["PUBSUB", "NUMSUB", "github-topic-mirror:3"];
+        failover.first.command(&channel).await.trim_end().ends_with('2')
+    };
+    eventually(5, "both replicas subscribe to the master", subscribed).await;
+    a.refresh("kubernetes").await;
+    agree(&a, &b).await;
+    Some((a, b))
+}
+
+async fn agree(a: &Mirror, b: &Mirror) {
+    let expected = a.expected("kubernetes")[1].clone();
+    eventually(10, "both replicas have the lists of the refresh", async || {
+        a.get(PATH).await.ids() == expected && b.get(PATH).await.ids() == expected
+    })
+    .await;
+}
+
+/// Refreshes changed lists, which the second server has in the end, and a new replica reads there.
+async fn check_second_server(failover: &Failover, a: &Mirror, b: &Mirror) {
+    let id = a.expected("kubernetes")[1][7];
+    a.stub.world().star(id, 9_000_000, "2026-09-21T14:13:21Z".parse().expect("a date"));
+    let answers = async || {
+        let ready = a.get("/ready").await.json();
+        ready["cache"][1]["can_answer"] == true
+    };
+    eventually(20, "the replica has found the new master", answers).await;
+    a.refresh("kubernetes").await;
+    agree(a, b).await;
+    let etag = a.get(PATH).await.header("etag").to_owned();
+    let settings = [("REDIS_URL", &*failover.url)];
+    eventually(20, "the new master has the lists", async || {
+        let cold = a.replica(&settings).await;
+        let found = async || cold.get("/ready").await.json()["cache"][1]["can_answer"] == true;
+        eventually(10, "a new replica finds the master", found).await;
+        let answer = cold.get(PATH).await;
+        answer.header("cache-status") == "redis; hit" && answer.header("etag") == etag
+    })
+    .await;
+    let role = failover.second.command(&["ROLE"]).await;
+    assert!(role.starts_with("master"), "{role}");
+}
+
+/// Reads both replicas a hundred times a second until `has_ended`.
+async fn read_until(mirrors: [&Mirror; 2], mut has_ended: impl AsyncFnMut() -> bool) {
+    let mut pace = tokio::time::interval(Duration::from_millis(10));
+    for number in 0_usize.. {
+        pace.tick().await;
+        let answer = mirrors[number % 2].get(PATH).await;
+        assert_eq!((answer.status.as_u16(), answer.ids().len()), (200, 60), "read {number}");
+        if number.is_multiple_of(20) && has_ended().await {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn reads_lose_nothing_when_the_master_is_killed_and_another_one_is_promoted() {
+    let Some(mut failover) = Failover::start().await else { return };
+    let Some((a, b)) = replicas(&failover).await else { return };
+    failover.first.kill().await;
+    let ends = read_until([&a, &b], async || failover.has_failed_over().await);
+    tokio::time::timeout(Duration::from_secs(60), ends).await.expect("a new master");
+    check_second_server(&failover, &a, &b).await;
+}
+
+#[tokio::test]
+async fn lists_go_to_the_new_master_when_the_old_one_becomes_a_replica() {
+    let Some(failover) = Failover::start().await else { return };
+    let Some((a, b)) = replicas(&failover).await else { return };
+    let answer = failover.sentinel.command(&["SENTINEL", "FAILOVER", "mirror"]).await;
+    assert_eq!(answer.trim(), "OK");
+    let is_replica = async || {
+        let role = failover.first.command(&["ROLE"]).await;
+        role.starts_with("slave") && failover.has_failed_over().await
+    };
+    let ends = read_until([&a, &b], is_replica);
+    tokio::time::timeout(Duration::from_secs(60), ends).await.expect("a new master");
+    check_second_server(&failover, &a, &b).await;
+}
+
+/// A certificate for `localhost` that is its own authority, in `folder`.
+async fn make_certificate(folder: &Path) {
+    let arguments = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"];
+    let mut command = Command::new("openssl");
+    command.args(arguments).args(["-subj", "/CN=localhost"]);
+    command.args(["-addext", "subjectAltName=DNS:localhost"]);
+    command.args(["-addext", "basicConstraints=CA:FALSE"]);
+    command.args(["-keyout", "key.pem", "-out", "cert.pem"]).current_dir(folder);
+    let output = command.output().await.expect("openssl is installed");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test]
+async fn redis_with_tls_and_a_user_answers_those_who_trust_its_authority() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    make_certificate(folder.path()).await;
+    let port = free_port().await.to_string();
+    let path = |name: &str| folder.path().join(name).to_str().expect("a path").to_owned();
+    let (certificate, key) = (path("cert.pem"), path("key.pem"));
+    let tls = ["--tls-cert-file", &certificate, "--tls-key-file", &key, "--tls-auth-clients", "no"];
+    let listens = ["--port", "0", "--tls-port", &port, "--save", ""];
+    let users = ["--user", "mirror", "on", ">p@ss", "~*", "&*", "+@all"];
+    let arguments = [&listens[..], &tls, &users].concat();
+    let Some(redis) = Redis::start_with(&arguments).await else { return };
+    let mirror = Mirror::refreshed(World::generate(60, 7, "kubernetes")).await;
+    let (database, github) = (mirror.database.setting(), mirror.stub.url());
+    let url = format!("rediss://mirror:p%40ss@localhost:{port}/0");
+    let settings = [
+        ("REDIS_URL", &*url),
+        ("DATABASE_URL", &*database),
+        ("GITHUB_API_URL", &*github),
+        ("SCHEDULER", "external"),
+    ];
+    let trusting = [&settings[..], &[("SSL_CERT_FILE", &*certificate)]].concat();
+    for is_trusted in [true, false] {
+        let settings = if is_trusted { &trusting[..] } else { &settings };
+        let service = ApiProcess::start(api(&folder, settings)).await;
+        let (status, _) = service.get(PATH).await;
+        assert_eq!(status.as_u16(), 200, "trusted: {is_trusted}");
+        let state = async || {
+            let (_, ready) = service.get("/ready").await;
+            let ready: serde_json::Value = serde_json::from_str(&ready).expect("JSON");
+            ready["cache"][1]["can_answer"] == is_trusted
+        };
+        eventually(10, "Redis has the lists if its certificate is trusted", state).await;
+        redis.command(&["FLUSHALL"]).await;
+    }
+}
