@@ -12,6 +12,9 @@ mod middleware;
 mod pages;
 mod parameters;
 mod problem;
+#[cfg(test)]
+mod properties;
+mod security;
 mod site;
 
 use std::sync::Arc;

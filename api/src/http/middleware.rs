@@ -1,5 +1,5 @@
-//! The parts of every answer: a request id, problem details for an error, a log line if it was slow
-//! or failed, metrics.
+//! The parts of every answer: a request id, headers for the safety of browsers, problem details for
+//! an error, a log line if it was slow or failed, metrics.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tracing::{Instrument, info_span, warn};
 
 use super::conditional::takes_html;
 use super::problem::Problem;
-use super::{api, cors, metrics, problem, site};
+use super::{api, cors, metrics, problem, security, site};
 use crate::app::App;
 use crate::error::Detail;
 use crate::telemetry::left_out;
@@ -80,6 +80,7 @@ pub(super) async fn surround(
     if is_open {
         cors::open(headers);
     }
+    security::harden(headers, is_open);
     if app.stopping.is_cancelled() {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
