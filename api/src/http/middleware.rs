@@ -73,9 +73,7 @@ pub(super) async fn surround(
         *response.status_mut() = StatusCode::FORBIDDEN;
     }
     let headers = response.headers_mut();
-    if !headers.contains_key(header::CACHE_CONTROL) {
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(X_REQUEST_ID, id.clone());
     if is_open {
         cors::open(headers);

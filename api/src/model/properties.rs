@@ -1,4 +1,4 @@
-//! Whatever a text says, it is read as what it means or not at all.
+//! A text is read as what it means or not at all, whatever it says.
 
 use chrono::{DateTime, Datelike, NaiveDate, SecondsFormat, TimeDelta};
 use proptest::prelude::*;

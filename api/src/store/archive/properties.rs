@@ -1,4 +1,4 @@
-//! Whatever a row of an archive has, it is read as the row that was written, or refused.
+//! A row of an archive is read as it was written, or refused, whatever it has.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
