@@ -19,6 +19,7 @@ mod exports;
 mod feeds;
 mod growth;
 mod history;
+mod hostile;
 mod lists;
 mod maintenance;
 mod nginx;
