@@ -123,6 +123,13 @@ load: | prerequisites
 mutants: | test-prerequisites
 	python3 tests/mutants.py
 
+## fuzz: random inputs for every parser of requests, of GitHub's answers and of archives (CASES=1000000)
+.PHONY: fuzz
+fuzz: | prerequisites
+	PROPTEST_CASES=$(or $(CASES),1000000) cargo test --locked --release -p api --lib \
+	    --config profile.release.package.api.overflow-checks=true \
+	    --config profile.release.package.api.debug-assertions=true properties::
+
 ## bench: the cost of reads and of a refresh, for docs/performance.md; QUICK=1 for a look
 .PHONY: bench
 bench: | bench-prerequisites
@@ -215,13 +222,18 @@ RECORDED = $$REAL_DATA_DIR/repositories.jsonl.gz
 
 step = start=$$SECONDS; echo "== $(1)"; $(2); echo "== $(1): $$((SECONDS - start)) s"
 
-## deny: licences, sources and duplicates of the crates that are used
+## deny: licences, sources, bans and, if their database can be had, advisories of all crates
 .PHONY: deny
 deny:
 	@command -v cargo-deny >/dev/null || \
 	    cargo install --locked --quiet cargo-deny --version '$(CARGO_DENY)'
 	cargo deny --locked --all-features check licenses sources
 	cargo deny --locked --all-features --exclude loadtest check bans
+	@if GIT_TERMINAL_PROMPT=0 timeout 30 git ls-remote --quiet $(ADVISORIES) HEAD >/dev/null 2>&1; \
+	then cargo deny --locked --all-features check advisories; \
+	else echo "== advisories: NOT CHECKED, their database $(ADVISORIES) is out of reach"; fi
+
+ADVISORIES := https://github.com/rustsec/advisory-db
 
 CARGO_DENY := ^0.19
 
@@ -239,7 +251,7 @@ TEST_PACKAGES := $(BUILD_PACKAGES) curl:curl,ca-certificates git:git,ca-certific
     python3:python3 nginx:nginx redis-server:redis-server setpriv:util-linux \
     pgbouncer:pgbouncer sqlite3:sqlite3 pip3:python3-pip \
     chromium:chromium,fonts-dejavu-core chromedriver:chromium-driver java:default-jre-headless \
-    w3m:w3m prometheus:prometheus openssl:openssl
+    w3m:w3m prometheus:prometheus openssl:openssl strace:strace
 BENCH_PACKAGES := $(BUILD_PACKAGES) python3:python3 nginx:nginx redis-server:redis-server \
     setpriv:util-linux wrk:wrk ab:apache2-utils varnishd:varnish
 APT_INSTALL := apt-get install --no-install-recommends

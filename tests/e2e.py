@@ -589,7 +589,24 @@ def with_a_token(stack):
     report = stack.request("POST", "//update_cache", {"Authorization": f"Bearer {TOKEN}"})
     equal((report.status, report.json()["complete"]), (200, True), "with the token")
     wait_for(lambda: '"complete":true' in stack.log("cron"), "cron rings with the token")
+    secrets_are_not_told(stack)
     stack.up()
+
+
+def secrets_are_not_told(stack):
+    """No image, log or command line of the stack has the token or the database's password."""
+    for service in SERVICES:
+        container = stack.inspect(service)
+        image = container["Image"]
+        told = {
+            "image": stack.run("docker", "image", "inspect", image).stdout,
+            "layers": stack.run("docker", "history", "--no-trunc", image).stdout,
+            "log": stack.log(service),
+            "command line": stack.run("docker", "top", container["Id"], "-o", "pid,args").stdout,
+        }
+        for place, text in told.items():
+            for secret in [TOKEN, PASSWORD]:
+                assert secret not in text, f"the {place} of {service} has a secret"
 
 
 def open_to_everyone(stack):

@@ -4,6 +4,8 @@ mod client;
 mod item;
 mod limits;
 mod link;
+#[cfg(test)]
+mod properties;
 mod response;
 mod search;
 mod stars;

@@ -12,7 +12,10 @@ mod middleware;
 mod pages;
 mod parameters;
 mod problem;
+#[cfg(test)]
+mod properties;
 pub(crate) mod scrape;
+mod security;
 mod site;
 
 use std::sync::Arc;

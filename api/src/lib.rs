@@ -6,6 +6,8 @@
 //! [`app`], [`http`] and [`cli`].
 
 pub mod app;
+#[cfg(test)]
+mod arbitrary;
 pub mod archive;
 pub mod backfill;
 pub mod cache;

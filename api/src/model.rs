@@ -6,6 +6,8 @@ pub mod filter;
 pub mod growth;
 pub mod list;
 pub mod on_demand;
+#[cfg(test)]
+mod properties;
 pub mod quota;
 pub mod ranking;
 pub mod repository;

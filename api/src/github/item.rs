@@ -9,23 +9,23 @@ use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use crate::model::repository::{Repository, RepositoryId, is_http};
+use crate::model::repository::{MAX_COUNT, Repository, is_http};
 use crate::model::run::Skipped;
 
 /// The most characters of a name, and of any other text that is not a description or an address.
-const MAX_NAME: usize = 400;
+pub(super) const MAX_NAME: usize = 400;
 
 /// The most characters of a description or a homepage; a longer one is cut.
-const MAX_TEXT: usize = 2_000;
+pub(super) const MAX_TEXT: usize = 2_000;
 
 /// GitHub's own limit for a repository's topics.
-const MAX_TOPICS: usize = 20;
+pub(super) const MAX_TOPICS: usize = 20;
 
 /// The years that both databases can hold and that lists can show.
-const YEARS: std::ops::RangeInclusive<i32> = 1970..=9999;
+pub(super) const YEARS: std::ops::RangeInclusive<i32> = 1970..=9999;
 
 /// The fields that the mirror keeps.
-const KEPT: [&str; 25] = [
+pub(super) const KEPT: [&str; 25] = [
     "id",
     "node_id",
     "name",
@@ -73,7 +73,7 @@ impl Item {
         };
         let repository = fields
             .repository()
-            .map_err(|reason| Skipped { id: fields.required("id").ok(), reason })?;
+            .map_err(|reason| Skipped { id: fields.number("id").ok(), reason })?;
         Ok(Self { repository, mended: fields.mended })
     }
 }
@@ -97,7 +97,7 @@ impl Fields<'_> {
         let Topics { names: topics, is_cut } = self.optional("topics").unwrap_or_default();
         self.mended += usize::from(is_cut);
         Ok(Repository {
-            id: self.required::<RepositoryId>("id")?,
+            id: self.number("id")?,
             node_id: self.short("node_id"),
             name: self.name("name")?,
             full_name: self.name("full_name")?,
@@ -119,10 +119,10 @@ impl Fields<'_> {
             archived: self.optional("archived").unwrap_or_default(),
             disabled: self.optional("disabled").unwrap_or_default(),
             is_template: self.optional("is_template").unwrap_or_default(),
-            size: self.optional("size").unwrap_or_default(),
-            stargazers_count: self.required("stargazers_count")?,
-            forks_count: self.optional("forks_count").unwrap_or_default(),
-            open_issues_count: self.optional("open_issues_count").unwrap_or_default(),
+            size: self.count("size"),
+            stargazers_count: self.number("stargazers_count")?,
+            forks_count: self.count("forks_count"),
+            open_issues_count: self.count("open_issues_count"),
             created_at: self.date("created_at"),
             updated_at,
             pushed_at: self.date("pushed_at"),
@@ -143,6 +143,16 @@ impl Fields<'_> {
             return Err(format!("`{name}` is longer than {MAX_NAME} characters"));
         }
         Ok(text)
+    }
+
+    /// A required id or count.
+    fn number(&self, name: &str) -> Result<i64, String> {
+        self.required(name).map(|Number(number)| number)
+    }
+
+    /// A count that is 0 if it cannot be read.
+    fn count(&mut self, name: &str) -> i64 {
+        self.optional(name).map_or(0, |Number(number)| number)
     }
 
     /// A value that is absent if it cannot be read.
@@ -198,6 +208,21 @@ fn without_nul(mut text: String) -> String {
     //     character != '\0' => character == character
     text.retain(|character| character != '\0');
     text
+}
+
+/// An id or a count that can be right. The database adds counts up in 64 bits.
+#[derive(Deserialize)]
+#[serde(try_from = "i64")]
+struct Number(i64);
+
+impl TryFrom<i64> for Number {
+    type Error = &'static str;
+
+    fn try_from(number: i64) -> Result<Self, Self::Error> {
+        // mutant in github::item: numbers that cannot be right are not believed
+        //     (0..=MAX_COUNT).contains(&number) => true
+        if (0..=MAX_COUNT).contains(&number) { Ok(Self(number)) } else { Err("out of range") }
+    }
 }
 
 #[derive(Deserialize)]
@@ -323,6 +348,8 @@ mod tests {
             ("size", json!(1.5)),
             ("forks_count", json!("many")),
             ("open_issues_count", json!(1e30)),
+            ("forks_count", json!(-1)),
+            ("size", json!(MAX_COUNT + 1)),
             ("archived", json!("no")),
             ("private", json!(0)),
             ("created_at", json!("yesterday")),
@@ -345,6 +372,8 @@ mod tests {
             ("html_url", json!("javascript:alert(1)")),
             ("html_url", json!("//github.com/a/b")),
             ("stargazers_count", json!("9".repeat(100_000))),
+            ("stargazers_count", json!(-1)),
+            ("stargazers_count", json!(i64::MAX)),
             ("updated_at", json!("10000-01-01T00:00:00Z")),
             ("updated_at", json!("0000-01-01T00:00:00Z")),
             ("name", json!("n".repeat(401))),
@@ -358,8 +387,10 @@ mod tests {
         for text in ["7", "[]", "\"a\"", "null"] {
             assert_eq!(Item::read(text).expect_err(text).id, None);
         }
-        let skipped = read(&json!({ "id": "one" })).expect_err("no id");
-        assert_eq!((skipped.id, &*skipped.reason), (None, "`id` cannot be read"));
+        for id in [json!("one"), json!(-1), json!(u64::MAX)] {
+            let skipped = read(&json!({ "id": id })).expect_err("no id");
+            assert_eq!((skipped.id, &*skipped.reason), (None, "`id` cannot be read"));
+        }
     }
 
     #[test]

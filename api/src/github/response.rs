@@ -14,6 +14,7 @@ use tracing::warn;
 use url::Url;
 
 use crate::model::quota::{Quota, Reported, Resource};
+use crate::model::repository::MAX_COUNT;
 use crate::telemetry::left_out;
 
 /// Characters of GitHub's message in the log.
@@ -194,9 +195,10 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 fn reported(headers: &HeaderMap, sent_at: DateTime<Utc>) -> Reported {
     let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<i64>().ok();
+    let count = |name: &str| number(name).map(|count| count.clamp(0, MAX_COUNT));
     Reported {
-        limit: number("x-ratelimit-limit"),
-        remaining: number("x-ratelimit-remaining"),
+        limit: count("x-ratelimit-limit"),
+        remaining: count("x-ratelimit-remaining"),
         reset_in: number("x-ratelimit-reset")
             .map(|seconds| bounded_seconds(seconds.saturating_sub(sent_at.timestamp()))),
     }
@@ -208,7 +210,10 @@ fn retry_after(headers: &HeaderMap, sent_at: DateTime<Utc>) -> Option<TimeDelta>
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     match text.parse::<i64>() {
         Ok(seconds) => Some(bounded_seconds(seconds)),
-        Err(_) => date(headers, RETRY_AFTER).map(|date| date - sent_at),
+        Err(_) => {
+            let date = date(headers, RETRY_AFTER);
+            date.map(|date| bounded_seconds((date - sent_at).num_seconds()))
+        }
     }
 }
 

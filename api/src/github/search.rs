@@ -11,14 +11,11 @@ use url::Url;
 use super::item::Item;
 use super::link::next_page;
 use super::text::decode;
-use crate::model::repository::{Repository, RepositoryId};
+use crate::model::repository::{MAX_COUNT, Repository, RepositoryId};
 use crate::model::run::Skipped;
 
 /// The most items that GitHub puts on a page.
 pub const PER_PAGE: usize = 100;
-
-/// GitHub has a thousandth of so many repositories.
-pub(super) const MAX_COUNT: i64 = 1_000_000_000_000;
 
 /// The orders that searches ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,8 +6,9 @@ use tracing::warn;
 use url::Url;
 
 use super::link::next_page;
-use super::search::{MAX_COUNT, endpoint};
+use super::search::endpoint;
 use super::text::decode;
+use crate::model::repository::MAX_COUNT;
 
 /// GitHub's limit for the weeks of a page.
 const MAX_WEEKS: usize = 30;

@@ -1,5 +1,5 @@
-//! The parts of every answer: a request id, problem details for an error, a log line if it was slow
-//! or failed, metrics.
+//! The parts of every answer: a request id, headers for the safety of browsers, problem details for
+//! an error, a log line if it was slow or failed, metrics.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tracing::{Instrument, Level, debug, enabled, info_span, warn};
 
 use super::conditional::takes_html;
 use super::problem::Problem;
-use super::{api, cors, metrics, problem, site};
+use super::{api, cors, metrics, problem, security, site};
 use crate::app::App;
 use crate::error::Detail;
 use crate::telemetry::left_out;
@@ -73,13 +73,12 @@ pub(super) async fn surround(
         *response.status_mut() = StatusCode::FORBIDDEN;
     }
     let headers = response.headers_mut();
-    if !headers.contains_key(header::CACHE_CONTROL) {
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(X_REQUEST_ID, id.clone());
     if is_open {
         cors::open(headers);
     }
+    security::harden(headers, is_open);
     if app.stopping.is_cancelled() {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }

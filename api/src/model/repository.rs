@@ -14,6 +14,10 @@ use super::topic::Topic;
 /// GitHub's id, the only name of a repository that lasts.
 pub type RepositoryId = i64;
 
+/// The largest id, and the largest count, that is believed. GitHub has a thousandth of so many
+/// repositories.
+pub const MAX_COUNT: i64 = 1_000_000_000_000;
+
 /// Far more than the 140 bytes of GitHub's own names.
 const MAX_NAME_BYTES: usize = 400;
 

@@ -1,6 +1,8 @@
 //! The tables of the archive: the fields of their rows, how a row is checked and merged.
 
 mod kind;
+#[cfg(test)]
+mod properties;
 
 use std::cmp::Ordering;
 use std::ops::ControlFlow;

@@ -20,6 +20,7 @@ mod failover;
 mod feeds;
 mod growth;
 mod history;
+mod hostile;
 mod lists;
 mod maintenance;
 mod nginx;

@@ -9,6 +9,8 @@ mod limits;
 mod lists;
 mod maintenance;
 mod pages;
+mod poisoning;
 mod replica;
+mod smuggling;
 
 pub(crate) use harness::Nginx;

@@ -11,7 +11,7 @@ use url::Url;
 
 use crate::events::{mirror_with_events, rename};
 use crate::python;
-use crate::support::{Answer, Mirror};
+use crate::support::{Answer, Mirror, assert_hardened};
 
 /// The packages that read the description.
 const SCHEMATHESIS: &str = "schemathesis==4.32.5";
@@ -104,7 +104,8 @@ impl Described<'_> {
         for name in answer.headers.keys().map(|name| name.as_str()) {
             let is_general = ["date", "content-", "transfer-", "access-control-", "vary"]
                 .iter()
-                .chain(&["cache-control", "x-accel-expires"])
+                .chain(&["cache-control", "x-accel-expires", "referrer-policy"])
+                .chain(&["x-content-type-options", "x-frame-options", "cross-origin-"])
                 .any(|general| name.starts_with(general));
             assert!(is_general || described.contains(name), "{name} of {request} is not described");
         }
@@ -235,6 +236,57 @@ async fn problems_and_redirects_are_as_described() {
             assert_eq!(answer.status, status, "{request}: {}", answer.text());
             operation.assert_described(&answer, &request);
         }
+    }
+}
+
+#[tokio::test]
+async fn every_kind_of_answer_has_the_headers_for_browsers() {
+    let mirror = mirror().await;
+    let guarded = mirror.replica(&[("MAINTENANCE_TOKEN", "correct-horse")]).await;
+    let api = mirror.get("/openapi.json").await.json();
+    let mut kinds = BTreeSet::new();
+    for operation in operations(&api) {
+        let (path, own) = (operation.examples()[0].clone(), operation.method());
+        let unknown = format!("{path}{}no-such=1", if path.contains('?') { '&' } else { '?' });
+        let patch = [(Method::PATCH, &path), (Method::HEAD, &path), (Method::OPTIONS, &path)];
+        let cases = [(own.clone(), &path), (own, &unknown)].into_iter().chain(patch);
+        for (method, path) in cases {
+            for accept in ["*/*", "text/html"] {
+                let request = format!("{method} {path}, {accept}");
+                let headers = [("accept", accept), ("access-control-request-method", "GET")];
+                let answer = guarded.request(method.clone(), path, &headers).await;
+                assert_hardened(&answer, &request);
+                let content_type = answer.header("content-type").split(';').next();
+                kinds.insert((answer.status.as_u16(), content_type.unwrap_or_default().to_owned()));
+                let current = [("if-none-match", "*"), ("accept", accept)];
+                let again = guarded.request(method.clone(), path, &current).await;
+                assert_hardened(&again, &format!("{request} again"));
+            }
+        }
+    }
+    let page = guarded.get_with("/", &[("accept", "text/html")]).await.text();
+    for asset in page.split('"').filter(|part| part.starts_with("/assets/")) {
+        let answer = guarded.get(asset).await;
+        assert_eq!(answer.status, StatusCode::OK, "{asset}");
+        assert_hardened(&answer, asset);
+        kinds.insert((200, answer.header("content-type").to_owned()));
+    }
+    for path in ["/nothing", "/assets/none.css", "/api/_", "/charts/istio/none.svg"] {
+        assert_hardened(&guarded.get(path).await, path);
+    }
+    for kind in [
+        (200, "application/json"),
+        (200, "application/x-ndjson"),
+        (200, "application/atom+xml"),
+        (200, "image/svg+xml"),
+        (200, "text/html"),
+        (200, "text/plain"),
+        (200, "text/css; charset=utf-8"),
+        (204, ""),
+        (401, "application/problem+json"),
+        (405, "text/html"),
+    ] {
+        assert!(kinds.contains(&(kind.0, kind.1.to_owned())), "{kind:?} is not in {kinds:?}");
     }
 }
 

@@ -10,8 +10,10 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 mod backfill;
+mod egress;
 mod floods;
 mod metrics;
+mod secrets;
 mod start;
 mod stop;
 
@@ -71,8 +73,12 @@ impl ApiProcess {
         (answer.status(), answer.text().await.expect("a body"))
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id().expect("a running program")
+    }
+
     pub(crate) fn signal(&self, signal: &str) {
-        let pid = self.child.id().expect("a running program").to_string();
+        let pid = self.id().to_string();
         let sent =
             std::process::Command::new("kill").args([signal, &pid]).status().expect("kill runs");
         assert!(sent.success());

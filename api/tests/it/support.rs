@@ -276,6 +276,43 @@ pub(crate) async fn send(
     Answer { status, headers, body: response.bytes().await.expect("a body").to_vec() }
 }
 
+/// Checks the headers by which browsers take an answer for no more than it is. Each is there once,
+/// from whichever server.
+#[track_caller]
+pub(crate) fn assert_hardened(answer: &Answer, request: &str) {
+    for (name, value) in [
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "no-referrer"),
+        ("x-frame-options", "DENY"),
+    ] {
+        assert_eq!(answer.all(name), [value], "{name} of {request}");
+    }
+    let is_open = answer.header("access-control-allow-origin") == "*";
+    let resource = match answer.all("cross-origin-resource-policy")[..] {
+        // nginx's own pages are for no script.
+        [policy] if answer.header("content-type").starts_with("text/html") => Some(policy),
+        [policy] => Some(policy).filter(|policy| (*policy == "cross-origin") == is_open),
+        _ => None,
+    };
+    assert!(resource.is_some(), "{request}: {answer:?}");
+    let policies = answer.all("content-security-policy");
+    let [policy] = policies[..] else { panic!("{request}: {policies:?}") };
+    assert!(policy.starts_with("default-src 'none'; "), "{request}: {policy}");
+    assert!(policy.contains("frame-ancestors 'none'"), "{request}: {policy}");
+    let allowed: &[&str] = match answer.header("content-type").split(';').next() {
+        Some("text/html" | "") => &["style-src", "script-src", "img-src", "form-action"],
+        Some("image/svg+xml") => &["style-src"],
+        _ => &[],
+    };
+    for directive in ["style-src", "script-src", "img-src", "form-action", "connect-src"] {
+        let is_allowed =
+            allowed.contains(&directive) || policy.contains(&format!("{directive} 'none'"));
+        assert!(is_allowed || !policy.contains(directive), "{request}: {policy}");
+    }
+    assert!(["", "nginx"].contains(&answer.header("server")), "no version");
+    assert_eq!(answer.header("x-powered-by"), "");
+}
+
 /// Compares a topic's three lists. The message names the first difference rather than whole lists.
 #[track_caller]
 pub(crate) fn assert_lists(

@@ -6,4 +6,5 @@ mod health;
 mod once;
 mod process;
 mod schedule;
+mod secrets;
 mod stand_in;

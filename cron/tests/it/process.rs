@@ -64,9 +64,13 @@ impl<'a> Cron<'a> {
 pub(crate) struct Running(Child);
 
 impl Running {
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id().expect("it runs")
+    }
+
     /// Sends the signal and returns the exit code and the log. The program has ten seconds to stop.
     pub(crate) async fn stop(mut self, signal: &str) -> (i32, String) {
-        let pid = self.0.id().expect("it runs").to_string();
+        let pid = self.id().to_string();
         assert!(
             std::process::Command::new("kill")
                 .args([signal, &pid])

@@ -25,6 +25,8 @@ pub(crate) struct Service {
     /// The number of valid calls of `/bootstrap_db`, and of `/update_cache`.
     pub(crate) bootstraps: usize,
     pub(crate) triggers: usize,
+    /// The number of requests without the token.
+    pub(crate) unauthorized: usize,
     /// The number of calls of `/refreshes/{id}`.
     pub(crate) polls: usize,
     /// Requests that the stand-in has no route for.
@@ -79,6 +81,7 @@ async fn answer(State(service): State<Arc<Mutex<Service>>>, request: Request) ->
         ("POST", "/bootstrap_db" | "/update_cache")
             if !is_authorized(&service, request.headers()) =>
         {
+            service.unauthorized += 1;
             let problem = json!({"status": 401, "detail": "maintenance wants a token"});
             (StatusCode::UNAUTHORIZED, Json(problem)).into_response()
         }

@@ -1,11 +1,11 @@
 //! The types of fields of the archive, and their values.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use crate::model::list::LIST_LENGTH;
-use crate::model::repository::is_http;
-use crate::model::time::rfc3339;
+use crate::model::repository::{MAX_COUNT, is_http};
+use crate::model::time::{parse_day, rfc3339};
 use crate::model::topic::{InvalidTopic, Topic};
 
 /// The longest texts, in characters.
@@ -50,9 +50,11 @@ impl Kind {
             let is_short = |text: &str| !text.contains('\0') && text.chars().count() <= limit;
             value.as_str().is_some_and(is_short)
         };
+        let is_number =
+            |least| value.as_i64().is_some_and(|number| (least..=MAX_COUNT).contains(&number));
         match self {
-            Self::Integer => value.as_i64().is_some_and(|number| number >= 0),
-            Self::Place => value.as_i64().is_some_and(|number| number >= 1),
+            Self::Integer => is_number(0),
+            Self::Place => is_number(1),
             Self::Boolean => value.is_boolean(),
             Self::Text(limit) => is_short_text(limit, value),
             Self::Address => is_short_text(TEXT, value) && text.is_some_and(is_http),
@@ -68,7 +70,7 @@ impl Kind {
                     && text.parse::<DateTime<Utc>>().is_ok_and(|time| rfc3339(time) == text)
             }),
             Self::Day => text.is_some_and(|text| {
-                has_year(text, "2026-01-31".len()) && text.parse::<NaiveDate>().is_ok()
+                has_year(text, "2026-01-31".len()) && parse_day(text).is_some()
             }),
         }
     }
@@ -76,8 +78,8 @@ impl Kind {
     /// A description of the accepted values.
     pub(super) fn accepted(self) -> String {
         match self {
-            Self::Integer => "a whole number from 0".to_owned(),
-            Self::Place => "a whole number from 1".to_owned(),
+            Self::Integer => format!("a whole number from 0 to {MAX_COUNT}"),
+            Self::Place => format!("a whole number from 1 to {MAX_COUNT}"),
             Self::Boolean => "true or false".to_owned(),
             Self::Text(limit) => format!("text of at most {limit} characters"),
             Self::Address | Self::Homepage => "an address of http or https".to_owned(),

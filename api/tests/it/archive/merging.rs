@@ -1,6 +1,7 @@
 //! Imports into a database that has data already.
 
 use api::archive;
+use api::model::repository::MAX_COUNT;
 use api::store::Store;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
@@ -215,14 +216,14 @@ async fn rows_of_a_repository_that_the_archive_lacks_are_swept() {
     let (archive, expected) = (foreign_archive(), foreign_archive());
     let lacks = |rows: &mut Vec<String>, more: Value| {
         let mut fields = row(&rows[0]);
-        fields["repository_id"] = json!(i64::MAX);
+        fields["repository_id"] = json!(MAX_COUNT);
         fields.as_object_mut().expect("an object").extend(more.as_object().expect("one").clone());
         rows.push(fields.to_string());
     };
     for table in ["counts", "names"] {
         change_lines(archive.path(), table, |rows| lacks(rows, json!({})));
     }
-    add_former_members(archive.path(), &[(i64::MAX, "2026-09-01", "2026-09-02")]);
+    add_former_members(archive.path(), &[(MAX_COUNT, "2026-09-01", "2026-09-02")]);
     change_lines(archive.path(), "backfilled", |rows| {
         *rows = vec![r#"{"day":"2026-09-01","stargazers_count":1}"#.to_owned()];
         lacks(rows, json!({}));

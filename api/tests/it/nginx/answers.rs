@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::harness::{Nginx, Setup, free_address, one_replica, problem, two_replicas};
 use super::replica::Replica;
-use crate::support::{Mirror, http_client};
+use crate::support::{Mirror, assert_hardened, http_client};
 
 #[tokio::test]
 async fn own_error_is_a_problem_document_for_every_status() {
@@ -106,6 +106,42 @@ async fn preflight_gets_the_answer_of_the_service_and_counts_towards_no_limit() 
     let refused = nginx.request(Method::OPTIONS, "/update_cache", &headers).await;
     assert_eq!(refused.status, StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(refused.header("access-control-allow-origin"), "");
+}
+
+#[tokio::test]
+async fn every_answer_has_the_headers_for_browsers_once() {
+    let mirror = Mirror::refreshed(World::generate(10, 7, "kubernetes")).await;
+    let address = mirror.url.trim_start_matches("http://").parse().expect("an address");
+    let Some(nginx) = Nginx::start(&[address]).await else { return };
+    let etag = mirror.get("/api/kubernetes").await.header("etag").to_owned();
+    for accept in ["*/*", "text/html"] {
+        for (method, path, status) in [
+            (Method::GET, "/api/kubernetes", 200),
+            (Method::HEAD, "/api/kubernetes", 200),
+            (Method::GET, "/api/kubernetes?page=1", 200),
+            (Method::GET, "/db/kubernetes", 200),
+            (Method::GET, "/t/kubernetes", 200),
+            (Method::GET, "/charts/topics/kubernetes.svg", 200),
+            (Method::GET, "/feeds/kubernetes/new.atom", 200),
+            (Method::GET, "/exports/kubernetes.csv", 200),
+            (Method::POST, "/update_cache", 200),
+            (Method::PUT, "/update_cache", 405),
+            (Method::TRACE, "/topics", 405),
+            (Method::GET, "/nothing", 404),
+            (Method::GET, "/.problem", 404),
+            (Method::GET, "/api/_", 400),
+        ] {
+            for _ in 0..2 {
+                let answer = nginx.request(method.clone(), path, &[("accept", accept)]).await;
+                assert_eq!(answer.status.as_u16(), status, "{method} {path}");
+                assert_hardened(&answer, &format!("{method} {path}, {accept}"));
+            }
+        }
+        let headers = [("accept", accept), ("if-none-match", &*etag)];
+        let current = nginx.request(Method::GET, "/api/kubernetes", &headers).await;
+        assert_eq!(current.status, StatusCode::NOT_MODIFIED);
+        assert_hardened(&current, "304");
+    }
 }
 
 /// Feeds link to where the client found the service.

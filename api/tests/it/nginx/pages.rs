@@ -9,7 +9,7 @@ use reqwest::{Method, StatusCode};
 use sha2::{Digest, Sha256};
 
 use super::harness::{Nginx, Setup, free_address, one_replica};
-use crate::support::{Answer, Mirror};
+use crate::support::{Answer, Mirror, assert_hardened};
 
 /// As browsers send it.
 const HTML: (&str, &str) = ("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
@@ -89,6 +89,7 @@ async fn own_error_is_a_page_for_clients_that_take_html() {
             (answer.header("retry-after"), answer.header("cache-control")),
             ("2", "no-store")
         );
+        assert_hardened(&answer, path);
         let page = answer.text();
         assert!(page.contains("<h1>Bad Gateway</h1>"), "{page}");
         assert!(page.contains("Status 502, request abc-1"), "{page}");

@@ -111,6 +111,11 @@ impl Replica {
         self.last(|request| request.headers().get(name).cloned()).flatten()
     }
 
+    /// A part of each request.
+    pub(super) fn each<T>(&self, part: impl Fn(&Request) -> T) -> Vec<T> {
+        self.state.requests.lock().expect("no panic").iter().map(part).collect()
+    }
+
     fn last<T>(&self, part: impl Fn(&Request) -> T) -> Option<T> {
         self.state.requests.lock().expect("no panic").last().map(part)
     }

@@ -13,10 +13,13 @@ const FOR_AN_HOUR: HeaderValue = HeaderValue::from_static(
     "public, max-age=3600, stale-while-revalidate=600, stale-if-error=86400",
 );
 
-/// A picture has its own style and needs nothing else.
+/// A picture has its own style and needs nothing else. Opened by itself, it is a document, and the
+/// sandbox keeps it apart from the pages of this origin.
 const CONTENT_SECURITY_POLICY: (HeaderName, HeaderValue) = (
     header::CONTENT_SECURITY_POLICY,
-    HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'"),
+    HeaderValue::from_static(
+        "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox",
+    ),
 );
 
 /// The form of an answer, by the extension of its path.
