@@ -3,6 +3,7 @@
 use std::sync::{Arc, LazyLock};
 use std::thread::available_parallelism;
 
+use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -12,6 +13,21 @@ static THREADS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::
 
 fn threads() -> usize {
     available_parallelism().map_or(1, usize::from).max(2)
+}
+
+/// The runtime whose thread waits for the answers of the database and of Redis.
+static INPUT: LazyLock<Runtime> = LazyLock::new(input_runtime);
+
+#[expect(clippy::expect_used, reason = "a process that gets no thread cannot serve")]
+fn input_runtime() -> Runtime {
+    Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a thread")
+}
+
+/// The runtime to open connections to other services in. A task that its thread wakes does not
+/// queue behind all requests: tokio takes up tasks from other threads every few turns. Else a read
+/// of several statements would wait once for each, and hold its connection meanwhile.
+pub(crate) fn input() -> &'static Runtime {
+    &INPUT
 }
 
 /// Runs work that takes CPU time on a thread of its own, when one is free.

@@ -17,6 +17,8 @@ use redis::{
     RedisResult, Value,
 };
 use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_util::context::RuntimeExt;
 use tracing::{info, warn};
 
 use super::redis_format::{FORMAT, decode, digits, encode};
@@ -24,6 +26,7 @@ use super::{Cache, CachedBundle, MemoryCache};
 use crate::lists::bundle::Bundle;
 use crate::model::list::Version;
 use crate::model::topic::Topic;
+use crate::task::input;
 use crate::telemetry::left_out;
 
 /// The longest wait for an answer of Redis.
@@ -97,8 +100,8 @@ impl RedisCache {
             .set_push_sender(sender)
             .set_automatic_resubscription();
         let client = Client::open(address)?;
-        let connection = ConnectionManager::new_lazy_with_config(client.clone(), config.clone())?;
-        let (connection, is_up) = (RwLock::new(connection), AtomicBool::new(true));
+        let connection = RwLock::new(open(client.clone(), config.clone())?);
+        let is_up = AtomicBool::new(true);
         Ok((Self { client, config, connection, is_up }, Pushes(receiver)))
     }
 
@@ -157,7 +160,7 @@ impl RedisCache {
     /// Drops the connection, and opens another one when it is first used; false if it cannot.
     fn reconnect(&self) -> bool {
         let (client, config) = (self.client.clone(), self.config.clone());
-        let Ok(connection) = ConnectionManager::new_lazy_with_config(client, config) else {
+        let Ok(connection) = open(client, config) else {
             return false;
         };
         *self.connection.write().unwrap_or_else(PoisonError::into_inner) = connection;
@@ -186,9 +189,15 @@ impl RedisCache {
     }
 }
 
+/// A connection that opens when it is first used.
+fn open(client: Client, config: ConnectionManagerConfig) -> RedisResult<ConnectionManager> {
+    let _context = input().enter();
+    ConnectionManager::new_lazy_with_config(client, config)
+}
+
 /// The answer of a call, or an error after [`CALL_TIMEOUT`].
 async fn bounded<T>(call: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
-    match tokio::time::timeout(CALL_TIMEOUT, call).await {
+    match input().wrap(async { timeout(CALL_TIMEOUT, call).await }).await {
         Ok(answer) => answer,
         Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
     }

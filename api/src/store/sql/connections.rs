@@ -9,8 +9,10 @@ use std::time::Duration;
 use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
+use tokio_util::context::RuntimeExt;
 
 use super::dialect::{ConnectOptions, RawConnection, check_connection, explain, is_full};
+use crate::task::input;
 
 /// The longest time to test a connection: its server may be silent.
 const PING_TIME: Duration = Duration::from_millis(250);
@@ -113,7 +115,7 @@ impl Connections {
 }
 
 async fn connect(options: &ConnectOptions) -> sqlx::Result<RawConnection> {
-    let mut raw = options.connect().await.map_err(explain)?;
+    let mut raw = input().wrap(options.connect()).await.map_err(explain)?;
     check_connection(&mut raw).await?;
     Ok(raw)
 }
