@@ -150,6 +150,18 @@ alerts: | test-prerequisites
 	cargo build --locked -p api -p github-stub
 	python3 tests/alerts.py
 
+## overload: ten times the capacity, and floods of connections; six minutes; ONLY=replica
+.PHONY: overload
+overload: | bench-prerequisites
+	cargo build --locked --profile dist -p api -p github-stub
+	python3 tests/overload.py $(if $(ONLY),--only "$(ONLY)")
+
+## soak: looks for growth under a moderate load with many refreshes (MINUTES=60)
+.PHONY: soak
+soak: | bench-prerequisites
+	cargo build --locked --profile dist -p api -p github-stub
+	python3 tests/soak.py --minutes $(or $(MINUTES),60)
+
 ## e2e: starts the stack, checks it through the proxy, kills replicas under load (ROUNDS=3)
 .PHONY: e2e
 e2e: | engine
@@ -186,7 +198,8 @@ NO_DATA := set DATA to a file of search items, one JSON object a line
 .PHONY: style
 style:
 	@failed=; \
-	for check in style.py structure_test.py structure.py api_diff_test.py faults_test.py "mutants.py --check"; do \
+	for check in style.py structure_test.py structure.py api_diff_test.py faults_test.py overload_test.py \
+	    "mutants.py --check"; do \
 	    python3 tests/$$check || failed+=" tests/$$check"; done; \
 	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 

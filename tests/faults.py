@@ -13,7 +13,6 @@ if there is one.
 import argparse
 import asyncio
 import os
-import re
 import shutil
 import signal
 import sys
@@ -24,14 +23,13 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent / "faults"))
 from cells import Cell, cells  # noqa: E402
+from document import write  # noqa: E402
 from matrix import Matrix  # noqa: E402
-from parts import BUILT, ROOT, TOPIC, Parts, WiredStack  # noqa: E402
+from parts import BUILT, TOPIC, Parts, WiredStack  # noqa: E402
 from rings import Rings  # noqa: E402
 from routes import routes  # noqa: E402
 from traffic import REQUESTS_A_SECOND, Traffic  # noqa: E402
 
-DOCUMENT = ROOT / "docs/reliability.md"
-MARKS = "<!-- faults: begin -->\n", "<!-- faults: end -->\n"
 # Each kind of fault has a part in one of these cells.
 SAMPLE = ["GitHub empty + replica restarted", "Redis stopped + PostgreSQL read-only"]
 
@@ -106,14 +104,6 @@ def table(results, seconds):
     return "\n".join(lines) + "\n"
 
 
-def write(text):
-    begin, end = MARKS
-    document = DOCUMENT.read_text()
-    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.S)
-    assert pattern.search(document), f"{DOCUMENT} has no marks for the table"
-    DOCUMENT.write_text(pattern.sub(lambda _: begin + text + end, document))
-
-
 def parse_arguments():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -150,7 +140,7 @@ def main():
                 for log in Path(folder).glob("*.log"):
                     shutil.copy(log, arguments.logs)
     if not (arguments.sample or arguments.only):
-        write(table(results, time.monotonic() - began))
+        write("faults", table(results, time.monotonic() - began))
     broken = sum(bool(result.broken) for result in results)
     print(f"{len(results)} cells in {time.monotonic() - began:.0f} s, {broken} broke a promise")
     return 1 if broken else 0

@@ -217,14 +217,14 @@ class Stack:
         options = ["-a", self.address("varnish"), "-n", self.folder / "varnish", "-s", "malloc,64m"]
         self.processes.start("varnish", [program("varnishd"), "-F", "-f", vcl, *options])
 
-    def start_nginx(self, name, configuration):
+    def start_nginx(self, name, configuration, rate_limit=1_000_000):
         # nginx's files are in memory, as in the container.
         folder = Path(self.folder, name)
         folder.mkdir()
         folder.chmod(0o755)
         limits = (ROOT / "nginx/limits.conf.template").read_text()
         limits = limits.replace("${TOPICS}", ",".join(self.topics[:100]))
-        limits = limits.replace("${RATE_LIMIT}", "1000000")
+        limits = limits.replace("${RATE_LIMIT}", str(rate_limit))
         (folder / "limits.conf").write_text(limits)
         upstream = (ROOT / "nginx/upstream.conf.template").read_text()
         # The nginx of Debian 12 does not support `resolve`, which addresses do not need.

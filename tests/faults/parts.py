@@ -65,26 +65,31 @@ def descendants(root):
 class WiredStack(Stack):
     """nginx, two replicas, PostgreSQL, Redis and GitHub's stand-in.
 
-    The replicas reach the last three over wires. The database's role is no superuser, so that
-    limits hold for it.
+    The replicas reach those of the last three that are `wired` over wires. The database's role is
+    no superuser, so that limits hold for it.
     """
 
-    def __init__(self, processes, programs):
+    def __init__(self, processes, programs, wired=WIRED):
         super().__init__(processes, topics=(TOPIC,), repositories=REPOSITORIES)
         self.programs = programs
-        self.wires = {name: Wire(free_port(), self.ports[name]) for name in WIRED}
+        self.wires = {name: Wire(free_port(), self.ports[name]) for name in wired}
+
+    def reached(self, name):
+        """The address by which the replicas reach a service."""
+        wire = self.wires.get(name)
+        return f"127.0.0.1:{wire.port}" if wire else self.address(name)
 
     @property
     def database_url(self):
-        return f"postgres://mirror@127.0.0.1:{self.wires['postgres'].port}/mirror"
+        return f"postgres://mirror@{self.reached('postgres')}/mirror"
 
     @property
     def redis_url(self):
-        return f"redis://127.0.0.1:{self.wires['redis'].port}/0"
+        return f"redis://{self.reached('redis')}/0"
 
     @property
     def github_url(self):
-        return f"http://127.0.0.1:{self.wires['stub'].port}"
+        return f"http://{self.reached('stub')}"
 
     async def begin(self):
         """Starts every part, and imports the past."""

@@ -16,6 +16,8 @@ use redis::{
     AsyncTypedCommands, Client, Cmd, Pipeline, PushInfo, PushKind, RedisError, RedisResult, Value,
 };
 use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_util::context::RuntimeExt;
 use tracing::{info, warn};
 
 use super::redis_address::RedisAddress;
@@ -24,6 +26,7 @@ use super::{Cache, CachedBundle, MemoryCache};
 use crate::lists::bundle::Bundle;
 use crate::model::list::Version;
 use crate::model::topic::Topic;
+use crate::task::input;
 use crate::telemetry::{CACHE_ERRORS, left_out};
 
 /// The longest wait for an answer of Redis.
@@ -98,7 +101,7 @@ impl RedisCache {
         let connection = match &address {
             RedisAddress::Server(server) => {
                 let client = Client::open(server.clone())?;
-                Some(ConnectionManager::new_lazy_with_config(client, config.clone())?)
+                Some(open(client, config.clone())?)
             }
             RedisAddress::Sentinels(_) => None,
         };
@@ -163,7 +166,7 @@ impl RedisCache {
             None => {
                 let client = self.address.client().await?;
                 let config = self.config.clone();
-                let connection = ConnectionManager::new_lazy_with_config(client, config)?;
+                let connection = open(client, config)?;
                 self.set_connection(Some(connection.clone()));
                 connection
             }
@@ -215,9 +218,15 @@ fn is_read_only(error: &RedisError) -> bool {
     error.to_string().contains("READONLY")
 }
 
+/// A connection that opens when it is first used.
+fn open(client: Client, config: ConnectionManagerConfig) -> RedisResult<ConnectionManager> {
+    let _context = input().enter();
+    ConnectionManager::new_lazy_with_config(client, config)
+}
+
 /// The answer of a call, or an error after [`CALL_TIMEOUT`].
 async fn bounded<T>(call: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
-    let answer = match tokio::time::timeout(CALL_TIMEOUT, call).await {
+    let answer = match input().wrap(async { timeout(CALL_TIMEOUT, call).await }).await {
         Ok(answer) => answer,
         Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
     };

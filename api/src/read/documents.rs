@@ -7,6 +7,7 @@ use axum::http::HeaderValue;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use moka::future::Cache as Moka;
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::loader::FROM_DATABASE;
@@ -17,7 +18,7 @@ use crate::lists::document::Document;
 use crate::model::list::Version;
 use crate::single_flight::SingleFlight;
 use crate::store::Fault;
-use crate::task::join;
+use crate::task::compute;
 
 /// How long a document of no version is served before it is made again.
 const FRESH: TimeDelta = TimeDelta::seconds(60);
@@ -35,6 +36,13 @@ const COMPRESSED_BYTES: u64 = 8 << 20;
 /// own entry.
 const ENTRY_BYTES: usize = 3_000;
 
+/// Documents that are being made at a time. The next ones would wait for longer than a client
+/// should.
+const MAKINGS: usize = 128;
+
+/// How soon to ask again while so many are made.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
 /// How long a reader waits for a document to be made: less if there is an older one to serve. Its
 /// making goes on.
 const LONGEST_WAIT: Duration = Duration::from_secs(4);
@@ -47,6 +55,7 @@ pub struct Documents {
     /// Compressed documents by their ETag.
     compressed: Moka<HeaderValue, Bytes>,
     makings: Arc<SingleFlight<String, Result<Arc<Document>, Error>>>,
+    permits: Arc<Semaphore>,
     clock: Arc<dyn Clock>,
 }
 
@@ -82,16 +91,18 @@ impl Documents {
             Moka::builder().max_capacity(CAPACITY_BYTES).weigher(size).time_to_live(KEPT).build();
         let size = |_: &HeaderValue, bytes: &Bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let compressed = Moka::builder().max_capacity(COMPRESSED_BYTES).weigher(size).build();
-        Self { entries, compressed, makings: Arc::new(SingleFlight::new(tasks)), clock }
+        let makings = Arc::new(SingleFlight::new(tasks));
+        let permits = Arc::new(Semaphore::new(MAKINGS));
+        Self { entries, compressed, makings, permits, clock }
     }
 
     /// The document of this key, made once however many readers ask. A document of a version of a
     /// topic's lists is served as long as that is the version asked for; any other one, and a
-    /// provisional one, for a minute. If the database does not answer in time, the last one is
-    /// served however old it is.
+    /// provisional one, for a minute. If the database does not answer in time, or too many others
+    /// are being made, the last one is served however old it is.
     ///
     /// # Errors
-    /// Those of `make`.
+    /// Those of `make`, and if too many others are being made.
     pub async fn get<F>(
         &self,
         key: String,
@@ -107,8 +118,10 @@ impl Documents {
         }
         let (entries, now) = (self.entries.clone(), self.clock.now());
         let start = || {
+            let permit = Arc::clone(&self.permits).try_acquire_owned();
             let (making, key) = (make(), key.clone());
             async move {
+                let _permit = permit.map_err(|_| overloaded())?;
                 let document = Arc::new(making.await?);
                 let entry = Entry { document: Arc::clone(&document), version, made_at: now };
                 entries.insert(key, entry).await;
@@ -122,7 +135,9 @@ impl Documents {
             Err(_) => Err(Error::Database(Fault::Down)),
         };
         match (made, kept) {
-            (Err(Error::Database(_)), Some(entry)) => Ok(Served::kept(entry.document)),
+            (Err(Error::Database(_) | Error::NotYet { .. }), Some(entry)) => {
+                Ok(Served::kept(entry.document))
+            }
             (made, _) => Ok(Served { document: made?, cache_status: FROM_DATABASE }),
         }
     }
@@ -132,19 +147,21 @@ impl Documents {
         if encoding == Encoding::Identity {
             return document.bytes.clone();
         }
-        let etag = document.etag(encoding);
-        if let Some(bytes) = self.compressed.get(&etag).await {
-            return bytes;
-        }
         let own = Arc::clone(document);
-        let bytes = join(tokio::task::spawn_blocking(move || own.encoded(encoding))).await;
-        self.compressed.insert(etag, bytes.clone()).await;
-        bytes
+        let bytes = compute(move || own.encoded(encoding));
+        self.compressed.get_with(document.etag(encoding), bytes).await
     }
 
     fn is_fresh(&self, entry: &Entry, version: Option<Version>) -> bool {
         let age = self.clock.now() - entry.made_at;
         let is_final = entry.version.is_some() && !entry.document.is_provisional;
         entry.version == version && (is_final || (TimeDelta::zero()..FRESH).contains(&age))
+    }
+}
+
+fn overloaded() -> Error {
+    Error::NotYet {
+        detail: "more answers are being made than the service allows".to_owned(),
+        retry_after: RETRY_AFTER,
     }
 }

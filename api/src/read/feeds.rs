@@ -25,7 +25,7 @@ use crate::model::list::{HistoryDays, ListMeta, Version};
 use crate::model::ranking::Order;
 use crate::model::repository::RepositoryId;
 use crate::store::{Columns, SharedStore};
-use crate::task::join;
+use crate::task::compute;
 
 /// The most events that the digests of a feed count, and among which a filter looks.
 const MOST_EVENTS: usize = 50_000;
@@ -132,7 +132,7 @@ impl FeedReader {
         let catalogue = catalogue.ok_or_else(|| Error::NotTracked(query.topic.clone()))?;
         let filter = query.filter.clone();
         let ids = move || matching(&catalogue, &filter).map(|row| row.id).collect();
-        let ids: HashSet<RepositoryId> = join(tokio::task::spawn_blocking(ids)).await;
+        let ids: HashSet<RepositoryId> = compute(ids).await;
         events.retain(|event| ids.contains(&event.repository));
         Ok(())
     }
@@ -210,7 +210,7 @@ impl FeedReader {
             let catalogue = store.catalogue(&own, period, columns).await?;
             let catalogue = catalogue.ok_or(Error::NotTracked(own))?;
             let rows = move || rows(&catalogue, period.window, &filter);
-            let rows = join(tokio::task::spawn_blocking(rows)).await;
+            let rows = compute(rows).await;
             let json = serde_json::to_vec(&rows).map_err(|_| Error::Internal)?;
             Ok(Document::new("application/json", HeaderValue::from_static("no-store"), json))
         };

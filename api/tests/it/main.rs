@@ -26,6 +26,7 @@ mod maintenance;
 mod nginx;
 mod on_demand;
 mod openapi;
+mod overload;
 mod pictures;
 mod postgres;
 mod process;

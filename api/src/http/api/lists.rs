@@ -32,7 +32,7 @@ use crate::model::ranking::{Listing, Ranking};
 use crate::model::time::rfc3339;
 use crate::model::topic::Topic;
 use crate::read::{FROM_DATABASE, Served, is_of};
-use crate::task::join;
+use crate::task::compute;
 
 const X_MATCHED: HeaderName = HeaderName::from_static("x-matched");
 const X_WINDOW: HeaderName = HeaderName::from_static("x-window");
@@ -129,7 +129,7 @@ async fn queried(
             }
             document
         };
-        Ok(join(tokio::task::spawn_blocking(write)).await)
+        Ok(compute(write).await)
     };
     app.documents.get(key, Some(version), make).await
 }
@@ -230,7 +230,7 @@ pub(super) async fn facets(
             state_facts(&mut document, &catalogue, version, today.is_some());
             Ok(document)
         };
-        join(tokio::task::spawn_blocking(write)).await
+        compute(write).await
     };
     let served = app.documents.get(key, Some(version), make).await?;
     Ok(document::answer(&app, &served, &headers).await)

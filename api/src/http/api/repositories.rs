@@ -23,7 +23,7 @@ use crate::model::growth::{Growth, Window};
 use crate::model::repository::{FullName, NameOwner, RepositoryDetails, RepositoryId};
 use crate::model::time::parse_day;
 use crate::store::SharedStore;
-use crate::task::join;
+use crate::task::compute;
 
 const FROM: Parameter = Parameter {
     name: "from",
@@ -183,7 +183,7 @@ async fn json(value: impl Serialize + Send + 'static) -> Result<Document, Error>
         let bytes = serde_json::to_vec(&value).map_err(|_| Error::Internal)?;
         Ok(Document::new("application/json", FOR_A_MINUTE, bytes))
     };
-    join(tokio::task::spawn_blocking(write)).await
+    compute(write).await
 }
 
 /// The first day and the last one that are asked for.

@@ -33,7 +33,7 @@ use crate::model::counts::RepositoryDays;
 use crate::model::ranking::Ranking;
 use crate::model::repository::{FullName, RepositoryDetails};
 use crate::pictures::options::Options;
-use crate::task::join;
+use crate::task::compute;
 
 /// How long the lists for an example are waited for.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
@@ -149,7 +149,7 @@ async fn answer(app: &Arc<App>, asked: &Asked, headers: &HeaderMap) -> Result<Re
             found.push(whole(&own, id).await?);
         }
         let write = move || asked.page(&found, &options, now);
-        join(tokio::task::spawn_blocking(write)).await
+        compute(write).await
     };
     let served = app.documents.get(key, None, make).await?;
     Ok(documents::answer(app, &served, headers).await)

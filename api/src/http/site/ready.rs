@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use crate::cache::Hit;
 use crate::lists::bundle::Encoding;
 use crate::model::ranking::Listing;
-use crate::task::join;
+use crate::task::compute;
 
 /// At most so many first rows of a topic's list, parsed on a thread for blocking work: a list has
 /// 250 KB. There are none if the rows do not have the fields.
@@ -20,5 +20,5 @@ pub(super) async fn first_rows<T: DeserializeOwned + Send + 'static>(
         rows.truncate(most);
         rows
     };
-    join(tokio::task::spawn_blocking(parse)).await
+    compute(parse).await
 }

@@ -36,7 +36,7 @@ use crate::model::event::RepositoryEvent;
 use crate::model::growth::Growth;
 use crate::model::repository::{FullName, Repository, RepositoryDetails, RepositoryId, is_http};
 use crate::pictures::options::Options;
-use crate::task::join;
+use crate::task::compute;
 
 const MOST_EVENTS: i64 = 20;
 
@@ -130,7 +130,7 @@ async fn page(
         let id = present_owner(&own.public, &name, address).await?;
         let found = Found::read(&own, id).await?;
         let write = move || found.page(&site, &options, now);
-        join(tokio::task::spawn_blocking(write)).await
+        compute(write).await
     };
     let served = app.documents.get(key, None, make).await?;
     let mut response = documents::answer(&app, &served, &headers).await;

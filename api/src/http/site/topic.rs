@@ -34,7 +34,7 @@ use crate::http::parameters::{Parameter, Parameters, Shape};
 use crate::lists::document::Document;
 use crate::model::ranking::Listing;
 use crate::model::topic::Topic;
-use crate::task::join;
+use crate::task::compute;
 
 /// The headers of a page that tell how fresh and how complete its list is.
 const FACTS: &[&str] = &["X-Complete", "X-Refreshed-At", "X-Total-Count"];
@@ -148,7 +148,7 @@ async fn answer(
             let facts = Facts { catalogue: &catalogue, parameters, history, days, now };
             made(&asked, &facts)
         };
-        join(tokio::task::spawn_blocking(write)).await
+        compute(write).await
     };
     let served = app.documents.get(key, Some(version), make).await?;
     let mut response = documents::answer(app, &served, headers).await;

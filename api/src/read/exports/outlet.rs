@@ -26,6 +26,10 @@ const GZIP_LEVEL: Compression = Compression::fast();
 /// from cleaning up.
 const LONGEST_PAUSE: Duration = Duration::from_secs(20);
 
+/// The bytes that a client has to take in each second that it makes the source wait for, besides
+/// [`LONGEST_PAUSE`]. There are few exports at a time, which slow clients would keep from others.
+const LEAST_RATE: u64 = 64 << 10;
+
 /// How long an export may take in all, for the same reason.
 const LONGEST_TIME: Duration = Duration::from_mins(15);
 
@@ -36,6 +40,8 @@ pub struct Outlet {
     gzip: Option<GzEncoder<Vec<u8>>>,
     chunks: mpsc::Sender<Option<Bytes>>,
     until: Instant,
+    /// How long the client may still make the source wait.
+    allowance: Duration,
     is_broken_off: bool,
 }
 
@@ -44,7 +50,8 @@ impl Outlet {
     pub(super) fn new(encoding: Encoding, chunks: mpsc::Sender<Option<Bytes>>) -> Self {
         let gzip = (encoding == Encoding::Gzip).then(|| GzEncoder::new(Vec::new(), GZIP_LEVEL));
         let until = Instant::now() + LONGEST_TIME;
-        Self { plain: Vec::new(), gzip, chunks, until, is_broken_off: false }
+        let allowance = LONGEST_PAUSE;
+        Self { plain: Vec::new(), gzip, chunks, until, allowance, is_broken_off: false }
     }
 
     /// Takes bytes, and waits while the client has not taken those before. It breaks off if the
@@ -82,12 +89,18 @@ impl Outlet {
         if self.is_broken_off {
             return ControlFlow::Break(());
         }
-        if chunk.as_ref().is_some_and(Bytes::is_empty) {
+        let size = chunk.as_ref().map_or(0, Bytes::len);
+        if chunk.is_some() && size == 0 {
             return ControlFlow::Continue(());
         }
-        let until = self.until.min(Instant::now() + LONGEST_PAUSE);
+        let began = Instant::now();
+        let until = self.until.min(began + self.allowance.min(LONGEST_PAUSE));
         match timeout_at(until, self.chunks.send(chunk)).await {
-            Ok(Ok(())) => return ControlFlow::Continue(()),
+            Ok(Ok(())) => {
+                let earned = Duration::from_micros(size as u64 * 1_000_000 / LEAST_RATE);
+                self.allowance = self.allowance.saturating_sub(began.elapsed()) + earned;
+                return ControlFlow::Continue(());
+            }
             Ok(Err(_)) => debug!("the client of an export has left"),
             Err(_) => debug!("the client of an export was too slow"),
         }
@@ -130,10 +143,23 @@ mod tests {
         let mut length = 0;
         while let Some(chunk) = chunks.next().await {
             length += chunk.expect("a chunk").len();
-            tokio::time::sleep(Duration::from_secs(19)).await;
+            tokio::time::sleep(Duration::from_millis(900)).await;
         }
         assert_eq!(length, 10 * CHUNK_BYTES);
-        assert!(source.await.expect("no panic") < Duration::from_secs(200));
+        assert!(source.await.expect("no panic") < Duration::from_secs(10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn client_that_takes_less_than_64_kb_a_second_is_cut_off() {
+        let (mut chunks, source) = start(100);
+        let mut last = None;
+        while let Some(chunk) = chunks.next().await {
+            last = Some(chunk.is_ok());
+            tokio::time::sleep(Duration::from_secs(5)).await;
+        }
+        assert_eq!(last, Some(false));
+        // 20 s, and one for each of the chunks in between.
+        assert!((25..=30).contains(&source.await.expect("no panic").as_secs()));
     }
 
     #[tokio::test(start_paused = true)]
@@ -147,11 +173,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn client_that_takes_longer_than_15_minutes_is_cut_off() {
-        let (mut chunks, source) = start(100);
+        let (mut chunks, source) = start(2_000);
         let mut last = None;
         while let Some(chunk) = chunks.next().await {
             last = Some(chunk.is_ok());
-            tokio::time::sleep(Duration::from_secs(19)).await;
+            tokio::time::sleep(Duration::from_millis(900)).await;
         }
         assert_eq!(last, Some(false));
         assert_eq!(source.await.expect("no panic").as_secs(), LONGEST_TIME.as_secs());

@@ -25,7 +25,7 @@ pub(in crate::store) struct Checkout {
     /// `None` if its statements do not write.
     health: Option<Arc<WriteHealth>>,
     state: State,
-    _permits: [OwnedSemaphorePermit; 2],
+    _permits: [OwnedSemaphorePermit; 3],
 }
 
 #[derive(Default)]
@@ -50,7 +50,7 @@ impl Checkout {
     pub(super) fn new(
         idle: Idle,
         connections: &Arc<Connections>,
-        permits: [OwnedSemaphorePermit; 2],
+        permits: [OwnedSemaphorePermit; 3],
         health: Option<Arc<WriteHealth>>,
     ) -> Self {
         let connections = Arc::clone(connections);

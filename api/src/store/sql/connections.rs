@@ -9,9 +9,11 @@ use std::time::Duration;
 use sqlx::{ConnectOptions as _, Connection as _};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
+use tokio_util::context::RuntimeExt;
 
 use super::dialect::{ConnectOptions, RawConnection, check_connection, explain, is_full};
 use crate::store::health::ConnectionCounts;
+use crate::task::input;
 
 /// The longest time to test a connection: its server may be silent.
 const PING_TIME: Duration = Duration::from_millis(250);
@@ -119,7 +121,7 @@ impl Connections {
 }
 
 async fn connect(options: &ConnectOptions) -> sqlx::Result<RawConnection> {
-    let mut raw = options.connect().await.map_err(explain)?;
+    let mut raw = input().wrap(options.connect()).await.map_err(explain)?;
     check_connection(&mut raw).await?;
     Ok(raw)
 }

@@ -32,6 +32,13 @@ const WRITERS: usize = REFRESH_WRITERS + OTHER_WRITERS;
 /// told to ask again is better off than one in a long queue.
 const READ_WAIT: Duration = Duration::from_secs(1);
 
+/// Readers that have a connection or wait for one, at a time. The next ones would hardly get theirs
+/// in time. After a start, the lists of many topics may be loaded at once. Refreshes are as many as
+/// the topics.
+const LIST_CALLERS: usize = 256;
+const PUBLIC_CALLERS: usize = 40;
+const UNBOUNDED: usize = Semaphore::MAX_PERMITS;
+
 /// How long a writer waits for the writers before it, each of which may wait for another process.
 const WRITE_WAIT: Duration = Duration::from_secs(15);
 
@@ -61,10 +68,15 @@ impl Pools {
         // Prometheus sees the first error only if it has seen the counter without one.
         errors().increment(0);
         let health = Arc::<WriteHealth>::default();
-        let reading = |share| Pool::new(&readers, share, READ_WAIT, None);
-        let writing = |share| Pool::new(&writers, share, WRITE_WAIT, Some(&health));
+        let reading = |(share, callers)| Pool::new(&readers, share, callers, READ_WAIT, None);
+        let writing = |share| Pool::new(&writers, share, UNBOUNDED, WRITE_WAIT, Some(&health));
         Self {
-            readers: [REFRESH_READERS, LIST_READERS, PUBLIC_READERS].map(reading),
+            readers: [
+                (REFRESH_READERS, UNBOUNDED),
+                (LIST_READERS, LIST_CALLERS),
+                (PUBLIC_READERS, PUBLIC_CALLERS),
+            ]
+            .map(reading),
             writers: [writing(REFRESH_WRITERS), writing(OTHER_WRITERS)],
             connections: [readers, writers],
             health,
@@ -118,6 +130,8 @@ impl Pools {
 pub(in crate::store) struct Pool {
     connections: Arc<Connections>,
     share: Arc<Semaphore>,
+    /// Those who have a connection of the share, or wait for one.
+    callers: Arc<Semaphore>,
     wait: Duration,
     /// `None` if its statements do not write.
     health: Option<Arc<WriteHealth>>,
@@ -127,17 +141,20 @@ impl Pool {
     fn new(
         connections: &Arc<Connections>,
         share: usize,
+        callers: usize,
         wait: Duration,
         health: Option<&Arc<WriteHealth>>,
     ) -> Self {
-        let (connections, share) = (Arc::clone(connections), Arc::new(Semaphore::new(share)));
-        Self { connections, share, wait, health: health.cloned() }
+        let [share, callers] = [share, callers].map(|permits| Arc::new(Semaphore::new(permits)));
+        let (connections, health) = (Arc::clone(connections), health.cloned());
+        Self { connections, share, callers, wait, health }
     }
 
     /// A connection.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] if the share is used up, or the error of a server that does not answer.
+    /// [`StoreError::Busy`] if the share is used up or too many wait for it, or the error of a
+    /// server that does not answer.
     pub(in crate::store) async fn acquire(&self) -> Result<Checkout> {
         let acquired = self.try_acquire().await;
         if let Err(error) = &acquired {
@@ -150,6 +167,8 @@ impl Pool {
     }
 
     async fn try_acquire(&self) -> Result<Checkout> {
+        let caller = Arc::clone(&self.callers).try_acquire_owned();
+        let caller = caller.map_err(|_| StoreError::Busy)?;
         let until = Instant::now() + self.wait;
         let share = permit(&self.share, until).await?;
         let permit = permit(&self.connections.permits, until).await?;
@@ -157,7 +176,7 @@ impl Pool {
         match timeout_at(until, self.connections.connection()).await {
             Ok(idle) => {
                 let health = self.health.clone();
-                Ok(Checkout::new(idle?, &self.connections, [share, permit], health))
+                Ok(Checkout::new(idle?, &self.connections, [caller, share, permit], health))
             }
             Err(_) => Err(sqlx::Error::PoolTimedOut.into()),
         }

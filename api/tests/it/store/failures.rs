@@ -5,6 +5,7 @@ use std::task::Poll;
 
 use api::model::topic::{Coverage, Origin};
 use api::store::{Share, SharedStore, StoreError};
+use futures_util::FutureExt;
 
 use super::{at, begin, repository, store_page, topic};
 use crate::databases::{self, Database};
@@ -199,6 +200,19 @@ async fn refreshes_go_on_while_readers_take_every_connection_of_theirs(store: Sh
     assert!(public.topics().await.is_ok());
 }
 
+async fn readers_are_refused_at_once_when_as_many_wait_as_allowed(store: SharedStore) {
+    store.track(&topic("kubernetes"), Origin::Configured, None, at(0)).await.expect("tracked");
+    for (share, allowed) in [(Share::Lists, 256), (Share::Public, 40)] {
+        let readers = store.share(share);
+        let mut reads: Vec<_> = (0..300).map(|_| readers.topics()).collect();
+        let at_once = reads.iter_mut().filter_map(|read| read.now_or_never());
+        let refused = at_once.filter(|read| matches!(read, Err(StoreError::Busy))).count();
+        assert_eq!(refused, 300 - allowed);
+        drop(reads);
+        assert!(readers.topics().await.is_ok());
+    }
+}
+
 /// Another file takes the place of the one that is open, or an older copy is written over it.
 #[tokio::test]
 async fn sqlite_file_that_was_replaced_is_refused_in_one_line() {
@@ -234,4 +248,5 @@ async fn sqlite_file_that_was_replaced_is_refused_in_one_line() {
 contract![
     write_succeeds_after_writes_were_dropped,
     refreshes_go_on_while_readers_take_every_connection_of_theirs,
+    readers_are_refused_at_once_when_as_many_wait_as_allowed,
 ];

@@ -25,7 +25,7 @@ use crate::pictures::numbers::{Numbers, csv};
 use crate::pictures::options::{Kind, Options};
 use crate::pictures::series::{Series, cut};
 use crate::store::SharedStore;
-use crate::task::join;
+use crate::task::compute;
 
 pub(in crate::http) const REPOS: Parameter = Parameter {
     name: "repos",
@@ -240,5 +240,5 @@ async fn document(chart: Chart, format: Format, options: Options) -> Result<Docu
         };
         Ok(format.document(text))
     };
-    join(tokio::task::spawn_blocking(write)).await
+    compute(write).await
 }

@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+"""Runs the stack under a moderate load with a refresh every few seconds, and looks for growth.
+
+    soak.py --minutes 60    writes docs/reliability.md
+
+nginx, two replicas, PostgreSQL, Redis and GitHub's stand-in run as processes. A client asks for 100
+checked answers a second from every kind of route. Memory, descriptors, connections and tables are
+sampled; after a warm-up of minutes, each has a slope an hour. Exits 1 if a slope exceeds its bound or an answer
+broke a promise.
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+for folder in "faults", "soak":
+    sys.path.insert(0, str(Path(__file__).resolve().parent / folder))
+from cells import Cell  # noqa: E402
+from document import write  # noqa: E402
+from parts import BUILT, TOPIC, Parts, WiredStack  # noqa: E402
+from rings import PERIOD, Rings  # noqa: E402
+from routes import routes  # noqa: E402
+from samples import Samples  # noqa: E402
+from slopes import HOUR, slopes  # noqa: E402
+from traffic import REQUESTS_A_SECOND, Traffic  # noqa: E402
+
+SAMPLE_SECONDS = 5
+# The minutes in which the caches fill up: each refresh makes compressed answers anew, which take
+# eight minutes to fill their 8 MB.
+WARM_UP = 9
+
+
+async def run(folder, disk, minutes):
+    # A stop ends the processes too.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)
+    seconds = minutes * 60
+    with Parts(folder, disk) as processes:
+        stack = WiredStack(processes, BUILT.resolve(), wired=[])
+        await stack.begin()
+        (identity, *_) = await stack.stub(f"ranked/{TOPIC}/stars")
+        (name,) = await stack.sql(f"SELECT full_name FROM repositories WHERE id = {identity}")
+        calm = Cell()
+        rings, samples = Rings(stack, calm), Samples(stack)
+        ringing = asyncio.create_task(rings.run())
+        async with Traffic(stack.ports["nginx"], list(routes(name, identity)), calm) as traffic:
+            while time.monotonic() - samples.began < seconds:
+                await samples.take()
+                progress(samples, seconds)
+                await asyncio.sleep(SAMPLE_SECONDS)
+                if ringing.done():
+                    ringing.result()
+        ringing.cancel()
+        return samples, traffic.tally, rings
+
+
+def progress(samples, seconds):
+    if sys.stderr.isatty():
+        done = time.monotonic() - samples.began
+        print(f"\r{done:.0f} of {seconds:.0f} s", end="", file=sys.stderr, flush=True)
+
+
+def row(slope):
+    bound = f"{slope.bound:,.0f}" + " (exceeded)" * slope.is_exceeded
+    figures = [f"{value:,.1f}" for value in (slope.first, slope.last)]
+    cells = [slope.kind, slope.subject, *figures, f"{slope.hourly:+,.1f}", bound]
+    return f"| {' | '.join(cells)} |\n"
+
+
+def report(minutes, tally, rings, found):
+    """The text for docs/reliability.md. Of tables, those that stay the same are left out."""
+    always = ("memory, MB", "descriptors", "connections")
+    told = [slope for slope in found if slope.hourly or slope.kind in always]
+    return (
+        f"`make soak MINUTES={minutes:.0f}`: {tally.requests} requests, {tally.faults.total()} of "
+        f"which broke a promise, and {rings.sent} refreshes. The slopes are those after the first "
+        f"{WARM_UP} minutes.\n\n"
+        "| figure | of | then | at the end | an hour | bound |\n"
+        "| --- | --- | ---: | ---: | ---: | ---: |\n" + "".join(map(row, told))
+    )
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--minutes", type=float, default=60.0)
+    return parser.parse_args()
+
+
+def main():
+    minutes = parse_arguments().minutes
+    if minutes < WARM_UP + 1:
+        raise SystemExit(f"--minutes: {WARM_UP + 1} at least, of which {WARM_UP} fill the caches")
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+    with (
+        tempfile.TemporaryDirectory(prefix="soak-", dir=memory) as folder,
+        tempfile.TemporaryDirectory(prefix="soak-") as disk,
+    ):
+        for path in folder, disk:
+            os.chmod(path, 0o755)
+        samples, tally, rings = asyncio.run(run(folder, disk, minutes))
+    found = list(slopes(samples.values, 60 * WARM_UP, HOUR / PERIOD))
+    text = report(minutes, tally, rings, found)
+    write("soak", text)
+    print(text)
+    for fault, count in [*tally.faults.most_common(), *((fault, 1) for fault in rings.faults)]:
+        print(f"{count} times: {fault}")
+    exceeded = sum(slope.is_exceeded for slope in found)
+    return 1 if exceeded or tally.faults or rings.faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
