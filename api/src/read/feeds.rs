@@ -137,8 +137,8 @@ impl FeedReader {
         Ok(())
     }
 
-    /// The entries of the periods that the mirror has counted from their beginning to their end.
-    /// Counts of days before `since`, which an import brings, add no entry and change none.
+    /// The entries of the periods that end after the day `since` which the topic is tracked: counts
+    /// of earlier days, which an import brings, add none.
     async fn trending(
         &self,
         query: &FeedQuery,
@@ -149,11 +149,11 @@ impl FeedReader {
         now: DateTime<Utc>,
     ) -> Result<Vec<Entry>, Error> {
         let Some(HistoryDays { first, last }) = meta.history else { return Ok(Vec::new()) };
-        // A gain of the day `since` itself begins with the counts of the day before.
+        // The gains of the day `since` itself begin with the counts of the day before.
         let first = first.max(since + Days::new(1));
         let mut entries = Vec::new();
         let usual: Vec<DigestPeriod> = digest.finished(now).collect();
-        for period in usual.iter().filter(|period| first <= period.first && period.first <= last) {
+        for period in usual.iter().filter(|period| first <= period.last && period.first <= last) {
             entries.extend(self.trending_entry(query, digest, *period, meta, base).await?);
         }
         // An earlier period is not looked for with a filter: each would load the topic again.
@@ -166,7 +166,7 @@ impl FeedReader {
                 days.iter().rev().map(|day| digest.period(day.day)).collect();
             earlier.retain(|period| {
                 let is_earlier = usual.last().is_some_and(|oldest| period.last < oldest.first);
-                is_earlier && first <= period.first
+                is_earlier && first <= period.last
             });
             earlier.dedup();
             for period in earlier.into_iter().take(MOST_EARLIER) {
