@@ -4,6 +4,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
+use proptest::string::string_regex;
 use proptest::test_runner::RngSeed;
 
 /// As many random cases as PROPTEST_CASES says. Without it they are few and always the same.
@@ -13,6 +14,12 @@ pub(crate) fn config() -> ProptestConfig {
         Some(_) => config,
         None => ProptestConfig { cases: 256, rng_seed: RngSeed::Fixed(1), ..config },
     }
+}
+
+/// Texts that a regular expression without anchors matches. A text as a strategy would compile it
+/// anew for each case.
+pub(crate) fn pattern(expression: &str) -> impl Strategy<Value = String> + use<> {
+    string_regex(expression).expect("a regular expression")
 }
 
 /// Characters that some program takes for more than a character: controls, marks that turn the

@@ -9,13 +9,13 @@ use chrono::{DateTime, NaiveDate, Utc};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use proptest::string::string_regex;
+use proptest::strategy::Union;
 use url::form_urlencoded;
 
 use super::list_parameters::{ListParameters, filter_text, parameters_of};
 use super::pages::Page;
 use super::parameters::{Parameter, Shape};
-use crate::arbitrary::{config, text};
+use crate::arbitrary::{config, pattern, text};
 use crate::error::Error;
 use crate::lists::query::Query;
 use crate::model::filter::{Choice, Filter};
@@ -27,7 +27,7 @@ fn now() -> DateTime<Utc> {
 
 /// A value that the description says is accepted.
 fn described(parameter: &Parameter) -> BoxedStrategy<String> {
-    let date = "[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])";
+    let date = pattern("[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])");
     match parameter.shape {
         Shape::Boolean => select(&["true", "false"][..]).prop_map(str::to_owned).boxed(),
         Shape::Integer { minimum, maximum } => {
@@ -35,7 +35,7 @@ fn described(parameter: &Parameter) -> BoxedStrategy<String> {
         }
         Shape::OneOf(values) => select(values).prop_map(str::to_owned).boxed(),
         Shape::ListOf(names) => vec(select(names), 1..9).prop_map(|names| names.join(",")).boxed(),
-        Shape::Pattern(pattern) => string_regex(pattern).expect("a pattern").boxed(),
+        Shape::Pattern(expression) => pattern(expression).boxed(),
         Shape::Date | Shape::DayOrTime => date.boxed(),
         Shape::Text => text().boxed(),
     }
@@ -45,23 +45,23 @@ fn listing() -> impl Strategy<Value = Listing> {
     select(&Listing::ALL[..])
 }
 
-/// A list, and parameters of it with values by `value`, each at most once.
+/// A list, and parameters of it with values by `value`, each at most once, in any order.
 fn asked<S>(
-    value: impl Fn(&'static Parameter) -> S + Clone,
+    value: impl Fn(&'static Parameter) -> S,
 ) -> impl Strategy<Value = (Listing, Vec<(String, String)>)>
 where
     S: Strategy<Value = String> + 'static,
 {
-    listing().prop_flat_map(move |listing| {
-        let (all, value) = (parameters_of(listing), value.clone());
-        let places: Vec<usize> = (0..all.len()).collect();
-        let some = prop::sample::subsequence(places, 0..5).prop_shuffle();
-        let pairs = some.prop_flat_map(move |some| {
-            let pair = |place: usize| (Just(all[place].name.to_owned()), value(all[place]));
-            some.into_iter().map(pair).collect::<Vec<_>>()
-        });
-        (Just(listing), pairs)
-    })
+    let of_list = |listing| {
+        let pair = |parameter: &'static Parameter| {
+            let pair = (Just(parameter.name.to_owned()), value(parameter));
+            prop::option::weighted(0.15, pair)
+        };
+        let pairs: Vec<_> = parameters_of(listing).into_iter().map(pair).collect();
+        let given = |pairs: Vec<Option<_>>| pairs.into_iter().flatten().collect::<Vec<_>>();
+        (Just(listing), pairs.prop_map(given).prop_shuffle())
+    };
+    Union::new(Listing::ALL.map(of_list))
 }
 
 fn query_of(pairs: &[(String, String)]) -> String {
@@ -201,7 +201,7 @@ proptest! {
     }
 
     #[test]
-    fn any_query_is_read_or_refused(listing in listing(), query in "[!-~]{0,80}") {
+    fn any_query_is_read_or_refused(listing in listing(), query in pattern("[!-~]{0,80}")) {
         if let Some(given) = uri(&query) {
             let _ = read(listing, &given);
             let _ = ListParameters::read_page(listing, &given, now());

@@ -8,14 +8,14 @@ use super::quota::{Priority, Quota, Reported, Resource};
 use super::repository::FullName;
 use super::time::{parse_day, rfc3339};
 use super::topic::Topic;
-use crate::arbitrary::{config, text};
+use crate::arbitrary::{config, pattern, text};
 
 proptest! {
     #![proptest_config(config())]
 
     #[test]
     fn topic_is_read_by_its_rule_and_its_own_text_is_the_same_topic(
-        text in prop_oneof![text(), "-?[A-Za-z0-9-]{0,52}".boxed()],
+        text in prop_oneof![text(), pattern("-?[A-Za-z0-9-]{0,52}")],
     ) {
         let topic = text.parse::<Topic>().ok();
         let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
@@ -45,8 +45,8 @@ proptest! {
     fn day_is_read_in_one_form_only(
         text in prop_oneof![
             text(),
-            "[ +-]?[0-9]{1,5}-[0-9]{1,2}-[0-9]{1,3}".boxed(),
-            "[0-9]{4}-[01][0-9]-[0-3][0-9]".boxed(),
+            pattern("[ +-]?[0-9]{1,5}-[0-9]{1,2}-[0-9]{1,3}"),
+            pattern("[0-9]{4}-[01][0-9]-[0-3][0-9]"),
         ],
     ) {
         if let Some(day) = parse_day(&text) {

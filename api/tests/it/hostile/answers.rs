@@ -40,9 +40,9 @@ pub(super) struct Case {
 
 const JSON: &str = "content-type: application/json\r\n";
 
-/// The id of the good item of each topic.
+/// The id of the first good item of each topic.
 fn good_id(topic: &str) -> u64 {
-    topic.bytes().fold(7, |id, byte| id * 31 % 1_000_003 + u64::from(byte)) * 10
+    topic.bytes().fold(7, |id, byte| id * 31 % 1_000_003 + u64::from(byte)) * 1_000
 }
 
 fn item(topic: &str, id: u64) -> Value {
@@ -74,10 +74,13 @@ fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// A page with a good item and one some of whose fields are odd, as JSON texts.
+/// The good items beside an odd one: one skipped item in a hundred leaves a refresh complete.
+pub(super) const GOOD: usize = 99;
+
+/// A page with good items and one some of whose fields are odd, as JSON texts.
 fn odd_item(topic: &'static str, expected: Expected, fields: &[(&str, String)]) -> Case {
-    let good = item(topic, good_id(topic));
-    let mut odd = item(topic, good_id(topic) + 1);
+    let good = (1..).take(GOOD).map(|number| item(topic, good_id(topic) + number).to_string());
+    let mut odd = item(topic, good_id(topic));
     let others = odd.as_object_mut().expect("an object");
     for (name, _) in fields {
         others.remove(*name);
@@ -85,7 +88,7 @@ fn odd_item(topic: &'static str, expected: Expected, fields: &[(&str, String)]) 
     let own = fields.iter().map(|(name, value)| format!("\"{name}\":{value}"));
     let others = others.iter().map(|(name, value)| format!("\"{name}\":{value}"));
     let odd = format!("{{{}}}", own.chain(others).collect::<Vec<_>>().join(","));
-    let body = page(&[good.to_string(), odd]);
+    let body = page(&good.chain([odd]).collect::<Vec<_>>());
     Case { topic, reply: Arc::new(Reply::Bytes(page_answer(&body))), times: usize::MAX, expected }
 }
 

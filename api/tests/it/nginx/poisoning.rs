@@ -53,7 +53,7 @@ const TARGETS: [&str; 12] = [
     "PATH/.",
 ];
 
-/// Lists that nginx keeps, and pages.
+/// Lists that nginx keeps.
 const LISTS: [&str; 6] = [
     "/api/kubernetes",
     "/api/popularity/kubernetes",
@@ -61,14 +61,6 @@ const LISTS: [&str; 6] = [
     "/api/newest/kubernetes",
     "/api/trending/kubernetes",
     "/api/falling/kubernetes",
-];
-const PAGES: [&str; 6] = [
-    "/",
-    "/t/kubernetes",
-    "/t/kubernetes/popularity",
-    "/t/kubernetes/activity",
-    "/t/kubernetes/newest",
-    "/t/kubernetes/falling",
 ];
 
 /// First requests, as bytes.
@@ -122,7 +114,11 @@ async fn kept_answer_is_the_services_own_whatever_the_first_client_sent() {
     mirror.clock.advance(TimeDelta::days(365 * 50));
     mirror.refresh("kubernetes").await;
     let address: SocketAddr = mirror.url.trim_start_matches("http://").parse().expect("an address");
-    for (paths, accept) in [(LISTS, "*/*"), (PAGES, "text/html")] {
+    // The page of a repository has links with the host and the scheme of the request.
+    let rows = mirror.get("/api/kubernetes").await.json();
+    let page = |place: usize| format!("/r/{}", rows[place]["full_name"].as_str().expect("a name"));
+    let pages: [String; LISTS.len()] = std::array::from_fn(page);
+    for (paths, accept) in [(LISTS.map(str::to_owned), "*/*"), (pages, "text/html")] {
         let headers = [("host", HOST), ("accept", accept)];
         let attacks_of: Vec<_> = paths.iter().map(|path| attacks(path, accept)).collect();
         for first in (0..attacks_of[0].len()).step_by(paths.len()) {

@@ -21,7 +21,7 @@ fn traced(program: &Command, trace: &Path) -> Command {
     command.args([
         "-D",
         "-f",
-        "-qq",
+        "-q",
         "-s",
         "0",
         "-e",
