@@ -5,8 +5,8 @@
 
 nginx, two replicas, PostgreSQL, Redis and GitHub's stand-in run as processes. A client asks for 100
 checked answers a second from every kind of route. Memory, descriptors, connections and tables are
-sampled; after a warm-up of minutes, each has a slope an hour. Exits 1 if a slope exceeds its bound or an answer
-broke a promise.
+sampled; after a warm-up, each has a slope an hour. Exits 1 if a slope exceeds its bound or if an
+answer broke a promise.
 """
 
 import argparse
@@ -22,18 +22,33 @@ sys.dont_write_bytecode = True
 for folder in "faults", "soak":
     sys.path.insert(0, str(Path(__file__).resolve().parent / folder))
 from cells import Cell  # noqa: E402
+from client import Client  # noqa: E402
 from document import write  # noqa: E402
 from parts import BUILT, TOPIC, Parts, WiredStack  # noqa: E402
 from rings import PERIOD, Rings  # noqa: E402
 from routes import routes  # noqa: E402
 from samples import Samples  # noqa: E402
 from slopes import HOUR, slopes  # noqa: E402
+from stack import REPLICAS  # noqa: E402
 from traffic import REQUESTS_A_SECOND, Traffic  # noqa: E402
 
 SAMPLE_SECONDS = 5
-# The minutes in which the caches fill up: each refresh makes compressed answers anew, which take
-# eight minutes to fill their 8 MB.
+# Different answers that each replica makes at first. They are larger than its caches for answers.
+ANSWERS = 1_500
+ANSWER = "/api/popularity/{}?stars=..{}&fields=all&per_page=100"
+MOST_STARS = 10_000_000
+# The minutes after which the slopes begin. A replica's memory grows for eight minutes and then stays
+# the same, with full caches as with empty ones; pools open their connections in bursts.
 WARM_UP = 9
+
+
+async def fill(stack, replica):
+    client = Client(stack.ports[replica])
+    for number in range(ANSWERS):
+        path = ANSWER.format(TOPIC, MOST_STARS + number)
+        answer = await client.get(path, {"Accept-Encoding": "gzip"}, seconds=30)
+        assert answer.status == 200, answer.body
+    client.close()
 
 
 async def run(folder, disk, minutes):
@@ -43,6 +58,8 @@ async def run(folder, disk, minutes):
     with Parts(folder, disk) as processes:
         stack = WiredStack(processes, BUILT.resolve(), wired=[])
         await stack.begin()
+        for replica in REPLICAS:
+            await fill(stack, replica)
         (identity, *_) = await stack.stub(f"ranked/{TOPIC}/stars")
         (name,) = await stack.sql(f"SELECT full_name FROM repositories WHERE id = {identity}")
         calm = Cell()
@@ -96,7 +113,7 @@ def parse_arguments():
 def main():
     minutes = parse_arguments().minutes
     if minutes < WARM_UP + 1:
-        raise SystemExit(f"--minutes: {WARM_UP + 1} at least, of which {WARM_UP} fill the caches")
+        raise SystemExit(f"--minutes: {WARM_UP + 1} at least, of which {WARM_UP} have no slope")
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with (
         tempfile.TemporaryDirectory(prefix="soak-", dir=memory) as folder,

@@ -1,4 +1,4 @@
-"""The requests of the load: lists, queries, pages and pictures, most of them as people repeat them."""
+"""The requests of the load: lists, queries, pages and pictures, most of which come again."""
 
 import json
 import random

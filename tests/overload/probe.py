@@ -1,9 +1,8 @@
-"""Clients beside the load, which ask at a steady rate, check each answer and note how long it took."""
+"""Clients beside the load, which ask at a steady rate, check each answer and note its time."""
 
 import asyncio
 import dataclasses
 import itertools
-import statistics
 import time
 
 from client import Broken, Client
@@ -97,8 +96,8 @@ def refused(answers):
 
 
 def faults(answers):
-    """The broken promises by their text."""
-    return statistics.multimode(answer.fault for answer in answers if answer.fault)
+    """The texts of the broken promises."""
+    return sorted({answer.fault for answer in answers if answer.fault})
 
 
 def percentile(answers, percent):

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import os
 import re
 import time
 from pathlib import Path
@@ -27,7 +28,7 @@ FLOOD_MEMORY = 100.0
 LATE_PERCENT = 99
 # Latencies below this are one figure: a machine that other programs keep busy delays by as much.
 NOISE = 0.02
-PAGE_MB = 4_096 / 1e6
+PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 @dataclasses.dataclass

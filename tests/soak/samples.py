@@ -1,6 +1,7 @@
 """Samples of what a running stack holds: memory, descriptors, connections and tables."""
 
 import asyncio
+import os
 import re
 import time
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 from parts import descendants
 
 PARTS = ["api-a", "api-b", "nginx", "redis"]
-PAGE_MB = 4_096 / 1e6
+PAGE_MB = os.sysconf("SC_PAGE_SIZE") / 1e6
 SIZES = "SELECT relname, n_dead_tup, pg_total_relation_size(relid) FROM pg_stat_user_tables"
 ROWS = "SELECT format('SELECT %L, count(*) FROM %I', relname, relname) FROM pg_stat_user_tables"
 CLIENTS = "SELECT count(*) FROM pg_stat_activity WHERE datname = 'mirror'"
@@ -44,7 +45,7 @@ class Samples:
             self.add("rows", *row.split("|"))
 
     async def redis(self):
-        """What Redis tells of itself."""
+        """The facts that Redis tells of itself."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.stack.ports["redis"])
         try:
             writer.write(b"INFO\r\n")

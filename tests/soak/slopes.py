@@ -14,8 +14,9 @@ BOUNDS = {
     "dead rows": 30_000.0,
     "rows": 100.0,
 }
-# The most rows that a refresh adds to these tables: two to the ledger, which are deleted after days,
-# the day's counts of the repositories that have changed, and what has happened to those.
+# The most rows that a refresh adds to these tables: two to the ledger, which are deleted after
+# days, and for each of the three repositories that have changed one of the day's counts, an event
+# and a former membership.
 GROWING = {"refreshes": 2, "counts": 3, "events": 3, "former_members": 3}
 # A slope only counts if the medians of the first and the second half of the values differ by more
 # than this.
