@@ -59,7 +59,7 @@ fn odd() -> Vec<String> {
         post(format!("Transfer-Encoding: CHUNKED\r\n\r\n{chunked}")),
         post(format!("Transfer-Encoding: chunked\r\n\r\n0;a=\"\r\n\r\n\"{HIDDEN}")),
         post(format!(
-            "Transfer-Encoding: chunked\r\n\r\n{length:x};{}\r\n{HIDDEN}\r\n0\r\nX-Hidden: 1\r\n\r\n",
+            "Transfer-Encoding: chunked\r\n\r\n{length:x};{}\r\n{HIDDEN}\r\n0\r\nX-A: 1\r\n\r\n",
             "e".repeat(3_000)
         )),
         post(format!("Transfer-Encoding: chunked\r\n\r\n-1\r\n{HIDDEN}")),
@@ -70,7 +70,8 @@ fn odd() -> Vec<String> {
             "GET /api/kubernetes HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{HIDDEN}"
         ),
         format!(
-            "GET /t/a HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\nTransfer-Encoding: chunked\r\n\r\n{chunked}"
+            "GET /t/a HTTP/1.1\r\nHost: x\r\nAccept: text/html\r\n\
+             Transfer-Encoding: chunked\r\n\r\n{chunked}"
         ),
         format!("HEAD /first HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n{HIDDEN}"),
         format!("GET /first HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n{chunked}"),
