@@ -50,27 +50,21 @@ SCHEDULER=external target/release/api & api=$$!; \
 until curl -fsS $(SERVED)/health >/dev/null 2>&1; do sleep 0.1; done
 endef
 
-## chart: draws docs/chart.svg, the README's picture, from the demo's past
-.PHONY: chart
-chart: | test-prerequisites
-	cargo build --release --locked -p api -p github-stub
-	@$(serve-past); \
-	names() { curl -fsS "$(SERVED)/api/$$1" | jq -r ".[:$$2][].full_name"; }; \
-	repos=$$( (names 'trending/kubernetes?window=90d&by=velocity' 2; \
-	    names 'falling/kubernetes?window=30d' 1) | paste -sd,); \
-	curl -fsS "$(SERVED)/charts/compare.svg?range=90d&width=760&height=300&repos=$$repos" \
-	    -o docs/chart.svg
-
-## screenshot: takes docs/topic.png, the README's picture of the demo's page, with Chromium
-.PHONY: screenshot
-screenshot: | test-prerequisites
+## pictures: makes the README's pictures from the demo's past: docs/topic.png, docs/chart.svg
+.PHONY: pictures
+pictures: | test-prerequisites
 	cargo build --release --locked -p api -p github-stub
 	@$(serve-past); \
 	chromium --headless $$([ "$$(id -u)" != 0 ] || echo --no-sandbox) --disable-gpu \
 	    --hide-scrollbars --no-first-run --disable-background-networking \
 	    --user-data-dir="$$data/chromium" --window-size=1170,600 \
 	    --screenshot=docs/topic.png "$(SERVED)/t/kubernetes" 2>/dev/null; \
-	ls -l docs/topic.png
+	names() { curl -fsS "$(SERVED)/api/$$1" | jq -r ".[:$$2][].full_name"; }; \
+	repos=$$( (names 'trending/kubernetes?window=90d&by=velocity' 2; \
+	    names 'falling/kubernetes?window=30d' 1) | paste -sd,); \
+	curl -fsS "$(SERVED)/charts/compare.svg?range=90d&width=760&height=300&repos=$$repos" \
+	    -o docs/chart.svg; \
+	ls -l docs/topic.png docs/chart.svg
 
 ## test: every test, and a sample of the faults; installs what is missing through apt
 .PHONY: test
@@ -144,6 +138,14 @@ e2e-chaos: | engine
 readme: | test-prerequisites engine
 	python3 tests/readme.py
 
+## chart: renders, lints and checks the Helm chart, in a container; ACCEPT=1 writes the snapshots
+.PHONY: chart
+chart: | engine
+	docker build --quiet --tag github-topic-mirror-helm tests/helm >/dev/null
+	docker run --rm --network none --user "$$(id -u):$$(id -g)" \
+	    --volume "$$PWD:/src$(if $(ACCEPT),,:ro)" github-topic-mirror-helm /src/tests/helm/check.py \
+	    $(if $(ACCEPT),--accept)
+
 .PHONY: engine
 engine:
 	@docker compose version >/dev/null || { \
@@ -181,7 +183,7 @@ api-release: | test-prerequisites
 	cargo build --locked -p api
 	python3 tests/api_diff.py --api target/debug/api --accept
 
-## ci: style, format, lints, licences, docs, every test and the stack, with the time of each step
+## ci: style, format, lints, licences, docs, every test, the chart and the stack, with the time of each step
 .PHONY: ci
 ci: | test-prerequisites
 	@$(call step,style,$(MAKE) --no-print-directory style)
@@ -194,8 +196,10 @@ ci: | test-prerequisites
 	@$(call step,tests,$(MAKE) --no-print-directory test)
 	@$(call step,api-diff,$(MAKE) --no-print-directory api-diff)
 	@if docker info >/dev/null 2>&1; then \
+	    $(call step,chart,$(MAKE) --no-print-directory chart); \
 	    $(call step,e2e,$(MAKE) --no-print-directory e2e); \
-	else echo "== e2e: NOT RUN, the containers are not tested: no Docker engine answers here"; fi
+	else echo "== e2e, chart: NOT RUN, neither the containers nor the Helm chart are tested: no" \
+	    "Docker engine answers here"; fi
 
 RECORDED = $$REAL_DATA_DIR/repositories.jsonl.gz
 
