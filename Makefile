@@ -99,6 +99,21 @@ echo; echo "Serving on http://$$at:  curl http://$$at/api/popularity/kubernetes"
 echo "It ends with  $(1) down  (add -v to forget the data)"
 endef
 
+## dist: makes what a release holds, for x86_64 and aarch64, in target/artifacts (IMAGE_PREFIX=)
+.PHONY: dist
+dist: | dist-prerequisites
+	@command -v cargo-cyclonedx >/dev/null || \
+	    cargo install --locked --quiet cargo-cyclonedx --version '$(CARGO_CYCLONEDX)'
+	IMAGE_PREFIX="$(IMAGE_PREFIX)" deploy/release/dist.sh
+
+CARGO_CYCLONEDX := ^0.5
+
+## dist-test: starts what `make dist` made, in a bare Debian container and under QEMU
+.PHONY: dist-test
+dist-test: | dist-prerequisites engine
+	cargo build --locked -p github-stub
+	python3 tests/dist.py --github-stub target/debug/github-stub
+
 ## load: a minute of checked load on a running service (LOAD_HOST, TOPIC); writes target/load.html
 .PHONY: load
 load: | prerequisites
@@ -146,6 +161,13 @@ chart: | engine
 	    --volume "$$PWD:/src$(if $(ACCEPT),,:ro)" github-topic-mirror-helm /src/tests/helm/check.py \
 	    $(if $(ACCEPT),--accept)
 
+## workflows: checks .github/workflows with actionlint, in a container
+.PHONY: workflows
+workflows: | engine
+	docker build --quiet --tag github-topic-mirror-workflows tests/workflows >/dev/null
+	docker run --rm --network none --volume "$$PWD:/src:ro" --workdir /src \
+	    github-topic-mirror-workflows $(wildcard .github/workflows/*.yml)
+
 .PHONY: engine
 engine:
 	@docker compose version >/dev/null || { \
@@ -167,7 +189,8 @@ NO_DATA := set DATA to a file of search items, one JSON object a line
 .PHONY: style
 style:
 	@failed=; \
-	for check in style.py structure_test.py structure.py api_diff_test.py faults_test.py "mutants.py --check"; do \
+	for check in style.py structure_test.py structure.py api_diff_test.py faults_test.py \
+	    release_test.py "mutants.py --check"; do \
 	    python3 tests/$$check || failed+=" tests/$$check"; done; \
 	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 
@@ -197,9 +220,10 @@ ci: | test-prerequisites
 	@$(call step,api-diff,$(MAKE) --no-print-directory api-diff)
 	@if docker info >/dev/null 2>&1; then \
 	    $(call step,chart,$(MAKE) --no-print-directory chart); \
+	    $(call step,workflows,$(MAKE) --no-print-directory workflows); \
 	    $(call step,e2e,$(MAKE) --no-print-directory e2e); \
-	else echo "== e2e, chart: NOT RUN, neither the containers nor the Helm chart are tested: no" \
-	    "Docker engine answers here"; fi
+	else echo "== chart, workflows, e2e: NOT RUN, neither the Helm chart nor the containers are" \
+	    "tested: no Docker engine answers here"; fi
 
 RECORDED = $$REAL_DATA_DIR/repositories.jsonl.gz
 
@@ -232,17 +256,22 @@ TEST_PACKAGES := $(BUILD_PACKAGES) curl:curl,ca-certificates git:git,ca-certific
     w3m:w3m
 BENCH_PACKAGES := $(BUILD_PACKAGES) python3:python3 nginx:nginx redis-server:redis-server \
     setpriv:util-linux wrk:wrk ab:apache2-utils varnishd:varnish
+# Both gcc have the name of their processor, and link against the C library that Rust brings.
+DIST_PACKAGES := gcc:gcc,libc6-dev x86_64-linux-gnu-gcc:gcc-x86-64-linux-gnu \
+    aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu git:git,ca-certificates python3:python3 \
+    qemu-aarch64:qemu-user
 APT_INSTALL := apt-get install --no-install-recommends
 
-.PHONY: prerequisites test-prerequisites bench-prerequisites
+.PHONY: prerequisites test-prerequisites bench-prerequisites dist-prerequisites
 prerequisites: PACKAGES := $(BUILD_PACKAGES)
 test-prerequisites: PACKAGES := $(TEST_PACKAGES)
 bench-prerequisites: PACKAGES := $(BENCH_PACKAGES)
-prerequisites test-prerequisites bench-prerequisites:
+dist-prerequisites: PACKAGES := $(DIST_PACKAGES)
+prerequisites test-prerequisites bench-prerequisites dist-prerequisites:
 	@missing=(); for need in $(PACKAGES); do \
 	    if ! command -v "$${need%%:*}" >/dev/null; then \
 	        IFS=, read -ra packages <<<"$${need##*:}"; missing+=("$${packages[@]}"); fi; done; \
-	if [ $@ != prerequisites ] && ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then \
+	if [[ $@ = test-* || $@ = bench-* ]] && ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then \
 	    missing+=(postgresql); fi; \
 	if [ $${#missing[@]} -gt 0 ]; then \
 	    if [ "$$(id -u)" = 0 ]; then \

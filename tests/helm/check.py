@@ -217,14 +217,6 @@ def every_setting(objects):
     assert not missing, f"the replicas lack the settings {sorted(missing)}"
 
 
-def versions():
-    """The versions of the chart are the workspace's."""
-    workspace = re.search(r'^version = "(.*)"$', (ROOT / "Cargo.toml").read_text(), re.M)[1]
-    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
-    for key in ("version", "appVersion"):
-        assert chart[key] == workspace, f"Chart.yaml: {key} is not the workspace's {workspace}"
-
-
 def refused():
     for text, reason in REFUSED:
         try:
@@ -279,7 +271,6 @@ def main():
         print(f"{name}: {len(objects)} objects")
     for function in (as_compose, every_setting):
         check(function.__name__, function, rendered.get("everything") or {})
-    check("versions", versions)
     check("refused values", refused)
     print(f"Helm {helm.helm_sdk_version()}, Kubernetes {' and '.join(VERSIONS)}: {failed} failed")
     return 1 if failed else 0
