@@ -37,10 +37,11 @@ musl_headers() {
     echo "$folder"
 }
 
-# The files of a tarball have the commit's time and no owner, so the same commit gives the same one.
+# The files of a tarball have the commit's time and no owner, so the same commit gives the same
+# tarball, whatever the user's umask is.
 pack() {
-    tar --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner --dereference \
-        -C "$2" -cf - "$3" | gzip -n >"$1"
+    tar --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner \
+        --mode=a+rX,u+w,go-w -C "$2" -cf - "$3" | gzip -n >"$1"
 }
 
 for arch in ${TARGETS:-x86_64 aarch64}; do
@@ -70,14 +71,16 @@ mkdir "$work/source"
 git archive HEAD | tar -x -C "$work/source"
 (cd "$work/source" && cargo cyclonedx --quiet --format json --spec-version 1.5 --target all)
 for program in api cron; do
-    cp "$work/source/$program/$program.cdx.json" "$out/github-topic-mirror-$version-$program.cdx.json"
+    cp "$work/source/$program/$program.cdx.json" \
+        "$out/github-topic-mirror-$version-$program.cdx.json"
 done
 
 # The chart and the compose file take the images of this release. A package of a chart is a tarball
 # in which the link to the alert rules is a file.
 mkdir "$work/chart"
 cp -rL deploy/helm/github-topic-mirror "$work/chart/"
-sed -i "s|^  prefix: \"\"$|  prefix: \"${IMAGE_PREFIX:-}\"|" "$work/chart/github-topic-mirror/values.yaml"
+sed -i "s|^  prefix: \"\"$|  prefix: \"${IMAGE_PREFIX:-}\"|" \
+    "$work/chart/github-topic-mirror/values.yaml"
 pack "$out/github-topic-mirror-$version.tgz" "$work/chart" github-topic-mirror
 name=github-topic-mirror-$version-compose
 mkdir "$work/$name"
