@@ -66,13 +66,13 @@ for arch in ${TARGETS:-x86_64 aarch64}; do
     pack "$out/$name.tar.gz" "$work" "$name"
 done
 
-# The tool writes beside each Cargo.toml, so it works on a copy.
+# The tool writes beside each Cargo.toml, so it works on a copy, whose place nobody needs to know.
 mkdir "$work/source"
 git archive HEAD | tar -x -C "$work/source"
 (cd "$work/source" && cargo cyclonedx --quiet --format json --spec-version 1.5 --target all)
 for program in api cron; do
-    cp "$work/source/$program/$program.cdx.json" \
-        "$out/github-topic-mirror-$version-$program.cdx.json"
+    sed "s|file://$work/source|file://|" "$work/source/$program/$program.cdx.json" \
+        >"$out/github-topic-mirror-$version-$program.cdx.json"
 done
 
 # The chart and the compose file take the images of this release. A package of a chart is a tarball
