@@ -48,7 +48,8 @@ def answer(url):
 
 
 def container(name, command, environment):
-    """Runs a command in a bare container, on this machine's network."""
+    """Runs a command in a bare container without certificate authorities, on this network."""
+    command = f"rm -rf /etc/ssl && {command}"
     options = [f"--env={key}={value}" for key, value in environment.items()]
     return [
         *["docker", "run", "--rm", "--name", name, "--network", "host", *options],
