@@ -9,7 +9,7 @@ export PATH := $(PATH):/usr/sbin
 
 # The commit, which the programs name in their metrics. Other targets build without it: after each
 # commit they would compile the service again.
-run demo chart screenshot stack stack-demo: export REVISION := \
+run demo pictures stack stack-demo: export REVISION := \
     $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
 
 STUB := http://127.0.0.1:8090
@@ -55,27 +55,21 @@ SCHEDULER=external target/release/api & api=$$!; \
 until curl -fsS $(SERVED)/health >/dev/null 2>&1; do sleep 0.1; done
 endef
 
-## chart: draws docs/chart.svg, the README's picture, from the demo's past
-.PHONY: chart
-chart: | test-prerequisites
-	cargo build --release --locked -p api -p github-stub
-	@$(serve-past); \
-	names() { curl -fsS "$(SERVED)/api/$$1" | jq -r ".[:$$2][].full_name"; }; \
-	repos=$$( (names 'trending/kubernetes?window=90d&by=velocity' 2; \
-	    names 'falling/kubernetes?window=30d' 1) | paste -sd,); \
-	curl -fsS "$(SERVED)/charts/compare.svg?range=90d&width=760&height=300&repos=$$repos" \
-	    -o docs/chart.svg
-
-## screenshot: takes docs/topic.png, the README's picture of the demo's page, with Chromium
-.PHONY: screenshot
-screenshot: | test-prerequisites
+## pictures: makes the README's pictures from the demo's past: docs/topic.png, docs/chart.svg
+.PHONY: pictures
+pictures: | test-prerequisites
 	cargo build --release --locked -p api -p github-stub
 	@$(serve-past); \
 	chromium --headless $$([ "$$(id -u)" != 0 ] || echo --no-sandbox) --disable-gpu \
 	    --hide-scrollbars --no-first-run --disable-background-networking \
 	    --user-data-dir="$$data/chromium" --window-size=1170,600 \
 	    --screenshot=docs/topic.png "$(SERVED)/t/kubernetes" 2>/dev/null; \
-	ls -l docs/topic.png
+	names() { curl -fsS "$(SERVED)/api/$$1" | jq -r ".[:$$2][].full_name"; }; \
+	repos=$$( (names 'trending/kubernetes?window=90d&by=velocity' 2; \
+	    names 'falling/kubernetes?window=30d' 1) | paste -sd,); \
+	curl -fsS "$(SERVED)/charts/compare.svg?range=90d&width=760&height=300&repos=$$repos" \
+	    -o docs/chart.svg; \
+	ls -l docs/topic.png docs/chart.svg
 
 ## test: every test, a sample of the faults, and the alerts; installs what is missing through apt
 .PHONY: test
@@ -111,6 +105,21 @@ at=$$($(1) port proxy 8081 | sed -E 's/^([^[].*:.*):/[\1]:/'); \
 echo; echo "Serving on http://$$at:  curl http://$$at/api/popularity/kubernetes"; \
 echo "It ends with  $(1) down  (add -v to forget the data)"
 endef
+
+## dist: makes what a release holds, for x86_64 and aarch64, in target/artifacts (IMAGE_PREFIX=)
+.PHONY: dist
+dist: | dist-prerequisites
+	@command -v cargo-cyclonedx >/dev/null || \
+	    cargo install --locked --quiet cargo-cyclonedx --version '$(CARGO_CYCLONEDX)'
+	IMAGE_PREFIX="$(IMAGE_PREFIX)" deploy/release/dist.sh
+
+CARGO_CYCLONEDX := ^0.5
+
+## dist-test: starts what `make dist` made, in a bare Debian container and under QEMU
+.PHONY: dist-test
+dist-test: | dist-prerequisites engine
+	cargo build --locked -p github-stub
+	python3 tests/dist.py --github-stub target/debug/github-stub
 
 ## load: a minute of checked load on a running service (LOAD_HOST, TOPIC); writes target/load.html
 .PHONY: load
@@ -177,6 +186,21 @@ e2e-chaos: | engine
 readme: | test-prerequisites engine
 	python3 tests/readme.py
 
+## chart: renders, lints and checks the Helm chart, in a container; ACCEPT=1 writes the snapshots
+.PHONY: chart
+chart: | engine
+	docker build --quiet --tag github-topic-mirror-helm tests/helm >/dev/null
+	docker run --rm --network none --user "$$(id -u):$$(id -g)" \
+	    --volume "$$PWD:/src$(if $(ACCEPT),,:ro)" github-topic-mirror-helm /src/tests/helm/check.py \
+	    $(if $(ACCEPT),--accept)
+
+## workflows: checks .github/workflows with actionlint, in a container
+.PHONY: workflows
+workflows: | engine
+	docker build --quiet --tag github-topic-mirror-workflows tests/workflows >/dev/null
+	docker run --rm --network none --volume "$$PWD:/src:ro" --workdir /src \
+	    github-topic-mirror-workflows $(wildcard .github/workflows/*.yml)
+
 .PHONY: engine
 engine:
 	@docker compose version >/dev/null || { \
@@ -199,7 +223,7 @@ NO_DATA := set DATA to a file of search items, one JSON object a line
 style:
 	@failed=; \
 	for check in style.py structure_test.py structure.py api_diff_test.py faults_test.py overload_test.py \
-	    "mutants.py --check"; do \
+	    release_test.py "mutants.py --check"; do \
 	    python3 tests/$$check || failed+=" tests/$$check"; done; \
 	if [ -n "$$failed" ]; then echo "failed:$$failed" >&2; exit 1; fi
 
@@ -215,7 +239,7 @@ api-release: | test-prerequisites
 	cargo build --locked -p api
 	python3 tests/api_diff.py --api target/debug/api --accept
 
-## ci: style, format, lints, licences, docs, every test and the stack, with the time of each step
+## ci: style, format, lints, licences, docs, every test, the chart and the stack, with the time of each step
 .PHONY: ci
 ci: | test-prerequisites
 	@$(call step,style,$(MAKE) --no-print-directory style)
@@ -228,8 +252,11 @@ ci: | test-prerequisites
 	@$(call step,tests,$(MAKE) --no-print-directory test)
 	@$(call step,api-diff,$(MAKE) --no-print-directory api-diff)
 	@if docker info >/dev/null 2>&1; then \
+	    $(call step,chart,$(MAKE) --no-print-directory chart); \
+	    $(call step,workflows,$(MAKE) --no-print-directory workflows); \
 	    $(call step,e2e,$(MAKE) --no-print-directory e2e); \
-	else echo "== e2e: NOT RUN, the containers are not tested: no Docker engine answers here"; fi
+	else echo "== chart, workflows, e2e: NOT RUN, neither the Helm chart nor the containers are" \
+	    "tested: no Docker engine answers here"; fi
 
 RECORDED = $$REAL_DATA_DIR/repositories.jsonl.gz
 
@@ -267,17 +294,22 @@ TEST_PACKAGES := $(BUILD_PACKAGES) curl:curl,ca-certificates git:git,ca-certific
     w3m:w3m prometheus:prometheus openssl:openssl strace:strace
 BENCH_PACKAGES := $(BUILD_PACKAGES) python3:python3 nginx:nginx redis-server:redis-server \
     setpriv:util-linux wrk:wrk ab:apache2-utils varnishd:varnish
+# Both gcc have the name of their processor, and link against the C library that Rust brings.
+DIST_PACKAGES := gcc:gcc,libc6-dev x86_64-linux-gnu-gcc:gcc-x86-64-linux-gnu \
+    aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu git:git,ca-certificates python3:python3 \
+    qemu-aarch64:qemu-user
 APT_INSTALL := apt-get install --no-install-recommends
 
-.PHONY: prerequisites test-prerequisites bench-prerequisites
+.PHONY: prerequisites test-prerequisites bench-prerequisites dist-prerequisites
 prerequisites: PACKAGES := $(BUILD_PACKAGES)
 test-prerequisites: PACKAGES := $(TEST_PACKAGES)
 bench-prerequisites: PACKAGES := $(BENCH_PACKAGES)
-prerequisites test-prerequisites bench-prerequisites:
+dist-prerequisites: PACKAGES := $(DIST_PACKAGES)
+prerequisites test-prerequisites bench-prerequisites dist-prerequisites:
 	@missing=(); for need in $(PACKAGES); do \
 	    if ! command -v "$${need%%:*}" >/dev/null; then \
 	        IFS=, read -ra packages <<<"$${need##*:}"; missing+=("$${packages[@]}"); fi; done; \
-	if [ $@ != prerequisites ] && ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then \
+	if [[ $@ = test-* || $@ = bench-* ]] && ! ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then \
 	    missing+=(postgresql); fi; \
 	if [ $${#missing[@]} -gt 0 ]; then \
 	    if [ "$$(id -u)" = 0 ]; then \

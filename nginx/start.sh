@@ -23,10 +23,32 @@ if [ -z "$RESOLVER" ]; then
     echo "${2:-/etc/resolv.conf} names no nameserver, so nginx cannot find the replicas" >&2
     exit 2
 fi
+case ${REPLICAS:-} in
+*[!A-Za-z0-9.:\ _-]*)
+    echo "REPLICAS: \"$REPLICAS\" is not accepted; give HOST:PORT, several separated by spaces" >&2
+    exit 2
+    ;;
+esac
 source=$(dirname "$0")
 cd "$1"
 cp "$source/nginx.conf" .
 for name in limits.conf upstream.conf; do
     envsubst '${TOPICS} ${RATE_LIMIT} ${RESOLVER}' <"$source/$name.template" >"$name"
 done
+# REPLICAS takes the place of the stack's replicas. A name with several addresses stands for all of
+# them.
+if [ -n "${REPLICAS:-}" ]; then
+    awk -v replicas="$REPLICAS" '
+        /server api-a:5000/ {
+            count = split(replicas, names, " ")
+            for (i = 1; i <= count; i++) {
+                line = $0
+                sub("api-a:5000", names[i], line)
+                print line
+            }
+        }
+        !/server api-[ab]:5000/
+    ' upstream.conf >upstream.new
+    mv upstream.new upstream.conf
+fi
 exec nginx -p "$PWD/" -c "$PWD/nginx.conf" -g 'daemon off;'

@@ -35,7 +35,7 @@ from load import Load  # noqa: E402
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = f"mirror-e2e-{os.getpid()}"
 SERVICES = ["proxy", "api-a", "api-b", "redis", "database", "cron"]
-OWN_IMAGES = ["api", "cron", "github-stub"]
+OWN_SERVICES = ["api-a", "cron", "github-stub"]
 # Characters that have a meaning in a URL, a shell or an .env file.
 PASSWORD = "p@ss:w/rd?#%41 '\"$HOME\\"
 TOKEN = "correct-horse-battery"
@@ -182,8 +182,9 @@ def problem(answer, status, what):
 
 def the_images(stack):
     """Images are small and have neither build tools nor root."""
-    for name in OWN_IMAGES:
-        image = f"github-topic-mirror-{name}"
+    services = json.loads(stack.compose("config", "--format", "json").stdout)["services"]
+    for service in OWN_SERVICES:
+        image = services[service]["image"]
         about = json.loads(stack.run("docker", "image", "inspect", image).stdout)[0]
         assert about["Size"] < 120 * MEGABYTE, f"{image} has {about['Size'] / MEGABYTE:.0f} MB"
         equal(about["Config"]["User"], "mirror", f"{image}'s user")

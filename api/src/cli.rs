@@ -36,7 +36,7 @@ pub fn command() -> Command {
         .required(true)
         .value_parser(clap::value_parser!(PathBuf));
     let command = Command::new("api")
-        .version(env!("CARGO_PKG_VERSION"))
+        .version(settings::version())
         .about("Serves ranked lists of a GitHub topic's repositories.")
         .subcommand(Command::new("serve").about("Serve over HTTP (the default)"))
         .subcommand(

@@ -59,7 +59,7 @@ fn command() -> Command {
     let healthcheck = Command::new("healthcheck")
         .about("Check that the last success is younger than two periods of the schedule");
     let command = Command::new("cron")
-        .version(env!("CARGO_PKG_VERSION"))
+        .version(settings::version())
         .about("Triggers the mirror's refreshes at start, then on schedule.")
         .arg(once)
         .subcommand(healthcheck);

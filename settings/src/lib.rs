@@ -10,6 +10,7 @@ mod schedule;
 mod signal;
 mod table;
 mod values;
+mod version;
 
 pub use log::{LOG_FORMAT, LogFormat, start_logging};
 pub use reader::{InvalidSettings, Reader};
@@ -17,3 +18,4 @@ pub use schedule::{REFRESH_SCHEDULE, Schedule};
 pub use signal::stop_signal;
 pub use table::{Setting, Source, source, with_flags};
 pub use values::{MAINTENANCE_TOKEN, header_token, http_url};
+pub use version::{REVISION, version};

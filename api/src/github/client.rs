@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, warn};
 use url::Url;
 
+use super::authorities;
 use super::item::Item;
 use super::limits::Limits;
 use super::response::{NoResponse, Response, ResponseClass, failure, log_unusable};
@@ -61,7 +62,7 @@ pub struct GitHub {
 
 impl GitHub {
     /// # Errors
-    /// When the system's certificates cannot be read, or the token is no header value.
+    /// When the certificate authorities cannot be read, or the token is no header value.
     pub fn new(
         config: &GitHubConfig,
         store: SharedStore,
@@ -89,7 +90,7 @@ impl GitHub {
                 attempt.follow()
             }
         });
-        let http = reqwest::Client::builder()
+        let http = authorities::client_builder()
             .default_headers(headers)
             .redirect(redirects)
             .connect_timeout(CONNECT_TIMEOUT)

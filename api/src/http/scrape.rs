@@ -8,6 +8,7 @@ use axum::Router;
 use axum::routing::get;
 use chrono::{DateTime, TimeDelta, Utc};
 use metrics_exporter_prometheus::PrometheusHandle;
+use settings::REVISION;
 use tokio::sync::Mutex;
 
 use crate::app::App;
@@ -27,9 +28,6 @@ const OTHER: &str = "other";
 /// If the database is slower, the metrics are those that it told last. Prometheus must have an
 /// answer within its own time-out, or it takes the replica for one that is down.
 const DATABASE_TIMEOUT: Duration = Duration::from_millis(250);
-
-/// The commit that was built, if the build was told.
-const REVISION: Option<&str> = option_env!("REVISION");
 
 /// The last state of the database's rows. Ages and waits go on by the clock.
 #[derive(Default)]

@@ -119,16 +119,18 @@ async fn client_reads_one_export_at_a_time() {
     assert_eq!(nginx.get(path).await.status, StatusCode::OK);
 }
 
-/// Runs the container's start.sh with programs in place of envsubst and nginx. Returns the exit
-/// code, what is filled into a template, and standard error.
-fn start(rate_limit: Option<&str>, resolv_conf: &str) -> (Option<i32>, String, String) {
+/// Runs the container's start.sh with scripts in place of envsubst and nginx. Returns the exit
+/// code, the scripts' output and standard error.
+fn run_start(
+    settings: &[(&str, &str)],
+    resolv_conf: &str,
+    envsubst: &str,
+    nginx: &str,
+) -> (Option<i32>, String, String) {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    for (name, script) in [
-        ("envsubst", "#!/bin/sh\necho \"$RATE_LIMIT $RESOLVER\"\n"),
-        ("nginx", "#!/bin/sh\ncmp limits.conf upstream.conf && cat limits.conf\n"),
-    ] {
+    for (name, script) in [("envsubst", envsubst), ("nginx", nginx)] {
         let program = folder.path().join(name);
-        std::fs::write(&program, script).expect("written");
+        std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).expect("written");
         std::fs::set_permissions(program, PermissionsExt::from_mode(0o755)).expect("it is ours");
     }
     let resolver = folder.path().join("resolv.conf");
@@ -137,10 +139,17 @@ fn start(rate_limit: Option<&str>, resolv_conf: &str) -> (Option<i32>, String, S
     let mut command = std::process::Command::new("sh");
     command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../nginx/start.sh"));
     command.arg(folder.path()).arg(resolver);
-    command.env_clear().env("PATH", path).envs(rate_limit.map(|value| ("RATE_LIMIT", value)));
+    command.env_clear().env("PATH", path).envs(settings.iter().copied());
     let output = command.output().expect("a shell");
     let text = |bytes| String::from_utf8(bytes).expect("text");
     (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+/// start.sh with a RATE_LIMIT. The output is what is filled into a template.
+fn start(rate_limit: Option<&str>, resolv_conf: &str) -> (Option<i32>, String, String) {
+    let settings: Vec<_> = rate_limit.map(|value| ("RATE_LIMIT", value)).into_iter().collect();
+    let envsubst = "echo \"$RATE_LIMIT $RESOLVER\"";
+    run_start(&settings, resolv_conf, envsubst, "cmp limits.conf upstream.conf && cat limits.conf")
 }
 
 const DOCKERS: &str = "nameserver 127.0.0.11\noptions ndots:0\n";
@@ -175,5 +184,37 @@ fn resolver_is_the_first_nameserver_of_resolv_conf() {
         let (code, _, said) = start(None, nothing);
         assert_eq!((code, said.lines().count()), (Some(2), 1), "{nothing:?}: {said}");
         assert!(said.contains("resolv.conf names no nameserver"), "{said}");
+    }
+}
+
+#[test]
+fn upstream_conf_names_the_replicas_of_the_setting_when_it_is_set() {
+    let nginx = "cat upstream.conf";
+    let start = |replicas| run_start(&[("REPLICAS", replicas)], DOCKERS, "cat", nginx);
+    let servers = |text: &str| -> Vec<String> {
+        let lines = text.lines().map(str::trim).filter(|line| line.starts_with("server "));
+        lines.map(str::to_owned).collect()
+    };
+    let (_, template, _) = start("");
+    let stack = servers(&template);
+    assert_eq!(stack.len(), 4, "two replicas in two upstreams: {template}");
+    for replicas in ["replicas.topics.svc.cluster.local:5000", "replica-1:5000 replica-2:81  r.3:5"]
+    {
+        let (code, text, said) = start(replicas);
+        assert_eq!((code, said), (Some(0), String::new()), "{replicas}");
+        let of_first = stack.iter().filter(|line| line.contains("api-a:5000"));
+        let expected: Vec<_> = of_first
+            .flat_map(|line| {
+                replicas.split_whitespace().map(|replica| line.replace("api-a:5000", replica))
+            })
+            .collect();
+        assert_eq!(servers(&text), expected);
+        let rest = |text: &str| text.lines().filter(|line| !line.contains("server ")).count();
+        assert_eq!(rest(&text), rest(&template), "all other lines stay");
+    }
+    for wrong in ["a:5000;", "a:5000 {", "$a:5000", "a:5000\nb:5000"] {
+        let (code, _, said) = start(wrong);
+        assert_eq!(code, Some(2), "{wrong:?}: {said}");
+        assert!(said.starts_with("REPLICAS: "), "{said}");
     }
 }

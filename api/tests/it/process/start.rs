@@ -90,7 +90,7 @@ async fn version_flag_prints_and_healthcheck_exits_1_when_the_service_is_down() 
     let folder = tempfile::tempdir().expect("a folder");
     let mut command = api(&folder, &[]);
     command.arg("--version");
-    assert_eq!(output(command).await.1, format!("api {}\n", env!("CARGO_PKG_VERSION")));
+    assert_eq!(output(command).await.1, format!("api {}\n", settings::version()));
 
     let stub = stub(World::default()).await;
     let process = ApiProcess::start(api(&folder, &[("GITHUB_API_URL", &stub.url())])).await;
