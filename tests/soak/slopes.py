@@ -16,8 +16,14 @@ BOUNDS = {
 }
 # The most rows that a refresh adds to these tables: two to the ledger, which are deleted after
 # days, and for each of the three repositories that have changed one of the day's counts, an event
-# and a former membership.
-GROWING = {"refreshes": 2, "counts": 3, "events": 3, "former_members": 3}
+# and a membership that begins or ends: places among the first come and go.
+GROWING = {
+    "refreshes": 2,
+    "counts": 3,
+    "events": 3,
+    "topic_repositories": 3,
+    "former_members": 3,
+}
 # A slope only counts if the medians of the first and the second half of the values differ by more
 # than this.
 NOISE = {
