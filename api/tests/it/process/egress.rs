@@ -138,7 +138,9 @@ async fn service_connects_to_github_its_database_and_its_redis_alone() {
         read_trace().lines().next_back().is_some_and(|line| line.contains("+++ exited"))
     })
     .await;
-    let peers: BTreeSet<String> = read_trace().lines().filter_map(peer).collect();
+    let mut peers: BTreeSet<String> = read_trace().lines().filter_map(peer).collect();
+    // glibc looks there for a cache of the machine's users before it reads their file.
+    peers.remove("/var/run/nscd/socket");
     let expected = [
         github.url().trim_start_matches("http://").to_owned(),
         format!("127.0.0.1:{}", to_database.port),
