@@ -300,7 +300,9 @@ pub(crate) fn assert_hardened(answer: &Answer, request: &str) {
     assert!(policy.starts_with("default-src 'none'; "), "{request}: {policy}");
     assert!(policy.contains("frame-ancestors 'none'"), "{request}: {policy}");
     let allowed: &[&str] = match answer.header("content-type").split(';').next() {
-        Some("text/html" | "") => &["style-src", "script-src", "img-src", "form-action"],
+        Some("text/html" | "") => {
+            &["style-src", "script-src", "img-src", "connect-src", "form-action"]
+        }
         Some("image/svg+xml") => &["style-src"],
         _ => &[],
     };
