@@ -100,7 +100,9 @@ class WatchedStack(WiredStack):
         )
 
     async def ask_prometheus(self, path):
-        _, _, body = await self.request("prometheus", f"/api/v1/{path}", timeout=5)
+        status, _, body = await self.request("prometheus", f"/api/v1/{path}", timeout=5)
+        if status != 200:
+            raise ConnectionError(f"Prometheus is not ready: {status}")
         return json.loads(body)["data"]
 
     async def firing(self):
