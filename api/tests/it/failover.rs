@@ -13,6 +13,9 @@ use crate::process::{ApiProcess, api};
 use crate::redis::Redis;
 use crate::support::{Mirror, eventually};
 
+/// Seconds. A sentinel that gets no CPU time for two seconds does nothing for thirty more (TILT).
+const PATIENCE: u64 = 70;
+
 const PATH: &str = "/api/popularity/kubernetes";
 
 /// A master, its replica, and a sentinel that makes the replica the master if the first one fails.
@@ -36,12 +39,12 @@ impl Failover {
         let has_copied = async || {
             second.command(&["INFO", "replication"]).await.contains("master_link_status:up")
         };
-        eventually(20, "the replica has copied the master", has_copied).await;
+        eventually(PATIENCE, "the replica has copied the master", has_copied).await;
         let config = tempfile::tempdir().expect("a temporary folder");
         let path = config.path().join("sentinel.conf");
         let lines = format!(
             "port {three}\nsentinel monitor mirror 127.0.0.1 {one} 1\n\
-             sentinel down-after-milliseconds mirror 300\nsentinel failover-timeout mirror 3000\n"
+             sentinel down-after-milliseconds mirror 1000\nsentinel failover-timeout mirror 3000\n"
         );
         std::fs::write(&path, lines).expect("written");
         let path = path.to_str().expect("a path");
@@ -50,7 +53,7 @@ impl Failover {
             let replicas = sentinel.command(&["SENTINEL", "REPLICAS", "mirror"]).await;
             replicas.contains(&two) && replicas.contains("master-link-status\nok")
         };
-        eventually(30, "the sentinel knows the replica", knows_the_replica).await;
+        eventually(PATIENCE, "the sentinel knows the replica", knows_the_replica).await;
         let url = format!("redis+sentinel://127.0.0.1:{three}/mirror/0");
         Some(Self { first, second, second_port: two, sentinel, url, _config: config })
     }
@@ -95,15 +98,15 @@ async fn check_second_server(failover: &Failover, a: &Mirror, b: &Mirror) {
         let ready = a.get("/ready").await.json();
         ready["cache"][1]["can_answer"] == true
     };
-    eventually(20, "the replica has found the new master", answers).await;
+    eventually(PATIENCE, "the replica has found the new master", answers).await;
     a.refresh("kubernetes").await;
     agree(a, b).await;
     let etag = a.get(PATH).await.header("etag").to_owned();
     let settings = [("REDIS_URL", &*failover.url)];
-    eventually(20, "the new master has the lists", async || {
+    eventually(PATIENCE, "the new master has the lists", async || {
         let cold = a.replica(&settings).await;
         let found = async || cold.get("/ready").await.json()["cache"][1]["can_answer"] == true;
-        eventually(10, "a new replica finds the master", found).await;
+        eventually(PATIENCE, "a new replica finds the master", found).await;
         let answer = cold.get(PATH).await;
         answer.header("cache-status") == "redis; hit" && answer.header("etag") == etag
     })
@@ -131,7 +134,7 @@ async fn reads_lose_nothing_when_the_master_is_killed_and_another_one_is_promote
     let Some((a, b)) = replicas(&failover).await else { return };
     failover.first.kill().await;
     let ends = read_until([&a, &b], async || failover.has_failed_over().await);
-    tokio::time::timeout(Duration::from_secs(60), ends).await.expect("a new master");
+    tokio::time::timeout(Duration::from_secs(PATIENCE), ends).await.expect("a new master");
     check_second_server(&failover, &a, &b).await;
 }
 
@@ -146,7 +149,7 @@ async fn lists_go_to_the_new_master_when_the_old_one_becomes_a_replica() {
         role.starts_with("slave") && failover.has_failed_over().await
     };
     let ends = read_until([&a, &b], is_replica);
-    tokio::time::timeout(Duration::from_secs(60), ends).await.expect("a new master");
+    tokio::time::timeout(Duration::from_secs(PATIENCE), ends).await.expect("a new master");
     check_second_server(&failover, &a, &b).await;
 }
 
