@@ -1,4 +1,4 @@
-//! What one client sends changes nothing of the lists and pages that nginx keeps for the others.
+//! Requests of one client change nothing of the lists and pages that nginx keeps for the others.
 
 use std::net::SocketAddr;
 
