@@ -107,7 +107,7 @@ class Stack:
         return self.execute("database", "psql", "-U", "mirror", "-d", "mirror", "-Atc", query)
 
     def container(self, service):
-        return self.compose("ps", "-aq", service).stdout.strip()
+        return self.compose("ps", "-aq", service).stdout.partition("\n")[0]
 
     def inspect(self, service):
         return json.loads(self.run("docker", "inspect", self.container(service)).stdout)[0]
@@ -479,6 +479,7 @@ def what_is_kept(stack):
         str(repositories),
         "today's counts",
     )
+    equal(stack.sql("SHOW max_connections"), "200", "PostgreSQL's connections")
     equal(stack.sql("SHOW shared_preload_libraries"), "pg_stat_statements", "preloaded")
     equal(stack.sql("SHOW pg_stat_statements.max"), "10000", "its size")
     equal(stack.sql("SHOW pg_stat_statements.track"), "all", "what it tracks")
@@ -619,8 +620,13 @@ def open_to_everyone(stack):
     assert "MAINTENANCE_TOKEN is unset though APP_BIND_ADDR is 0.0.0.0" in done.stdout, done.stdout
 
 
+def serving(stack):
+    """The replicas that answered the last requests."""
+    return {entry["upstream"] for entry in stack.access_log()[-300:] if entry["upstream"]}
+
+
 def under_load(stack, rounds):
-    """No list of 300 a second is lost or wrong while replicas are killed and recreated."""
+    """No list of 300 a second is lost while replicas are added, stopped, killed, recreated."""
     # /db stays out: it answers 503 if PostgreSQL takes more than a second, as on a busy machine.
     expected = {}
     # The proxy caches the first three for a second. The last one goes to a replica each time.
@@ -634,6 +640,14 @@ def under_load(stack, rounds):
             expected[path, encoding] = stack.get(path, accept_encoding=encoding).body
     proxy = stack.inspect("proxy")["State"]["StartedAt"]
     with Load(stack.port, expected, requests_a_second=300) as load:
+        for replicas in 3, 1:
+            stack.compose(
+                "up", "-d", "--wait", "--no-recreate", "--scale", f"api-b={replicas}", "api-b"
+            )
+            wait_for(
+                lambda: len(serving(stack)) == 1 + replicas, f"{1 + replicas} replicas serve"
+            )
+            load.check(f"{1 + replicas} replicas serve")
         for index in range(rounds):
             replica = ["api-a", "api-b"][index % 2]
             stack.run("docker", "kill", stack.container(replica))
@@ -644,8 +658,7 @@ def under_load(stack, rounds):
             load.check(f"round {index + 1}: api-a was recreated")
     equal(stack.inspect("proxy")["State"]["StartedAt"], proxy, "the proxy was not touched")
     entries = stack.access_log()
-    served = {entry["upstream"] for entry in entries[-300:]}
-    assert len(served) >= 2, f"at the end only {served} served"
+    assert len(serving(stack)) >= 2, f"at the end only {serving(stack)} served"
     passed_on = sum("," in entry["upstream"] for entry in entries)
     # nginx writes a colon between the addresses before and after an internal redirect.
     again = sum(" : " in entry["upstream"] for entry in entries)

@@ -47,4 +47,5 @@ mod routes;
 mod stack;
 mod store;
 mod support;
+mod ten_replicas;
 mod two_replicas;
