@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Tries what `make dist` has made, over the stand-in for GitHub: dist.py --github-stub PROGRAM.
 
-For each processor: unpack the tarball, run ./api, ask it for a list. x86_64 runs in a Debian
+For each processor: unpack the tarball, run ./api, ask it for a list, run ./cron --once. x86_64 runs in a Debian
 container with nothing but the tarball, aarch64 under QEMU's user emulation. The script also checks
 the checksums, and that both programs are static and tell their version and revision.
 """
 
 import argparse
+import itertools
 import json
 import re
 import socket
@@ -68,14 +69,17 @@ def try_out(arch, stub):
     name = f"github-topic-mirror-{VERSION}-{arch}-linux"
     unpack = f"tar -xzf /artifacts/{name}.tar.gz && cd {name}"
     port = free_port()
+    url = f"http://127.0.0.1:{port}"
     environment = {"LISTEN_ADDR": f"127.0.0.1:{port}", "GITHUB_API_URL": stub, "DATA_DIR": "data"}
+    environment |= {"API_URL": url, "STATE_FILE": "last-success"}
+    numbers = itertools.count()
     with tempfile.TemporaryDirectory(prefix="dist-") as folder:
 
         def run(command):
             command = f"{unpack} && {command}"
             if arch == "aarch64":
                 return emulated(folder, command, environment)
-            return container(f"{Path(folder).name}", command, environment)
+            return container(f"{Path(folder).name}-{next(numbers)}", command, environment)
 
         for program in ["api", "cron"]:
             text = output(*run(f"./{program} --version"))
@@ -84,7 +88,8 @@ def try_out(arch, stub):
             print(f"   {text.strip()}")
         process = subprocess.Popen(run("exec ./api"), stderr=subprocess.DEVNULL)
         try:
-            rows = answer(f"http://127.0.0.1:{port}/api/popularity/kubernetes")
+            rows = answer(f"{url}/api/popularity/kubernetes")
+            output(*run("./cron --once"))
         finally:
             process.terminate()
             code = process.wait(60)

@@ -102,7 +102,7 @@ impl ApiClient {
     /// # Errors
     /// If the system's certificates cannot be read.
     pub(crate) fn new(config: &Config) -> anyhow::Result<Self> {
-        let http = Client::builder()
+        let http = settings::client_builder()
             .user_agent(concat!("topic-mirror-cron/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(TIMEOUT)

@@ -1,9 +1,10 @@
 //! The part that `api` and `cron` share: the settings table with its flags, the reader, the
-//! schedule, log set-up and the stop signal.
+//! schedule, log set-up, the stop signal and the HTTP client's certificate authorities.
 //!
 //! A program adds a setting with one row of its table, and one field of its config that a
 //! [`Reader`] fills.
 
+mod authorities;
 mod log;
 mod reader;
 mod schedule;
@@ -12,6 +13,7 @@ mod table;
 mod values;
 mod version;
 
+pub use authorities::client_builder;
 pub use log::{LOG_FORMAT, LogFormat, start_logging};
 pub use reader::{InvalidSettings, Reader};
 pub use schedule::{REFRESH_SCHEDULE, Schedule};

@@ -13,7 +13,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, warn};
 use url::Url;
 
-use super::authorities;
 use super::item::Item;
 use super::limits::Limits;
 use super::response::{NoResponse, Response, ResponseClass, failure, log_unusable};
@@ -90,7 +89,7 @@ impl GitHub {
                 attempt.follow()
             }
         });
-        let http = authorities::client_builder()
+        let http = settings::client_builder()
             .default_headers(headers)
             .redirect(redirects)
             .connect_timeout(CONNECT_TIMEOUT)
