@@ -120,7 +120,12 @@ impl RedisCache {
                         Some((topic, version)) => memory.expire(&topic, version).await,
                         None => memory.expire_all(),
                     },
-                    PushKind::Disconnection | PushKind::Subscribe => memory.expire_all(),
+                    PushKind::Subscribe => memory.expire_all(),
+                    PushKind::Disconnection => {
+                        // A cluster may have given the channel's slot to another node by now.
+                        state.is_subscribed = false;
+                        memory.expire_all();
+                    }
                     _ => {}
                 },
                 _ = checks.tick() => {
@@ -174,7 +179,7 @@ impl RedisCache {
             }
         };
         let keys = (0..CHECKED_KEYS).map(|number| format!("{CHANNEL}:{number}"));
-        let deletions: Vec<_> = keys.chain([CHANNEL.to_owned()]).map(|key| Cmd::del(key)).collect();
+        let deletions: Vec<_> = keys.chain([CHANNEL.to_owned()]).map(Cmd::del).collect();
         try_join_all(deletions.iter().map(|deletion| connection.ask::<()>(deletion))).await?;
         if is_subscribed { Ok(()) } else { connection.subscribe(CHANNEL).await }
     }

@@ -64,8 +64,8 @@ fn cluster(scheme: &str, text: &str) -> Option<Vec<ConnectionInfo>> {
     hosts.iter().map(|host| server(&format!("{scheme}://{user}{host}"))).collect()
 }
 
-/// Splits `USER:PASSWORD@HOST:PORT,HOST` into `USER:PASSWORD@`, or nothing, and the hosts with their
-/// ports.
+/// Splits `USER:PASSWORD@HOST:PORT,HOST` into `USER:PASSWORD@`, or nothing, and the hosts with
+/// their ports.
 fn user_and_hosts(authority: &str, default_port: u16) -> (String, Vec<String>) {
     let (user, hosts) = match authority.rsplit_once('@') {
         Some((user, hosts)) => (format!("{user}@"), hosts),

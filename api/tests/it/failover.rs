@@ -197,9 +197,10 @@ async fn check_tls(scheme: &str, arguments: &[&str]) {
     let port = free_port().await.to_string();
     let path = |name: &str| folder.path().join(name).to_str().expect("a path").to_owned();
     let (certificate, key) = (path("cert.pem"), path("key.pem"));
-    let tls = ["--tls-cert-file", &certificate, "--tls-key-file", &key, "--tls-auth-clients", "no"];
+    let files = ["--tls-cert-file", &certificate, "--tls-key-file", &key];
+    let tls = ["--tls-ca-cert-file", &certificate, "--tls-auth-clients", "no"];
     let listens = ["--port", "0", "--tls-port", &port, "--save", ""];
-    let arguments = [&listens[..], &tls, arguments, &USER].concat();
+    let arguments = [&listens[..], &files, &tls, arguments, &USER].concat();
     let Some(redis) = Redis::start_with(&arguments).await else { return };
     redis.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).await;
     let mirror = Mirror::refreshed(World::generate(60, 7, "kubernetes")).await;

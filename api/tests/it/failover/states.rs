@@ -1,4 +1,5 @@
-//! Redis that answers, but refuses what the service needs, counts as down until it takes lists again.
+//! Redis that answers, but refuses what the service needs, counts as down until it takes lists
+//! again.
 
 use github_stub::World;
 use reqwest::StatusCode;
@@ -147,6 +148,8 @@ async fn cluster_is_down_while_it_lacks_slots_and_up_afterwards() {
         return;
     };
     redis.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).await;
+    let is_ok = async || redis.command(&["CLUSTER", "INFO"]).await.contains("cluster_state:ok");
+    eventually(10, "the cluster is ready", is_ok).await;
     let url = format!("redis-cluster://127.0.0.1:{port}");
     check_states(&redis, &url, &OF_A_CLUSTER).await;
 }
