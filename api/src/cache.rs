@@ -6,6 +6,7 @@
 mod memory;
 mod redis;
 mod redis_address;
+mod redis_connection;
 mod redis_format;
 
 use std::sync::Arc;

@@ -30,7 +30,8 @@ pub const SETTINGS: &[Setting] = &[
     Setting::optional("POSTGRES_DB", "PostgreSQL's database; DATABASE_URL's own when unset"),
     Setting::secret(
         "REDIS_URL",
-        "redis(s)://, redis(s)+sentinel:// or unix:PATH; the cache is in the process when unset",
+        "redis(s)://, redis(s)+sentinel://, redis(s)-cluster:// or unix:PATH; the cache is in the \
+         process when unset",
     ),
     Setting::with_default("DATA_DIR", "./data", "folder of the SQLite file"),
     Setting::with_default(

@@ -1,8 +1,8 @@
 //! Bundles in Redis, shared by every replica: one key a topic, and a channel that announces new
 //! lists.
 //!
-//! Redis may lose everything at any time. It may also be slow or down: a call takes
-//! [`CALL_TIMEOUT`] at most, and no call is made while Redis does not answer.
+//! Redis may lose everything at any time. It may also be slow or down: a call takes 100 ms at most,
+//! and no call is made while Redis does not answer or refuses what the service needs.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -10,34 +10,32 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use metrics::Counter;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{
-    AsyncTypedCommands, Client, Cmd, Pipeline, PushInfo, PushKind, RedisError, RedisResult, Value,
-};
+use futures_util::future::try_join_all;
+use redis::{Client, Cmd, PushInfo, PushKind, RedisError, RedisResult, Value};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
-use tokio_util::context::RuntimeExt;
 use tracing::{info, warn};
 
 use super::redis_address::RedisAddress;
+use super::redis_connection::{Connection, PushSender, errors, refusal};
 use super::redis_format::{FORMAT, decode, digits, encode};
 use super::{Cache, CachedBundle, MemoryCache};
 use crate::lists::bundle::Bundle;
 use crate::model::list::Version;
 use crate::model::topic::Topic;
-use crate::task::input;
-use crate::telemetry::{CACHE_ERRORS, left_out};
+use crate::telemetry::left_out;
 
-/// The longest wait for an answer of Redis.
-const CALL_TIMEOUT: Duration = Duration::from_millis(100);
+/// How often to check whether Redis works.
+const CHECK_EVERY: Duration = Duration::from_millis(500);
 
-/// How often to check whether Redis answers.
-const PING_EVERY: Duration = Duration::from_millis(500);
-
-/// After so many unanswered checks in a row the connection is dropped and another one is opened: a
+/// After so many failed checks in a row the connection is dropped and another one is opened: a
 /// network that swallows everything gives no sign.
-const MISSED_PINGS: u32 = 4;
+const FAILED_CHECKS: u32 = 4;
+
+/// The number of keys that a check deletes besides the channel's name. None of them exists. A
+/// server refuses to delete keys in every state in which it takes no lists, except if it is full;
+/// it would answer PING as a replica, or as a node of a cluster that has the keys elsewhere. These
+/// keys are spread over the slots of a cluster, and the channel's name is in the channel's slot.
+const CHECKED_KEYS: usize = 16;
 
 /// How long Redis keeps the lists of a refresh. It is longer than any schedule's period, so that
 /// readers have lists while GitHub or the database is down.
@@ -49,13 +47,17 @@ const UNPUBLISHED_SECONDS: u64 = 60;
 
 /// Stores lists unless Redis has lists of a higher revision in the same epoch: of two refreshes
 /// that end at the same time, the one that read the database first may come last. A value begins
-/// with the digits of its epoch, then of its revision, in equal parts.
+/// with the digits of its epoch, then of its revision, in equal parts. Then it publishes an
+/// announcement if there is one: in a cluster, no transaction has both a key and a channel.
 const STORE_UNLESS_NEWER: &str = "
     local held = redis.call('GETRANGE', KEYS[1], 0, #ARGV[1] - 1)
     local half = #ARGV[1] / 2
     if #held < #ARGV[1] or held:find('%D') or held <= ARGV[1]
         or held:sub(1, half) ~= ARGV[1]:sub(1, half) then
         redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
+    end
+    if ARGV[4] then
+        redis.call('PUBLISH', ARGV[4], ARGV[5])
     end";
 
 /// The channel that announces `topic epoch revision` when a topic's lists have changed, and the
@@ -65,53 +67,43 @@ const CHANNEL: &str = FORMAT;
 /// The shared tier.
 pub struct RedisCache {
     address: RedisAddress,
-    config: ConnectionManagerConfig,
-    /// `None` until the server to connect to is known.
-    connection: RwLock<Option<ConnectionManager>>,
+    pushes: PushSender,
+    /// `None` until the servers to connect to are known.
+    connection: RwLock<Option<Connection>>,
     is_up: AtomicBool,
-    /// The server has become a replica, which takes no writes.
-    is_read_only: AtomicBool,
 }
 
-/// The state of the subscription.
+/// The state of the checks.
 #[derive(Default)]
 struct Watch {
     is_subscribed: bool,
-    missed_pings: u32,
+    failed_checks: u32,
+    /// The code of the refusal that was logged last, or nothing for a server that does not answer;
+    /// `None` while Redis works.
+    logged: Option<&'static str>,
 }
 
 /// Messages of the connection: announcements, and changes of its own state.
 pub struct Pushes(mpsc::UnboundedReceiver<PushInfo>);
 
 impl RedisCache {
-    /// A cache that connects when it is first used, and the messages that it will receive.
+    /// A cache and the messages that it will receive. It connects to one server when it is first
+    /// used, and finds the servers of sentinels and of a cluster in [`Self::watch`].
     ///
     /// # Errors
     /// When the address is not one of a Redis server.
     pub fn new(address: RedisAddress) -> RedisResult<(Self, Pushes)> {
         // Prometheus sees the first error only if it has seen the counter without one.
         errors().increment(0);
-        let (sender, receiver) = mpsc::unbounded_channel();
-        let config = ConnectionManagerConfig::new()
-            .set_number_of_retries(0)
-            .set_connection_timeout(Some(CALL_TIMEOUT))
-            .set_response_timeout(Some(CALL_TIMEOUT))
-            .set_push_sender(sender)
-            .set_automatic_resubscription();
+        let (pushes, receiver) = mpsc::unbounded_channel();
         let connection = match &address {
             RedisAddress::Server(server) => {
-                let client = Client::open(server.clone())?;
-                Some(open(client, config.clone())?)
+                Some(Connection::to(Client::open(server.clone())?, &pushes)?)
             }
-            RedisAddress::Sentinels(_) => None,
+            RedisAddress::Sentinels(_) | RedisAddress::Cluster(_) => None,
         };
-        let redis = Self {
-            address,
-            config,
-            connection: RwLock::new(connection),
-            is_up: AtomicBool::new(true),
-            is_read_only: AtomicBool::new(false),
-        };
+        let is_up = AtomicBool::new(connection.is_some());
+        let redis = Self { address, pushes, connection: RwLock::new(connection), is_up };
         Ok((redis, Pushes(receiver)))
     }
 
@@ -119,8 +111,8 @@ impl RedisCache {
     /// message may have been missed. Never returns.
     pub async fn watch(&self, mut pushes: Pushes, memory: &MemoryCache) {
         let mut state = Watch::default();
-        let mut ping = tokio::time::interval(PING_EVERY);
-        ping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut checks = tokio::time::interval(CHECK_EVERY);
+        checks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 Some(push) = pushes.0.recv() => match push.kind {
@@ -128,10 +120,15 @@ impl RedisCache {
                         Some((topic, version)) => memory.expire(&topic, version).await,
                         None => memory.expire_all(),
                     },
-                    PushKind::Disconnection | PushKind::Subscribe => memory.expire_all(),
+                    PushKind::Subscribe => memory.expire_all(),
+                    PushKind::Disconnection => {
+                        // A cluster may have given the channel's slot to another node by now.
+                        state.is_subscribed = false;
+                        memory.expire_all();
+                    }
                     _ => {}
                 },
-                _ = ping.tick() => {
+                _ = checks.tick() => {
                     if self.check(&mut state).await {
                         memory.expire_all();
                     }
@@ -140,54 +137,63 @@ impl RedisCache {
         }
     }
 
-    /// Checks whether Redis answers, and subscribes at its first answer. True if its state has
-    /// changed.
+    /// Checks whether Redis works, and subscribes when it does so first or again. True if its state
+    /// has changed.
     async fn check(&self, state: &mut Watch) -> bool {
-        if state.missed_pings >= MISSED_PINGS || self.is_read_only.swap(false, Ordering::Relaxed) {
+        if state.failed_checks >= FAILED_CHECKS {
             self.set_connection(None);
-            *state = Watch::default();
+            state.failed_checks = 0;
         }
-        let answer = self.ask(state.is_subscribed).await;
-        state.is_subscribed |= answer.is_ok();
-        state.missed_pings = if answer.is_ok() { 0 } else { state.missed_pings + 1 };
-        match (answer, self.is_up()) {
-            (Ok(()), false) => info!("Redis answers again"),
-            (Err(error), true) => warn!(%error, "Redis does not answer; the database serves"),
-            _ => return false,
+        let answer = self.try_out(state.is_subscribed).await;
+        state.is_subscribed = answer.is_ok();
+        let was_up = self.is_up.swap(answer.is_ok(), Ordering::Relaxed);
+        match answer {
+            Ok(()) => {
+                if !was_up {
+                    info!("Redis answers");
+                }
+                *state = Watch { is_subscribed: true, ..Watch::default() };
+            }
+            Err(error) => {
+                let (code, advice) = refusal(&error).unzip();
+                if state.logged.is_none() || (code.is_some() && state.logged != code) {
+                    log_failure(&error, advice);
+                }
+                state.logged = code.or(state.logged).or(Some(""));
+                // The address may lead to another server, the master, by now.
+                let is_replica = code == Some("READONLY");
+                state.failed_checks += if is_replica { FAILED_CHECKS } else { 1 };
+            }
         }
-        self.is_up.fetch_not(Ordering::Relaxed);
-        true
+        was_up != self.is_up()
     }
 
-    /// Looks for the server if it is not known, and then asks it something.
-    async fn ask(&self, is_subscribed: bool) -> RedisResult<()> {
-        let mut connection = match self.connection() {
+    /// Finds the servers if they are not known, and asks for what the service needs of them.
+    async fn try_out(&self, is_subscribed: bool) -> RedisResult<()> {
+        let connection = match self.connection() {
             Some(connection) => connection,
             None => {
-                let client = self.address.client().await?;
-                let config = self.config.clone();
-                let connection = open(client, config)?;
+                let connection = Connection::open(&self.address, &self.pushes).await?;
                 self.set_connection(Some(connection.clone()));
                 connection
             }
         };
-        if is_subscribed {
-            bounded(connection.ping()).await.map(|_| ())
-        } else {
-            bounded(connection.subscribe(CHANNEL)).await
-        }
+        let keys = (0..CHECKED_KEYS).map(|number| format!("{CHANNEL}:{number}"));
+        let deletions: Vec<_> = keys.chain([CHANNEL.to_owned()]).map(Cmd::del).collect();
+        try_join_all(deletions.iter().map(|deletion| connection.ask::<()>(deletion))).await?;
+        if is_subscribed { Ok(()) } else { connection.subscribe(CHANNEL).await }
     }
 
-    fn connection(&self) -> Option<ConnectionManager> {
+    fn connection(&self) -> Option<Connection> {
         self.connection.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set_connection(&self, connection: Option<ConnectionManager>) {
+    fn set_connection(&self, connection: Option<Connection>) {
         *self.connection.write().unwrap_or_else(PoisonError::into_inner) = connection;
     }
 
-    /// The connection if Redis answers.
-    fn connection_that_answers(&self) -> Option<ConnectionManager> {
+    /// The connection if Redis works.
+    fn connection_that_answers(&self) -> Option<Connection> {
         self.connection().filter(|_| self.is_up())
     }
 
@@ -195,15 +201,12 @@ impl RedisCache {
         self.is_up.load(Ordering::Relaxed)
     }
 
-    /// Sends commands together; false if Redis did not execute them.
-    async fn run(&self, commands: &Pipeline) -> bool {
-        let Some(mut connection) = self.connection_that_answers() else { return false };
-        match bounded(commands.exec_async(&mut connection)).await {
+    /// Runs a command; false if Redis did not execute it.
+    async fn run(&self, command: &Cmd) -> bool {
+        let Some(connection) = self.connection_that_answers() else { return false };
+        match connection.ask::<()>(command).await {
             Ok(()) => true,
             Err(error) => {
-                if is_read_only(&error) {
-                    self.is_read_only.store(true, Ordering::Relaxed);
-                }
                 if let Some(left_out) = left_out("Redis did not store the lists") {
                     warn!(%error, left_out, "Redis did not store the lists");
                 }
@@ -213,29 +216,11 @@ impl RedisCache {
     }
 }
 
-/// Whether the server is a replica: the master that it was has failed over.
-fn is_read_only(error: &RedisError) -> bool {
-    error.to_string().contains("READONLY")
-}
-
-/// A connection that opens when it is first used.
-fn open(client: Client, config: ConnectionManagerConfig) -> RedisResult<ConnectionManager> {
-    let _context = input().enter();
-    ConnectionManager::new_lazy_with_config(client, config)
-}
-
-/// The answer of a call, or an error after [`CALL_TIMEOUT`].
-async fn bounded<T>(call: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
-    let answer = match input().wrap(async { timeout(CALL_TIMEOUT, call).await }).await {
-        Ok(answer) => answer,
-        Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
-    };
-    errors().increment(u64::from(answer.is_err()));
-    answer
-}
-
-fn errors() -> Counter {
-    metrics::counter!(CACHE_ERRORS, "tier" => "redis")
+fn log_failure(error: &RedisError, advice: Option<&str>) {
+    match advice {
+        Some(advice) => warn!(%error, advice, "Redis refuses commands; the database serves"),
+        None => warn!(%error, "Redis does not answer; the database serves"),
+    }
 }
 
 /// The hash tag keeps a topic's keys on one node of a cluster.
@@ -243,7 +228,7 @@ fn key(topic: &Topic) -> String {
     format!("{CHANNEL}:{{{topic}}}")
 }
 
-/// The commands that store a bundle unless Redis has a newer one.
+/// The command that stores a bundle unless Redis has a newer one.
 fn store_unless_newer(bundle: &Bundle, seconds: u64) -> Cmd {
     let mut store = redis::cmd("EVAL");
     store.arg(STORE_UNLESS_NEWER).arg(1).arg(key(&bundle.topic));
@@ -277,11 +262,8 @@ impl Cache for RedisCache {
     }
 
     async fn get(&self, topic: &Topic) -> Option<CachedBundle> {
-        let mut connection = self.connection_that_answers()?;
-        let mut get = redis::cmd("GET");
-        get.arg(key(topic));
-        let get = get.query_async(&mut connection);
-        let value: Option<Bytes> = bounded(get).await.ok()?;
+        let connection = self.connection_that_answers()?;
+        let value: Option<Bytes> = connection.ask(&Cmd::get(key(topic))).await.ok()?;
         let bundle = decode(topic, value?);
         if bundle.is_none()
             && let Some(left_out) = left_out("the value in Redis is not a list of this service")
@@ -292,13 +274,12 @@ impl Cache for RedisCache {
     }
 
     async fn can_answer(&self) -> bool {
-        let Some(mut connection) = self.connection_that_answers() else { return false };
+        let Some(connection) = self.connection_that_answers() else { return false };
         // The cache holds little but these keys, so one step of a scan finds one of them.
         let mut scan = redis::cmd("SCAN");
         scan.arg(0).arg("MATCH").arg(format!("{CHANNEL}:*")).arg("COUNT").arg(1_000);
-        let scan = scan.query_async(&mut connection);
-        let found: RedisResult<(u64, Vec<String>)> = bounded(scan).await;
-        found.is_ok_and(|(_, keys)| !keys.is_empty())
+        let found: RedisResult<Vec<(u64, Vec<String>)>> = connection.ask_masters(scan).await;
+        found.is_ok_and(|found| found.iter().any(|(_, keys)| !keys.is_empty()))
     }
 
     async fn takes_lists(&self) -> bool {
@@ -308,18 +289,14 @@ impl Cache for RedisCache {
     async fn fill(&self, bundle: &Arc<Bundle>) -> bool {
         let is_published = bundle.meta.modified_at.is_some();
         let seconds = if is_published { PUBLISHED_SECONDS } else { UNPUBLISHED_SECONDS };
-        let mut commands = redis::pipe();
-        commands.add_command(store_unless_newer(bundle, seconds)).ignore();
-        self.run(&commands).await
+        self.run(&store_unless_newer(bundle, seconds)).await
     }
 
     async fn publish(&self, bundle: &Arc<Bundle>) -> bool {
         let (topic, version) = (&bundle.topic, bundle.meta.version());
-        let mut commands = redis::pipe();
-        commands.atomic();
-        commands.add_command(store_unless_newer(bundle, PUBLISHED_SECONDS)).ignore();
-        commands.publish(CHANNEL, announcement(topic, version)).ignore();
-        let is_stored = self.run(&commands).await;
+        let mut store = store_unless_newer(bundle, PUBLISHED_SECONDS);
+        store.arg(CHANNEL).arg(announcement(topic, version));
+        let is_stored = self.run(&store).await;
         if !is_stored {
             // A Redis that is full stores nothing, but can still drop the old lists.
             self.evict(topic, version).await;
@@ -328,9 +305,7 @@ impl Cache for RedisCache {
     }
 
     async fn evict(&self, topic: &Topic, below: Version) -> bool {
-        // No transaction, since a Redis that is full refuses every command in one.
-        let mut commands = redis::pipe();
-        commands.del(key(topic)).ignore().publish(CHANNEL, announcement(topic, below)).ignore();
-        self.run(&commands).await
+        self.run(&Cmd::del(key(topic))).await
+            && self.run(&Cmd::publish(CHANNEL, announcement(topic, below))).await
     }
 }

@@ -1,14 +1,10 @@
-//! The servers that REDIS_URL names: one, or the master that sentinels watch.
-
-use std::time::Duration;
+//! The servers that REDIS_URL names: one, the master that sentinels watch, or a cluster.
 
 use redis::io::tcp::TcpSettings;
 use redis::sentinel::{Sentinel, SentinelNodeConnectionInfo};
 use redis::{Client, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisResult, TlsMode};
 
-/// The longest wait for sentinels to name the master, and for the master to confirm that it is one.
-const LONGEST_SEARCH: Duration = Duration::from_secs(1);
-
+const SERVER_PORT: u16 = 6_379;
 const SENTINEL_PORT: u16 = 26_379;
 
 /// The servers that REDIS_URL names.
@@ -16,6 +12,8 @@ const SENTINEL_PORT: u16 = 26_379;
 pub enum RedisAddress {
     Server(ConnectionInfo),
     Sentinels(Sentinels),
+    /// Some nodes of a cluster, which name the others.
+    Cluster(Vec<ConnectionInfo>),
 }
 
 /// Sentinels, and the master that they watch.
@@ -30,42 +28,54 @@ pub struct Sentinels {
 
 impl RedisAddress {
     pub const ACCEPTED: &str = "redis://HOST:PORT/0, rediss:// for TLS, \
-                                redis+sentinel://HOST:PORT,HOST:PORT/MASTER/0, or unix:PATH";
+                                redis+sentinel://HOST:PORT,HOST:PORT/MASTER/0, \
+                                redis-cluster://HOST:PORT,HOST:PORT, or unix:PATH";
 
     /// The address of REDIS_URL; `None` if it is none.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        for (scheme, server) in [("redis+sentinel://", "redis"), ("rediss+sentinel://", "rediss")] {
-            if let Some(rest) = text.strip_prefix(scheme) {
-                return Sentinels::parse(server, rest).map(Self::Sentinels);
-            }
+        let (scheme, rest) = text.split_once("://").unwrap_or_default();
+        match scheme {
+            "redis+sentinel" => Sentinels::parse("redis", rest).map(Self::Sentinels),
+            "rediss+sentinel" => Sentinels::parse("rediss", rest).map(Self::Sentinels),
+            "redis-cluster" => cluster("redis", rest).map(Self::Cluster),
+            "rediss-cluster" => cluster("rediss", rest).map(Self::Cluster),
+            _ => server(text).map(Self::Server),
         }
-        let address = text.into_connection_info().ok()?;
-        // Only version 3 of the protocol has pushes. Without TCP_NODELAY a small write waits for an
-        // acknowledgement.
-        let settings = address.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        let address = address.set_redis_settings(settings).set_tcp_settings(tcp_settings());
-        Some(Self::Server(address))
     }
+}
 
-    /// A client of the server, or of the present master.
-    ///
-    /// # Errors
-    /// When no sentinel answers or knows the master, or when the master does not confirm that it is
-    /// one.
-    pub(super) async fn client(&self) -> RedisResult<Client> {
-        match self {
-            Self::Server(address) => Client::open(address.clone()),
-            Self::Sentinels(Sentinels { addresses, master, server }) => {
-                let mut sentinel = Sentinel::build(addresses.clone())?;
-                let search = sentinel.async_master_for(master, Some(server));
-                match tokio::time::timeout(LONGEST_SEARCH, search).await {
-                    Ok(client) => client,
-                    Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
-                }
-            }
-        }
+/// The address of one server.
+fn server(text: &str) -> Option<ConnectionInfo> {
+    let address = text.into_connection_info().ok()?;
+    // Only version 3 of the protocol has pushes.
+    let settings = address.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+    Some(address.set_redis_settings(settings).set_tcp_settings(tcp_settings()))
+}
+
+/// Reads `USER:PASSWORD@HOST:PORT,HOST:PORT/0`, in which user, password, ports and database may be
+/// absent. A cluster has no database but 0.
+fn cluster(scheme: &str, text: &str) -> Option<Vec<ConnectionInfo>> {
+    let (authority, database) = text.split_once('/').unwrap_or((text, ""));
+    if !matches!(database, "" | "0") {
+        return None;
     }
+    let (user, hosts) = user_and_hosts(authority, SERVER_PORT);
+    hosts.iter().map(|host| server(&format!("{scheme}://{user}{host}"))).collect()
+}
+
+/// Splits `USER:PASSWORD@HOST:PORT,HOST` into `USER:PASSWORD@`, or nothing, and the hosts with
+/// their ports.
+fn user_and_hosts(authority: &str, default_port: u16) -> (String, Vec<String>) {
+    let (user, hosts) = match authority.rsplit_once('@') {
+        Some((user, hosts)) => (format!("{user}@"), hosts),
+        None => (String::new(), authority),
+    };
+    let with_port = |host: &str| {
+        let end = host.rsplit(']').next().unwrap_or(host);
+        if end.contains(':') { host.to_owned() } else { format!("{host}:{default_port}") }
+    };
+    (user, hosts.split(',').map(with_port).collect())
 }
 
 impl Sentinels {
@@ -73,33 +83,32 @@ impl Sentinels {
     /// and database may be absent. The user is the master's; sentinels are asked without one.
     fn parse(scheme: &str, text: &str) -> Option<Self> {
         let (authority, path) = text.split_once('/')?;
-        let (user, hosts) = match authority.rsplit_once('@') {
-            Some((user, hosts)) => (format!("{user}@"), hosts),
-            None => (String::new(), authority),
-        };
+        let (user, hosts) = user_and_hosts(authority, SENTINEL_PORT);
         let (master, database) = path.split_once('/').unwrap_or((path, "0"));
         if master.is_empty() {
             return None;
         }
-        let address = |host: &str| {
-            let end = host.rsplit(']').next().unwrap_or(host);
-            let port = if end.contains(':') { String::new() } else { format!(":{SENTINEL_PORT}") };
-            format!("{scheme}://{host}{port}").into_connection_info().ok()
-        };
-        let addresses = hosts.split(',').map(address).collect::<Option<Vec<_>>>()?;
-        let server = format!("{scheme}://{user}master/{database}").into_connection_info().ok()?;
-        let settings = server.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        let address = |host: &String| format!("{scheme}://{host}").into_connection_info().ok();
+        let addresses = hosts.iter().map(address).collect::<Option<Vec<_>>>()?;
+        let settings = server(&format!("{scheme}://{user}master/{database}"))?;
         let mut server = SentinelNodeConnectionInfo::default()
-            .set_redis_connection_info(settings)
+            .set_redis_connection_info(settings.redis_settings().clone())
             .set_tcp_settings(tcp_settings());
         if scheme == "rediss" {
             server = server.set_tls_mode(TlsMode::Secure);
         }
         Some(Self { addresses, master: master.to_owned(), server })
     }
+
+    /// A client of the present master.
+    pub(super) async fn master(&self) -> RedisResult<Client> {
+        let Self { addresses, master, server } = self;
+        Sentinel::build(addresses.clone())?.async_master_for(master, Some(server)).await
+    }
 }
 
-fn tcp_settings() -> TcpSettings {
+/// Without TCP_NODELAY a small write waits for an acknowledgement.
+pub(super) fn tcp_settings() -> TcpSettings {
     TcpSettings::default().set_nodelay(true)
 }
 
@@ -128,6 +137,26 @@ mod tests {
             assert!(RedisAddress::parse(text).is_none(), "{text}");
         }
         for text in ["http://one", "redis+sentinel://one/main/x", "redis+sentinel://one,/main"] {
+            assert!(RedisAddress::parse(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn address_of_a_cluster_has_its_hosts_and_the_user_for_all() {
+        let parse = |text| match RedisAddress::parse(text) {
+            Some(RedisAddress::Cluster(nodes)) => nodes,
+            other => panic!("{text}: {other:?}"),
+        };
+        let nodes = parse("redis-cluster://mirror:p%40ss@one:7000,two,[::1]");
+        let hosts: Vec<String> = nodes.iter().map(|node| node.addr().to_string()).collect();
+        assert_eq!(hosts, ["one:7000", "two:6379", "::1:6379"]);
+        for node in &nodes {
+            let text = format!("{:?}", node.redis_settings());
+            assert!(text.contains("Some(\"mirror\")") && text.contains("RESP3"), "{text}");
+        }
+        let tls = format!("{:?}", parse("rediss-cluster://one,two/0"));
+        assert_eq!(tls.matches("TcpTls").count(), 2, "{tls}");
+        for text in ["redis-cluster://", "redis-cluster://one,", "redis-cluster://one/1"] {
             assert!(RedisAddress::parse(text).is_none(), "{text}");
         }
     }

@@ -9,6 +9,7 @@ use api::model::list::{ListMeta, Version};
 use api::model::topic::Topic;
 use chrono::{DateTime, TimeDelta};
 
+use crate::postgres::free_port;
 use crate::proxy::Proxy;
 use crate::redis::Redis;
 use crate::support::{TestClock, eventually};
@@ -130,6 +131,16 @@ macro_rules! contract {
                 }
             )*
         }
+
+        mod redis_cluster {
+            $(
+                #[tokio::test]
+                async fn $rule() {
+                    let Some((_server, cache)) = super::cluster().await else { return };
+                    super::$rule(cache).await;
+                }
+            )*
+        }
     };
 }
 
@@ -145,6 +156,23 @@ fn connect(server: &Redis) -> Arc<RedisCache> {
     let (cache, _) = RedisCache::new(RedisAddress::parse(&server.url()).expect("a Redis address"))
         .expect("a cache");
     Arc::new(cache)
+}
+
+/// A cluster of one node, and a cache that has found it.
+async fn cluster() -> Option<(Redis, Arc<RedisCache>)> {
+    let [port, bus] = [free_port().await, free_port().await].map(|port| port.to_string());
+    let listens = ["--port", &port, "--cluster-enabled", "yes", "--cluster-port", &bus];
+    let server = Redis::start_with(&[&listens[..], &["--save", ""]].concat()).await?;
+    server.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).await;
+    let address = RedisAddress::parse(&format!("redis-cluster://127.0.0.1:{port}"));
+    let (cache, pushes) = RedisCache::new(address.expect("a Redis address")).expect("a cache");
+    let (cache, memory) = (Arc::new(cache), MemoryCache::new(TestClock::new()));
+    let watched = Arc::clone(&cache);
+    tokio::spawn(async move { watched.watch(pushes, &memory).await });
+    let other = "other".parse().expect("a topic");
+    eventually(10, "the cache finds the cluster", async || cache.evict(&other, version(1)).await)
+        .await;
+    Some((server, cache))
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Redis behind sentinels, and Redis with TLS and a user.
+//! Redis behind sentinels, Redis as a cluster, and Redis with TLS and a user.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,10 +13,34 @@ use crate::process::{ApiProcess, api};
 use crate::redis::Redis;
 use crate::support::{Mirror, eventually};
 
+mod cluster;
+mod states;
+
 /// Seconds. A sentinel that gets no CPU time for two seconds does nothing for thirty more (TILT).
 const PATIENCE: u64 = 70;
 
 const PATH: &str = "/api/popularity/kubernetes";
+
+/// The service's user with the permissions that docs/operations.md lists.
+const USER: [&str; 17] = [
+    "--user",
+    "mirror",
+    "on",
+    ">p@ss",
+    "~github-topic-mirror:*",
+    "&github-topic-mirror:*",
+    "+get",
+    "+set",
+    "+del",
+    "+getrange",
+    "+eval",
+    "+scan",
+    "+publish",
+    "+subscribe",
+    "+ping",
+    "+asking",
+    "+cluster|slots",
+];
 
 /// A master, its replica, and a sentinel that makes the replica the master if the first one fails.
 struct Failover {
@@ -72,17 +96,18 @@ async fn replicas(failover: &Failover) -> Option<(Mirror, Mirror)> {
     let world = World::generate(60, 7, "kubernetes");
     let a = Mirror::start_on(database, world, &settings).await;
     let b = a.replica(&settings).await;
-    subscribed(&failover.first).await;
+    subscribed(&failover.first, 2).await;
     a.refresh("kubernetes").await;
     agree(&a, &b).await;
     Some((a, b))
 }
 
-/// Waits until both replicas have found the master.
-async fn subscribed(master: &Redis) {
+/// Waits until that many replicas have found the server.
+async fn subscribed(server: &Redis, replicas: usize) {
     let channel = ["PUBSUB", "NUMSUB", "github-topic-mirror:3"];
-    let both = async || master.command(&channel).await.trim_end().ends_with('2');
-    eventually(PATIENCE, "both replicas subscribe to the master", both).await;
+    let expected = replicas.to_string();
+    let all = async || server.command(&channel).await.trim_end().ends_with(&expected);
+    eventually(PATIENCE, "the replicas subscribe to the server", all).await;
 }
 
 async fn agree(a: &Mirror, b: &Mirror) {
@@ -133,7 +158,7 @@ async fn reads_lose_nothing_when_the_master_is_killed_and_another_one_is_promote
     failover.first.kill().await;
     let ends = read_until([&a, &b], async || failover.has_failed_over().await);
     tokio::time::timeout(Duration::from_secs(PATIENCE), ends).await.expect("a new master");
-    subscribed(&failover.second).await;
+    subscribed(&failover.second, 2).await;
     check_second_server(&failover, &a, &b).await;
 }
 
@@ -157,28 +182,30 @@ async fn make_certificate(folder: &Path) {
     let arguments = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"];
     let mut command = Command::new("openssl");
     command.args(arguments).args(["-subj", "/CN=localhost"]);
-    command.args(["-addext", "subjectAltName=DNS:localhost"]);
+    command.args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]);
     command.args(["-addext", "basicConstraints=CA:FALSE"]);
     command.args(["-keyout", "key.pem", "-out", "cert.pem"]).current_dir(folder);
     let output = command.output().await.expect("openssl is installed");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-#[tokio::test]
-async fn redis_with_tls_and_a_user_answers_those_who_trust_its_authority() {
+/// Starts a server with TLS, a user and these arguments, and a service that finds it at an address
+/// of this scheme: once with trust in its certificate, and once without.
+async fn check_tls(scheme: &str, arguments: &[&str]) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     make_certificate(folder.path()).await;
     let port = free_port().await.to_string();
     let path = |name: &str| folder.path().join(name).to_str().expect("a path").to_owned();
     let (certificate, key) = (path("cert.pem"), path("key.pem"));
-    let tls = ["--tls-cert-file", &certificate, "--tls-key-file", &key, "--tls-auth-clients", "no"];
+    let files = ["--tls-cert-file", &certificate, "--tls-key-file", &key];
+    let tls = ["--tls-ca-cert-file", &certificate, "--tls-auth-clients", "no"];
     let listens = ["--port", "0", "--tls-port", &port, "--save", ""];
-    let users = ["--user", "mirror", "on", ">p@ss", "~*", "&*", "+@all"];
-    let arguments = [&listens[..], &tls, &users].concat();
+    let arguments = [&listens[..], &files, &tls, arguments, &USER].concat();
     let Some(redis) = Redis::start_with(&arguments).await else { return };
+    redis.command(&["CLUSTER", "ADDSLOTSRANGE", "0", "16383"]).await;
     let mirror = Mirror::refreshed(World::generate(60, 7, "kubernetes")).await;
     let (database, github) = (mirror.database.setting(), mirror.stub.url());
-    let url = format!("rediss://mirror:p%40ss@localhost:{port}/0");
+    let url = format!("{scheme}://mirror:p%40ss@localhost:{port}/0");
     let settings = [
         ("REDIS_URL", &*url),
         ("DATABASE_URL", &*database),
@@ -189,9 +216,12 @@ async fn redis_with_tls_and_a_user_answers_those_who_trust_its_authority() {
     for is_trusted in [true, false] {
         let settings = if is_trusted { &trusting[..] } else { &settings };
         let service = ApiProcess::start(api(&folder, settings)).await;
-        let (status, _) = service.get(PATH).await;
-        assert_eq!(status.as_u16(), 200, "trusted: {is_trusted}");
+        if is_trusted {
+            subscribed(&redis, 1).await;
+        }
         let state = async || {
+            let (status, _) = service.get(PATH).await;
+            assert_eq!(status.as_u16(), 200, "trusted: {is_trusted}");
             let (_, ready) = service.get("/ready").await;
             let ready: serde_json::Value = serde_json::from_str(&ready).expect("JSON");
             ready["cache"][1]["can_answer"] == is_trusted
@@ -199,4 +229,16 @@ async fn redis_with_tls_and_a_user_answers_those_who_trust_its_authority() {
         eventually(10, "Redis has the lists if its certificate is trusted", state).await;
         redis.command(&["FLUSHALL"]).await;
     }
+}
+
+#[tokio::test]
+async fn redis_with_tls_and_a_user_answers_those_who_trust_its_authority() {
+    check_tls("rediss", &[]).await;
+}
+
+#[tokio::test]
+async fn cluster_with_tls_and_a_user_answers_those_who_trust_its_authority() {
+    let bus = free_port().await.to_string();
+    let cluster = ["--cluster-enabled", "yes", "--tls-cluster", "yes", "--cluster-port", &bus];
+    check_tls("rediss-cluster", &cluster).await;
 }
