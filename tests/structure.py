@@ -32,11 +32,11 @@ LIBRARY = "api"
 # The rooms, from the lowest floor to the highest. A room is a file, a folder, or both (`foo.rs` and
 # `foo/`). Rooms on one floor do not import each other.
 FLOORS = [
-    {"clock", "single_flight", "task", "telemetry"},
+    {"authorities", "clock", "single_flight", "task", "telemetry"},
     {"model"},
     {"lists", "feeds", "pictures"},
     {"store", "cache"},
-    {"github", "archive"},
+    {"github", "archive", "purge"},
     {"refresh", "backfill"},
     {"error"},
     {"read"},
@@ -48,7 +48,7 @@ FLOORS = [
     {"main", "lib"},
 ]
 # Rooms that may import less than everything below them.
-ONLY = {"config": FLOORS[0] | {"model", "store", "cache", "github"}}
+ONLY = {"config": FLOORS[0] | {"model", "store", "cache", "github", "purge"}}
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 DIALECT = "dialect"

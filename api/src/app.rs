@@ -12,6 +12,7 @@ use crate::cache::{Cache, MemoryCache, RedisCache, Tiers};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::github::GitHub;
+use crate::purge::Purger;
 use crate::read::{Documents, Exports, FeedReader, Loader, OnDemand, Reader};
 use crate::refresh::{Dependencies, Refresher};
 use crate::store::{self, DatabaseUrl, Share, SharedStore, StoreError};
@@ -63,6 +64,7 @@ impl App {
         )
         .context("cannot prepare requests to GitHub")?;
         let refresher = Refresher::new(Dependencies {
+            purger: open_purger(&config, &refreshing, &clock)?,
             store: refreshing,
             tiers: tiers.clone(),
             github: github.clone(),
@@ -172,6 +174,17 @@ async fn open_store(config: &Config, clock: &dyn Clock) -> anyhow::Result<Shared
     store.bootstrap().await.with_context(cannot_make)?;
     store.configure(&config.topics, clock.now()).await.with_context(cannot_make)?;
     Ok(store)
+}
+
+/// A purger if PURGE_URL is set.
+fn open_purger(
+    config: &Config,
+    store: &SharedStore,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Option<Purger>> {
+    let Some(purge) = &config.purge else { return Ok(None) };
+    let purger = Purger::new(purge, Arc::clone(store), Arc::clone(clock));
+    purger.map(Some).context("cannot prepare requests to PURGE_URL")
 }
 
 /// Memory, and Redis below it if REDIS_URL is set.

@@ -1,6 +1,5 @@
 //! A client for GitHub's REST API that keeps to GitHub's limits and talks to one origin only.
 
-mod authorities;
 mod client;
 mod item;
 mod limits;

@@ -2,13 +2,14 @@
 //! fast.
 //!
 //! Each part imports only parts before it in this order: [`model`], [`lists`], [`feeds`] and
-//! [`pictures`], [`store`] and [`cache`], [`github`] and [`archive`], [`refresh`], [`read`],
-//! [`app`], [`http`] and [`cli`].
+//! [`pictures`], [`store`] and [`cache`], [`github`], [`archive`] and [`purge`], [`refresh`],
+//! [`read`], [`app`], [`http`] and [`cli`].
 
 pub mod app;
 #[cfg(test)]
 mod arbitrary;
 pub mod archive;
+mod authorities;
 pub mod backfill;
 pub mod cache;
 pub mod cli;
@@ -21,6 +22,7 @@ pub mod http;
 pub mod lists;
 pub mod model;
 pub mod pictures;
+pub mod purge;
 pub mod read;
 pub mod refresh;
 pub mod scheduler;

@@ -13,7 +13,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, warn};
 use url::Url;
 
-use super::authorities;
 use super::item::Item;
 use super::limits::Limits;
 use super::response::{NoResponse, Response, ResponseClass, failure, log_unusable};
@@ -21,6 +20,7 @@ use super::search::{self, SearchPage, Sort};
 use super::stars::{self, StarPage};
 use super::text::decode;
 use super::{Deadline, GitHubConfig, GitHubError, Observer, Usage};
+use crate::authorities;
 use crate::clock::Clock;
 use crate::model::quota::Resource;
 use crate::model::repository::{Repository, RepositoryId};

@@ -1,4 +1,4 @@
-//! The certificate authorities that GitHub's certificate is checked against.
+//! The certificate authorities that the certificates of GitHub and of the CDN are checked against.
 
 use reqwest::{Client, ClientBuilder};
 use rustls::{ClientConfig, RootCertStore};
@@ -7,12 +7,12 @@ use tracing::warn;
 /// A client that trusts the system's authorities. A machine may have none, such as a bare
 /// container: the client then trusts Mozilla's, which are in the program, unless a setting names
 /// others.
-pub(super) fn client_builder() -> ClientBuilder {
+pub(crate) fn client_builder() -> ClientBuilder {
     let is_set = |name: &&str| std::env::var_os(name).is_some();
     if ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(is_set) || Client::builder().build().is_ok() {
         return Client::builder();
     }
-    warn!("the system has no certificate authorities; GitHub's is checked against Mozilla's");
+    warn!("the system has no certificate authorities; certificates are checked against Mozilla's");
     trusting_mozilla()
 }
 
