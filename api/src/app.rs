@@ -56,18 +56,12 @@ impl App {
         let refreshing = open_store(&config, &*clock).await?;
         let (store, public) = (refreshing.share(Share::Lists), refreshing.share(Share::Public));
         let tiers = open_tiers(&config, &clock, &tasks, &stopping)?;
-        let github = GitHub::new(
-            &config.github,
-            Arc::clone(&refreshing),
-            Arc::clone(&clock),
-            stopping.clone(),
-        )
-        .context("cannot prepare requests to GitHub")?;
+        let (github, purger) = open_clients(&config, &refreshing, &clock, &stopping)?;
         let refresher = Refresher::new(Dependencies {
-            purger: open_purger(&config, &refreshing, &clock)?,
             store: refreshing,
             tiers: tiers.clone(),
             github: github.clone(),
+            purger,
             clock: Arc::clone(&clock),
             topics: config.topics.clone(),
             coverages: config.coverages.clone(),
@@ -176,15 +170,21 @@ async fn open_store(config: &Config, clock: &dyn Clock) -> anyhow::Result<Shared
     Ok(store)
 }
 
-/// A purger if PURGE_URL is set.
-fn open_purger(
+/// The client of GitHub, and that of the CDN if PURGE_URL is set.
+fn open_clients(
     config: &Config,
     store: &SharedStore,
     clock: &Arc<dyn Clock>,
-) -> anyhow::Result<Option<Purger>> {
-    let Some(purge) = &config.purge else { return Ok(None) };
-    let purger = Purger::new(purge, Arc::clone(store), Arc::clone(clock));
-    purger.map(Some).context("cannot prepare requests to PURGE_URL")
+    stopping: &CancellationToken,
+) -> anyhow::Result<(GitHub, Option<Purger>)> {
+    let github =
+        GitHub::new(&config.github, Arc::clone(store), Arc::clone(clock), stopping.clone());
+    let purger = config.purge.as_ref();
+    let purger = purger.map(|purge| Purger::new(purge, Arc::clone(store), Arc::clone(clock)));
+    Ok((
+        github.context("cannot prepare requests to GitHub")?,
+        purger.transpose().context("cannot prepare requests to PURGE_URL")?,
+    ))
 }
 
 /// Memory, and Redis below it if REDIS_URL is set.

@@ -160,11 +160,25 @@ async fn change_that_was_not_purged_is_purged_after_a_restart() {
 }
 
 #[tokio::test]
+async fn topic_that_is_deleted_before_its_first_purge_is_purged() {
+    let (mirror, cdn) = with_cdn("fastly").await;
+    cdn.fail(&[SERVER_ERROR; 3]);
+    mirror.refresh("mcp").await;
+    requests(&cdn, 3).await;
+    let deleted = mirror.request(Method::DELETE, "/topics/mcp", &[]).await;
+    assert_eq!(deleted.status, StatusCode::NO_CONTENT);
+    assert_eq!(requests(&cdn, 4).await, [["t:mcp"]; 4]);
+    purged(&mirror).await;
+}
+
+#[tokio::test]
 async fn purge_comes_after_a_replica_without_redis_serves_the_new_list() {
     let (mirror, cdn) = with_cdn("fastly").await;
     mirror.refresh("mcp").await;
     purged(&mirror).await;
-    let other = mirror.replica(&[]).await;
+    let settings = cdn.settings();
+    let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, &**value)).collect();
+    let other = mirror.replica(&settings).await;
     let path = "/api/popularity/mcp";
     let old = other.get(path).await;
     cdn.watch(format!("{}{path}", other.url));
@@ -174,6 +188,7 @@ async fn purge_comes_after_a_replica_without_redis_serves_the_new_list() {
     let seen = cdn.purges().last().expect("a request").seen.clone();
     assert_ne!(seen, old.body);
     assert_eq!(seen, mirror.get(path).await.body);
+    assert_eq!(cdn.purges().len(), 2, "the replica that refreshed purges");
 }
 
 /// The paths of answers that depend on a topic or a repository, their keys, and whether the CDN may

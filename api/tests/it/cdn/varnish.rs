@@ -125,7 +125,7 @@ async fn varnish_keeps_lists_until_a_refresh_purges_them_and_keeps_others() {
             assert_eq!(kept.header(name), "", "{name}");
         }
         let csv = varnish.request("GET", path, &[("accept", "text/csv")]).await;
-        assert_eq!(csv.header("content-type"), "text/csv; charset=utf-8", "{path}");
+        assert!(csv.header("content-type").starts_with("text/csv"), "{path}");
     }
 
     let [kubernetes, mcp] = LISTS;
