@@ -32,13 +32,14 @@ pub(super) fn tag<'a>(app: &App, head: &mut HeaderMap, keys: impl IntoIterator<I
     }
     let (mut names, mut length) = (Vec::new(), 0);
     for name in keys.into_iter().map(|key| key.to_string()) {
+        if names.contains(&name) {
+            continue;
+        }
         length += name.len() + 1;
         if length > LONGEST {
             break;
         }
-        if !names.contains(&name) {
-            names.push(name);
-        }
+        names.push(name);
     }
     let (words, list) = (names.join(" "), names.join(","));
     for (name, text) in [(SURROGATE_KEY, words), (CACHE_TAG, list.clone()), (CDN_TAG, list)] {
