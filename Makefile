@@ -291,8 +291,8 @@ TEST_PACKAGES := $(BUILD_PACKAGES) curl:curl,ca-certificates git:git,ca-certific
     python3:python3 nginx:nginx redis-server:redis-server setpriv:util-linux \
     pgbouncer:pgbouncer sqlite3:sqlite3 pip3:python3-pip \
     chromium:chromium,fonts-dejavu-core chromedriver:chromium-driver java:default-jre-headless \
-    w3m:w3m prometheus:prometheus \
-    prometheus-node-exporter:prometheus-node-exporter unshare:util-linux openssl:openssl strace:strace
+    w3m:w3m prometheus:prometheus varnishd:varnish openssl:openssl strace:strace \
+    prometheus-node-exporter:prometheus-node-exporter unshare:util-linux
 BENCH_PACKAGES := $(BUILD_PACKAGES) python3:python3 nginx:nginx redis-server:redis-server \
     setpriv:util-linux wrk:wrk ab:apache2-utils varnishd:varnish
 # Both gcc have the name of their processor, and link against the C library that Rust brings.

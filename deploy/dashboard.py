@@ -127,6 +127,14 @@ PANELS = [
         ),
     ),
     (
+        "Requests to the CDN to purge answers",
+        "reqps",
+        (
+            'sum by (outcome) (rate(mirror_purges_total{job="$job"}[$__rate_interval]))',
+            "{{outcome}}",
+        ),
+    ),
+    (
         "Memory",
         "bytes",
         ('process_resident_memory_bytes{job="$job"}', "{{instance}} resident"),

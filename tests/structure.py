@@ -36,7 +36,7 @@ FLOORS = [
     {"model"},
     {"lists", "feeds", "pictures"},
     {"store", "cache"},
-    {"github", "archive"},
+    {"github", "archive", "purge"},
     {"refresh", "backfill"},
     {"error"},
     {"read"},
@@ -48,7 +48,7 @@ FLOORS = [
     {"main", "lib"},
 ]
 # Rooms that may import less than everything below them.
-ONLY = {"config": FLOORS[0] | {"model", "store", "cache", "github"}}
+ONLY = {"config": FLOORS[0] | {"model", "store", "cache", "github", "purge"}}
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 DIALECT = "dialect"

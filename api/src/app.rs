@@ -12,6 +12,7 @@ use crate::cache::{Cache, MemoryCache, RedisCache, Tiers};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::github::GitHub;
+use crate::purge::Purger;
 use crate::read::{Documents, Exports, FeedReader, Loader, OnDemand, Reader};
 use crate::refresh::{Dependencies, Refresher};
 use crate::store::{self, DatabaseUrl, Share, SharedStore, StoreError};
@@ -55,17 +56,12 @@ impl App {
         let refreshing = open_store(&config, &*clock).await?;
         let (store, public) = (refreshing.share(Share::Lists), refreshing.share(Share::Public));
         let tiers = open_tiers(&config, &clock, &tasks, &stopping)?;
-        let github = GitHub::new(
-            &config.github,
-            Arc::clone(&refreshing),
-            Arc::clone(&clock),
-            stopping.clone(),
-        )
-        .context("cannot prepare requests to GitHub")?;
+        let (github, purger) = open_clients(&config, &refreshing, &clock, &stopping)?;
         let refresher = Refresher::new(Dependencies {
             store: refreshing,
             tiers: tiers.clone(),
             github: github.clone(),
+            purger,
             clock: Arc::clone(&clock),
             topics: config.topics.clone(),
             coverages: config.coverages.clone(),
@@ -172,6 +168,23 @@ async fn open_store(config: &Config, clock: &dyn Clock) -> anyhow::Result<Shared
     store.bootstrap().await.with_context(cannot_make)?;
     store.configure(&config.topics, clock.now()).await.with_context(cannot_make)?;
     Ok(store)
+}
+
+/// The client of GitHub, and that of the CDN if PURGE_URL is set.
+fn open_clients(
+    config: &Config,
+    store: &SharedStore,
+    clock: &Arc<dyn Clock>,
+    stopping: &CancellationToken,
+) -> anyhow::Result<(GitHub, Option<Purger>)> {
+    let github =
+        GitHub::new(&config.github, Arc::clone(store), Arc::clone(clock), stopping.clone());
+    let purger = config.purge.as_ref();
+    let purger = purger.map(|purge| Purger::new(purge, Arc::clone(store), Arc::clone(clock)));
+    Ok((
+        github.context("cannot prepare requests to GitHub")?,
+        purger.transpose().context("cannot prepare requests to PURGE_URL")?,
+    ))
 }
 
 /// Memory, and Redis below it if REDIS_URL is set.

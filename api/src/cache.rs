@@ -20,7 +20,7 @@ use crate::model::list::{CurrentVersions, Version};
 use crate::model::topic::Topic;
 use crate::single_flight::SingleFlight;
 
-pub use memory::MemoryCache;
+pub use memory::{FRESH, MemoryCache};
 pub use redis::{Pushes, RedisCache};
 pub use redis_address::RedisAddress;
 

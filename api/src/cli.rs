@@ -96,6 +96,7 @@ pub async fn refresh(app: &Arc<App>, topic: Option<&Topic>) -> anyhow::Result<()
         let reason = reason.map(|reason| format!("; not complete: {reason}"));
         println!("{name}: {}{}", topic.report, reason.unwrap_or_default());
     }
+    app.refresher.purge().await;
     if refresh.outcome == Some(Outcome::Failed) {
         bail!("the refresh failed: {}", refresh.report.reason.as_deref().unwrap_or("see the log"));
     }

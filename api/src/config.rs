@@ -13,6 +13,7 @@ use url::Url;
 use crate::cache::RedisAddress;
 use crate::github::GitHubConfig;
 use crate::model::topic::{Coverage, Coverages, Topic};
+use crate::purge::PurgeConfig;
 use crate::store::DatabaseUrl;
 
 pub const SETTINGS: &[Setting] = &[
@@ -81,6 +82,13 @@ pub const SETTINGS: &[Setting] = &[
         "address of the service in links that must be absolute, such as those of feeds; scheme \
          and Host of the request when unset",
     ),
+    Setting::optional(
+        "PURGE_URL",
+        "address of the CDN's API that purges answers after a refresh; without it, a CDN keeps \
+         them for a minute",
+    ),
+    Setting::optional("PURGE_DIALECT", "the CDN: fastly, cloudflare, bunny or varnish"),
+    Setting::secret("PURGE_KEY", "the key of that API"),
     LOG_FORMAT,
 ];
 
@@ -99,6 +107,7 @@ pub struct Config {
     pub scheduler: Scheduler,
     pub maintenance_token: Option<SecretString>,
     pub public_url: Option<Url>,
+    pub purge: Option<PurgeConfig>,
     pub log_format: Option<LogFormat>,
 }
 
@@ -152,6 +161,7 @@ impl Config {
             scheduler: reader.required("SCHEDULER", scheduler),
             maintenance_token: reader.optional("MAINTENANCE_TOKEN", header_token),
             public_url: reader.optional("PUBLIC_URL", http_url),
+            purge: purge(&mut reader),
             log_format: reader.optional("LOG_FORMAT", LogFormat::parse),
         };
         let is_public = config.github.url.host_str() == Some("api.github.com");
@@ -180,6 +190,20 @@ fn require_token_unless_loopback(reader: &mut Reader<'_>, listen_addr: IpAddr) {
              service, maintenance needs a token. Set one, or publish on 127.0.0.1"
         ));
     }
+}
+
+fn purge(reader: &mut Reader<'_>) -> Option<PurgeConfig> {
+    let names = ["PURGE_URL", "PURGE_DIALECT", "PURGE_KEY"];
+    let set = names.into_iter().filter(|name| reader.value(name).is_some()).count();
+    if set > 0 && set < names.len() {
+        reader.note("PURGE_URL, PURGE_DIALECT and PURGE_KEY: set all of them, or none".to_owned());
+    }
+    let url = reader.optional("PURGE_URL", http_url);
+    let dialect = reader.optional("PURGE_DIALECT", |text| {
+        text.parse().map_err(|_| "fastly, cloudflare, bunny or varnish".to_owned())
+    });
+    let key = reader.optional("PURGE_KEY", header_token);
+    Some(PurgeConfig { url: url?, dialect: dialect?, key: key? })
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
@@ -393,6 +417,28 @@ mod tests {
             assert!(read(&[pairs, &[("MAINTENANCE_TOKEN", "longenough")]].concat()).is_ok());
         }
         assert!(read(&[("LISTEN_ADDR", "0.0.0.0:5000"), ("APP_BIND_ADDR", "127.0.0.1")]).is_ok());
+    }
+
+    #[test]
+    fn purge_settings_are_set_together_and_show_no_key() {
+        let all = [
+            ("PURGE_URL", "https://api.fastly.com/service/1/purge"),
+            ("PURGE_DIALECT", "fastly"),
+            ("PURGE_KEY", "hunter2"),
+        ];
+        let purge = read(&all).expect("valid").purge.expect("set");
+        assert_eq!(purge.dialect, crate::purge::Dialect::Fastly);
+        assert!(!format!("{purge:?}").contains("hunter2"));
+        assert!(read(&[]).expect("valid").purge.is_none());
+        for left_out in 0..all.len() {
+            let mut some = all.to_vec();
+            some.remove(left_out);
+            let error = read(&some).expect_err("one is missing").to_string();
+            assert!(error.contains("set all of them, or none"), "{error}");
+        }
+        let error = read(&[all[0], ("PURGE_DIALECT", "akamai"), ("PURGE_KEY", "hunter2 x")]);
+        let error = error.expect_err("not valid").to_string();
+        assert!(error.starts_with("2 settings are wrong:") && !error.contains("hunter2"));
     }
 
     #[test]

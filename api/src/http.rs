@@ -2,6 +2,7 @@
 
 mod address;
 mod api;
+mod cdn;
 mod conditional;
 mod cors;
 mod description;

@@ -2,8 +2,8 @@
 //! fast.
 //!
 //! Each part imports only parts before it in this order: [`model`], [`lists`], [`feeds`] and
-//! [`pictures`], [`store`] and [`cache`], [`github`] and [`archive`], [`refresh`], [`read`],
-//! [`app`], [`http`] and [`cli`].
+//! [`pictures`], [`store`] and [`cache`], [`github`], [`archive`] and [`purge`], [`refresh`],
+//! [`read`], [`app`], [`http`] and [`cli`].
 
 pub mod app;
 #[cfg(test)]
@@ -21,6 +21,7 @@ pub mod http;
 pub mod lists;
 pub mod model;
 pub mod pictures;
+pub mod purge;
 pub mod read;
 pub mod refresh;
 pub mod scheduler;

@@ -29,6 +29,7 @@ use crate::clock::Clock;
 use crate::github::GitHub;
 use crate::model::run::RefreshRun;
 use crate::model::topic::{Coverages, Topic};
+use crate::purge::Purger;
 use crate::store::SharedStore;
 
 pub use refresher::Refresher;
@@ -38,6 +39,8 @@ pub struct Dependencies {
     pub store: SharedStore,
     pub tiers: Tiers,
     pub github: GitHub,
+    /// `None` without PURGE_URL.
+    pub purger: Option<Purger>,
     pub clock: Arc<dyn Clock>,
     /// TOPICS.
     pub topics: Vec<Topic>,

@@ -61,6 +61,7 @@ pub async fn serve(
     info!(%address, "serving");
     let scheduler = tokio::spawn(scheduler::run(Arc::clone(&app)));
     app.refresher.spawn_retries();
+    app.refresher.spawn_purger();
     app.spawn_trial_writes();
     let stopping = app.stopping.clone();
     let stop = tokio::spawn(async move {

@@ -27,9 +27,9 @@ pub use health::{ConnectionCounts, FailingWrites};
 pub use lease::{ALL_TOPICS, BeginOutcome, LEASE_TIME, LEDGER_TIME, Lease, NewRefresh};
 pub use revision::first_revision;
 pub use traits::{
-    ArchiveStore, BackfillStore, Columns, CountsSink, DoubtStore, HistoryStore, LedgerStore,
-    ListStore, QuotaStore, RefreshStore, RepositoryStore, Share, SharedStore, SliceStore, Store,
-    TopicHistoryStore, TopicStore, TrackOutcome, Unfilled,
+    ArchiveStore, BackfillStore, Change, Columns, CountsSink, DoubtStore, HistoryStore,
+    LedgerStore, ListStore, PurgeStore, QuotaStore, RefreshStore, RepositoryStore, Share,
+    SharedStore, SliceStore, Store, TopicHistoryStore, TopicStore, TrackOutcome, Unfilled,
 };
 
 /// A database; the scheme of DATABASE_URL decides which.

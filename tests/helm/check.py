@@ -193,7 +193,7 @@ def as_compose(objects):
     """With everything on, the pods have the settings and the commands of docker-compose.yml."""
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
     for service, left_out in [
-        ("api", {"APP_BIND_ADDR", "MAINTENANCE_TOKEN_FILE", "GITHUB_TOKEN_FILE"}),
+        ("api", {"APP_BIND_ADDR", "MAINTENANCE_TOKEN_FILE", "GITHUB_TOKEN_FILE", "PURGE_KEY_FILE"}),
         ("cron", {"MAINTENANCE_TOKEN_FILE"}),
         ("proxy", set()),
     ]:

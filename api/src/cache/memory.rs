@@ -16,7 +16,7 @@ use crate::model::list::Version;
 use crate::model::topic::Topic;
 
 /// An older copy is compared with the tiers below before it is served.
-const FRESH: TimeDelta = TimeDelta::seconds(60);
+pub const FRESH: TimeDelta = TimeDelta::seconds(60);
 
 /// How long a copy is kept that no tier below confirms.
 const KEPT: Duration = Duration::from_hours(24);

@@ -7,6 +7,7 @@ use tokio_util::task::TaskTracker;
 use super::publish::Publisher;
 use crate::clock::Clock;
 use crate::model::topic::Topic;
+use crate::purge::Purger;
 use crate::store::{SharedStore, StoreError};
 use crate::task::join;
 
@@ -16,6 +17,7 @@ pub(super) struct Deleter {
     pub(super) store: SharedStore,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) publisher: Publisher,
+    pub(super) purger: Option<Purger>,
     pub(super) tasks: TaskTracker,
 }
 
@@ -26,8 +28,12 @@ impl Deleter {
         topic: &Topic,
         keep_history: bool,
     ) -> Result<bool, StoreError> {
-        let (Self { store, clock, publisher, tasks }, topic) = (self.clone(), topic.clone());
+        let (Self { store, clock, publisher, purger, tasks }, topic) =
+            (self.clone(), topic.clone());
         let deletion = async move {
+            if let Some(purger) = &purger {
+                purger.note_deletion(&topic).await?;
+            }
             let was_tracked = store.delete_topic(&topic, keep_history, clock.now()).await;
             // A deletion that failed half-way has deleted the topic's lists already.
             publisher.publish_or_retry(&topic).await;

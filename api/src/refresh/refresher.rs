@@ -33,12 +33,13 @@ pub struct Refresher {
 impl Refresher {
     #[must_use]
     pub fn new(dependencies: Dependencies) -> Self {
-        let Dependencies { store, tiers, clock, tasks, .. } = &dependencies;
+        let Dependencies { store, tiers, clock, purger, tasks, .. } = &dependencies;
         let publisher = Publisher::new(Arc::clone(store), tiers.clone(), Arc::clone(clock));
         let deleter = Deleter {
             store: Arc::clone(store),
             clock: Arc::clone(clock),
             publisher: publisher.clone(),
+            purger: purger.clone(),
             tasks: tasks.clone(),
         };
         let (dependencies, retries) = (Arc::new(dependencies), Retries::default());
@@ -61,6 +62,22 @@ impl Refresher {
             let retry = |target| refresher.clone().retry(target);
             stopping.run_until_cancelled(retries.run(retry)).await;
         });
+    }
+
+    /// Spawns the task that purges the CDN's answers after each refresh, until the service stops.
+    pub fn spawn_purger(&self) {
+        let Dependencies { purger, stopping, tasks, .. } = &*self.dependencies;
+        if let Some(purger) = purger.clone() {
+            let stopping = stopping.clone();
+            tasks.spawn(async move { stopping.run_until_cancelled(purger.run()).await });
+        }
+    }
+
+    /// Purges the CDN's answers that were changed, for a process that does not serve.
+    pub async fn purge(&self) {
+        if let Some(purger) = &self.dependencies.purger {
+            purger.purge().await;
+        }
     }
 
     /// Starts a refresh of one topic, or of every tracked one, or joins the one that is running.
@@ -118,7 +135,9 @@ impl Refresher {
         topic: &Topic,
         keep_history: bool,
     ) -> Result<bool, StoreError> {
-        self.deleter.delete(topic, keep_history).await
+        let deleted = self.deleter.delete(topic, keep_history).await;
+        self.wake_purger();
+        deleted
     }
 
     /// Hands the present lists of these topics to every cache.
@@ -166,7 +185,15 @@ impl Refresher {
             let name = topic.as_ref().map_or("all", Topic::as_str);
             // The span has no parent, because a run outlives the request that started it.
             let span = info_span!(parent: None, "refresh", id, topic = name);
-            tasks.spawn(refresher.clone().run(lease, topic, trigger).instrument(span));
+            let run = refresher.clone().run(lease, topic, trigger).instrument(span);
+            let refresher = refresher.clone();
+            tasks.spawn(async move {
+                run.await;
+                // A run over all topics purges all that its children have changed.
+                if parent.is_none() {
+                    refresher.wake_purger();
+                }
+            });
             Ok(RunHandle { id, coalesced: false })
         };
         // Beginning has a task of its own. If a dropped caller could stop it between taking the
@@ -176,6 +203,12 @@ impl Refresher {
             count_run(Outcome::Failed);
         }
         began
+    }
+
+    fn wake_purger(&self) {
+        if let Some(purger) = &self.dependencies.purger {
+            purger.wake();
+        }
     }
 
     /// Runs a refresh again. A topic that was deleted, or that GitHub knows nothing of, needs none.

@@ -25,6 +25,7 @@ const MIGRATIONS: &[MigrationText] = &[
     (6, "history", include_str!("../../migrations/postgres/0006_history.sql")),
     (7, "backfills", include_str!("../../migrations/postgres/0007_backfills.sql")),
     (8, "names", include_str!("../../migrations/postgres/0008_names.sql")),
+    (9, "purges", include_str!("../../migrations/postgres/0009_purges.sql")),
 ];
 
 /// Takes the writers' lock: one writer at a time, as on SQLite. Writers are few and short, and with

@@ -28,6 +28,7 @@ const MIGRATIONS: &[MigrationText] = &[
     (6, "history", include_str!("../../migrations/sqlite/0006_history.sql")),
     (7, "backfills", include_str!("../../migrations/sqlite/0007_backfills.sql")),
     (8, "names", include_str!("../../migrations/sqlite/0008_names.sql")),
+    (9, "purges", include_str!("../../migrations/sqlite/0009_purges.sql")),
 ];
 
 /// How long a writer waits for another process's transaction.

@@ -1,6 +1,7 @@
 //! The traits that both databases implement.
 
 mod backfill;
+mod purge;
 mod quota;
 mod repository;
 mod topic_history;
@@ -28,6 +29,7 @@ use crate::model::slice::Slice;
 use crate::model::topic::{Origin, Topic, TopicState};
 
 pub use backfill::{BackfillStore, Unfilled};
+pub use purge::{Change, PurgeStore};
 pub use quota::QuotaStore;
 pub use repository::RepositoryStore;
 pub use topic_history::{CountsSink, TopicHistoryStore};
@@ -50,6 +52,7 @@ pub trait Store:
     + BackfillStore
     + ArchiveStore
     + QuotaStore
+    + PurgeStore
 {
     /// Makes the schema, or finds it there; true if it was made or brought up to date.
     async fn bootstrap(&self) -> Result<bool>;

@@ -70,6 +70,8 @@ families! {
         "1 if the cache can be used, else 0.";
     MEMORY_LISTS = Gauge "mirror_memory_lists_bytes" []
         "Lists in the memory of this process.";
+    PURGES = Counter "mirror_purges_total" ["outcome"]
+        "Requests to the CDN to purge answers: good or failed.";
     BUILD_INFO = Gauge "mirror_build_info" ["version", "revision"]
         "1, with the release and the commit that this program was built from.";
     PROCESS_CPU = Counter "process_cpu_seconds_total" []

@@ -10,6 +10,7 @@ mod archive;
 mod backfill;
 mod browser;
 mod cache;
+mod cdn;
 mod client;
 mod clocks;
 mod coverage;

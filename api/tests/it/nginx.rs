@@ -13,4 +13,4 @@ mod poisoning;
 mod replica;
 mod smuggling;
 
-pub(crate) use harness::Nginx;
+pub(crate) use harness::{Nginx, free_address};

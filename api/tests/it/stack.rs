@@ -193,7 +193,7 @@ fn environment(part: &str) -> BTreeSet<&'static str> {
 fn docker_compose_passes_every_setting_to_its_part() {
     let documents =
         concat!(include_str!("../../../README.md"), include_str!("../../../docs/operations.md"));
-    let secrets = ["GITHUB_TOKEN_FILE", "MAINTENANCE_TOKEN_FILE"];
+    let secrets = ["GITHUB_TOKEN_FILE", "MAINTENANCE_TOKEN_FILE", "PURGE_KEY_FILE"];
     let way_to_github = ["HTTPS_PROXY", "NO_PROXY", "SSL_CERT_DIR"];
     // The stack uses PostgreSQL and has no DATA_DIR.
     let settings =

@@ -49,6 +49,7 @@ pub(crate) mod history;
 mod lists;
 mod lookup;
 mod pages;
+mod purges;
 mod removal;
 mod runs;
 mod schema;

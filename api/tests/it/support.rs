@@ -153,7 +153,7 @@ impl Mirror {
         .await
     }
 
-    async fn replica_of(
+    pub(crate) async fn replica_of(
         stub: Arc<Stub>,
         clock: Arc<TestClock>,
         database: Arc<Database>,

@@ -14,10 +14,10 @@ use super::lists;
 use crate::app::App;
 use crate::error::Error;
 use crate::http::conditional::{is_current, streamed_encoding};
-use crate::http::cors;
 use crate::http::description::{Answer, Operation, Routes};
 use crate::http::document::{CACHE_STATUS, FOR_A_MINUTE, send};
 use crate::http::parameters::Parameters;
+use crate::http::{cdn, cors};
 use crate::lists::bundle::Encoding;
 use crate::lists::table::Format;
 use crate::model::list::ListMeta;
@@ -71,7 +71,7 @@ async fn repositories(
     Parameters::of(&uri).finish()?;
     let published = app.reader.tracked(&topic).await?.bundle.meta.clone();
     let encoding = streamed_encoding(&headers);
-    let export = Export { topic, kind: REPOSITORIES, format, encoding };
+    let export = Export { app: &app, topic, kind: REPOSITORIES, format, encoding };
     if let Some(unchanged) = export.unchanged(&published, &headers) {
         return Ok(unchanged);
     }
@@ -86,7 +86,7 @@ fn history(format: Format) -> MethodRouter<Arc<App>> {
             Parameters::of(&uri).finish()?;
             let hit = app.reader.tracked(&topic).await?;
             let encoding = streamed_encoding(&headers);
-            let export = Export { topic, kind: HISTORY, format, encoding };
+            let export = Export { app: &app, topic, kind: HISTORY, format, encoding };
             if let Some(unchanged) = export.unchanged(&hit.bundle.meta, &headers) {
                 return Ok(unchanged);
             }
@@ -97,7 +97,8 @@ fn history(format: Format) -> MethodRouter<Arc<App>> {
 }
 
 /// An export as a client asks for it.
-struct Export {
+struct Export<'a> {
+    app: &'a App,
     topic: Topic,
     kind: &'static str,
     format: Format,
@@ -105,7 +106,7 @@ struct Export {
     encoding: Encoding,
 }
 
-impl Export {
+impl Export<'_> {
     /// 304 if the client has the export of the published data.
     fn unchanged(&self, published: &ListMeta, request: &HeaderMap) -> Option<Response> {
         let etags = [Encoding::Identity, Encoding::Gzip].map(|own| self.etag(published, own));
@@ -124,11 +125,12 @@ impl Export {
     /// The headers. Data that a refresh is changing has neither an ETag nor a Last-Modified, and is
     /// not kept.
     fn head(&self, meta: &ListMeta) -> HeaderMap {
-        let Self { topic, kind, format, encoding } = self;
+        let Self { app, topic, kind, format, encoding } = self;
         let mut head = lists::head(meta);
         if meta.modified_at.is_some() {
             head.insert(header::ETAG, self.etag(meta, *encoding));
             head.insert(header::CACHE_CONTROL, FOR_A_MINUTE);
+            cdn::tag_topic(app, &mut head, topic, true);
         }
         head.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
         if let Some(name) = encoding.name() {

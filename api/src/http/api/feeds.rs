@@ -13,6 +13,7 @@ use crate::app::App;
 use crate::error::Error;
 use crate::feeds::{Digest, FeedFormat, FeedKind, FeedQuery, JsonFeed, opml, since};
 use crate::http::address::base_url;
+use crate::http::cdn;
 use crate::http::description::{Answer, Operation, Routes};
 use crate::http::document;
 use crate::http::list_parameters::{DATED_FILTERS, filter, filter_text};
@@ -20,6 +21,7 @@ use crate::http::parameters::{Parameter, Parameters, Shape};
 use crate::lists::document::Document;
 use crate::model::list::ListMeta;
 use crate::model::topic::Topic;
+use crate::purge::Key;
 use crate::read::Served;
 
 const CACHE_CONTROL: HeaderValue =
@@ -119,7 +121,9 @@ async fn serve(
         let entries = app.feeds.entries(&query, &meta, tracked_at, &base, now).await?;
         let feed = query.feed(entries, tracked_at, &base, format);
         let bytes = format.write(&feed).map_err(|_| Error::Internal)?;
-        Ok(Document::new(format.content_type(), CACHE_CONTROL, bytes))
+        let mut document = Document::new(format.content_type(), CACHE_CONTROL, bytes);
+        cdn::tag(&app, &mut document.head, [Key::Topic(&query.topic)]);
+        Ok(document)
     };
     documents.get(key, Some(version), make).await
 }

@@ -17,10 +17,10 @@ use crate::app::App;
 use crate::cache::Hit;
 use crate::error::{Error, ParameterFault};
 use crate::http::conditional::{accepted_format, encoding, http_date, is_current};
-use crate::http::cors;
 use crate::http::document::{self, CACHE_STATUS, FOR_A_MINUTE, send};
 use crate::http::list_parameters::{ListParameters, filter};
 use crate::http::parameters::Parameters;
+use crate::http::{cdn, cors};
 use crate::lists::bundle::{self, Encoding};
 use crate::lists::catalogue::Catalogue;
 use crate::lists::document::Document;
@@ -82,6 +82,7 @@ fn ready(app: &App, hit: &Hit, listing: Listing, request: &HeaderMap) -> Respons
         let mut head = head(meta);
         body_head(&mut head, &body.etag, encoding);
         head.insert(header::CACHE_CONTROL, FOR_A_MINUTE);
+        cdn::tag_topic(app, &mut head, &hit.bundle.topic, meta.modified_at.is_some());
         head.insert(header::VARY, VARY);
         if matches!(listing, Listing::Trend(_)) {
             history_head(&mut head, Window::default(), None, meta.history);
@@ -129,7 +130,10 @@ async fn queried(
             }
             document
         };
-        Ok(compute(write).await)
+        let mut document = compute(write).await;
+        let is_final = !document.is_provisional && today.is_none();
+        cdn::tag_topic(&own, &mut document.head, &topic, is_final);
+        Ok(document)
     };
     app.documents.get(key, Some(version), make).await
 }
@@ -228,9 +232,12 @@ pub(super) async fn facets(
             let json = json.map_err(|_| Error::Internal)?;
             let mut document = Document::new("application/json", FOR_A_MINUTE, json);
             state_facts(&mut document, &catalogue, version, today.is_some());
-            Ok(document)
+            Ok::<_, Error>(document)
         };
-        compute(write).await
+        let mut document = compute(write).await?;
+        let is_final = !document.is_provisional && today.is_none();
+        cdn::tag_topic(&own, &mut document.head, &topic, is_final);
+        Ok(document)
     };
     let served = app.documents.get(key, Some(version), make).await?;
     Ok(document::answer(&app, &served, &headers).await)

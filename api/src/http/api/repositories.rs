@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use crate::app::App;
 use crate::error::Error;
 use crate::http::address::path_of;
+use crate::http::cdn;
 use crate::http::description::{Answer, Operation, Routes};
 use crate::http::document::{FOR_A_MINUTE, answer};
 use crate::http::parameters::{Parameter, Parameters, Shape};
@@ -22,6 +23,7 @@ use crate::model::counts::{RepositoryDays, Span};
 use crate::model::growth::{Growth, Window};
 use crate::model::repository::{FullName, NameOwner, RepositoryDetails, RepositoryId};
 use crate::model::time::parse_day;
+use crate::purge::Key;
 use crate::store::SharedStore;
 use crate::task::compute;
 
@@ -122,7 +124,11 @@ async fn repository(
     let make = || async move {
         let id = asked.id(&own.public, "", &uri).await?;
         let (details, days) = whole(&own, id).await?;
-        json(Whole { details, growth: GrowthByWindow::of(&days) }).await
+        let mut tags = HeaderMap::new();
+        cdn::tag(&own, &mut tags, cdn::keys(&details));
+        let mut document = json(Whole { details, growth: GrowthByWindow::of(&days) }).await?;
+        document.head.extend(tags);
+        Ok(document)
     };
     let served = app.documents.get(key, None, make).await?;
     Ok(answer(&app, &served, &headers).await)
@@ -136,11 +142,13 @@ async fn history(
 ) -> Result<Response, Error> {
     let (from, to) = range(&uri)?;
     let key = format!("history {} {from:?} {to:?}", asked.key());
-    let store = Arc::clone(&app.public);
+    let own = Arc::clone(&app);
     let make = || async move {
-        let id = asked.id(&store, "/history", &uri).await?;
-        let days = store.repository_days(id, from, to).await?.ok_or_else(|| unknown(id))?;
-        json(History::of(days)).await
+        let id = asked.id(&own.public, "/history", &uri).await?;
+        let days = own.public.repository_days(id, from, to).await?.ok_or_else(|| unknown(id))?;
+        let mut document = json(History::of(days)).await?;
+        cdn::tag(&own, &mut document.head, [Key::Repository(id)]);
+        Ok(document)
     };
     let served = app.documents.get(key, None, make).await?;
     Ok(answer(&app, &served, &headers).await)

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::error::Error;
+use crate::http::cdn;
 use crate::http::description::{Answer, Operation, Routes};
 use crate::http::document::{self, FOR_A_MINUTE};
 use crate::http::parameters::Parameters;
@@ -127,15 +128,18 @@ async fn history(
 /// The topic's days as JSON, which change only when its lists do: the database sums up the gains of
 /// all repositories for them.
 pub(in crate::http) async fn days(
-    app: &App,
+    app: &Arc<App>,
     topic: &Topic,
     version: Version,
 ) -> Result<Served, Error> {
-    let (store, own) = (Arc::clone(&app.public), topic.clone());
+    let (own, subject) = (Arc::clone(app), topic.clone());
     let make = || async move {
-        let days = store.topic_days(&own).await?.ok_or(Error::NotTracked(own))?;
+        let days = own.public.topic_days(&subject).await?;
+        let days = days.ok_or_else(|| Error::NotTracked(subject.clone()))?;
         let json = serde_json::to_vec(&days).map_err(|_| Error::Internal)?;
-        Ok(Document::new("application/json", FOR_A_MINUTE, json))
+        let mut document = Document::new("application/json", FOR_A_MINUTE, json);
+        cdn::tag_topic(&own, &mut document.head, &subject, true);
+        Ok(document)
     };
     app.documents.get(format!("/topics/{topic}/history"), Some(version), make).await
 }

@@ -24,6 +24,7 @@ use crate::error::{Error, ParameterFault};
 use crate::http::api::pictures::charts::{REPOS, compared, present_owners, star_chart};
 use crate::http::api::pictures::options::{ALIGN, RANGE, SCALE, TYPE, read_days};
 use crate::http::api::repositories::{GrowthByWindow, whole};
+use crate::http::cdn;
 use crate::http::conditional::takes_html;
 use crate::http::description::{Answer, Operation, Routes};
 use crate::http::document::{self as documents, FOR_A_MINUTE};
@@ -148,8 +149,12 @@ async fn answer(app: &Arc<App>, asked: &Asked, headers: &HeaderMap) -> Result<Re
         for id in ids {
             found.push(whole(&own, id).await?);
         }
+        let mut tags = HeaderMap::new();
+        cdn::tag(&own, &mut tags, found.iter().flat_map(|(details, _)| cdn::keys(details)));
         let write = move || asked.page(&found, &options, now);
-        compute(write).await
+        let mut document = compute(write).await?;
+        document.head.extend(tags);
+        Ok(document)
     };
     let served = app.documents.get(key, None, make).await?;
     Ok(documents::answer(app, &served, headers).await)

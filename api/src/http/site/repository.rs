@@ -26,6 +26,7 @@ use crate::http::api::lists::nginx_may_keep;
 use crate::http::api::pictures::charts::star_chart;
 use crate::http::api::pictures::options::{RANGE, SCALE, TYPE, read_days};
 use crate::http::api::repositories::{GrowthByWindow, present_owner, whole};
+use crate::http::cdn;
 use crate::http::description::{Answer, Operation, Routes};
 use crate::http::document::{self as documents, FOR_A_MINUTE};
 use crate::http::parameters::Parameters;
@@ -129,8 +130,12 @@ async fn page(
         let address = |name: &str| Link::like(format!("{}r/{name}", site.root), &asked).to_string();
         let id = present_owner(&own.public, &name, address).await?;
         let found = Found::read(&own, id).await?;
+        let mut tags = HeaderMap::new();
+        cdn::tag(&own, &mut tags, cdn::keys(&found.details));
         let write = move || found.page(&site, &options, now);
-        compute(write).await
+        let mut document = compute(write).await?;
+        document.head.extend(tags);
+        Ok(document)
     };
     let served = app.documents.get(key, None, make).await?;
     let mut response = documents::answer(&app, &served, &headers).await;

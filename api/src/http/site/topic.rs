@@ -26,6 +26,7 @@ use crate::cache::Hit;
 use crate::error::{Error, ParameterFault};
 use crate::http::api::lists::{Day, head, nginx_may_keep};
 use crate::http::api::topics::days;
+use crate::http::cdn;
 use crate::http::conditional::takes_html;
 use crate::http::description::{Answer, Operation, Routes};
 use crate::http::document::{self as documents, FOR_A_MINUTE};
@@ -34,6 +35,7 @@ use crate::http::parameters::{Parameter, Parameters, Shape};
 use crate::lists::document::Document;
 use crate::model::ranking::Listing;
 use crate::model::topic::Topic;
+use crate::purge::Key;
 use crate::task::compute;
 
 /// The headers of a page that tell how fresh and how complete its list is.
@@ -143,12 +145,15 @@ async fn answer(
     let make = || async move {
         let catalogue = day.catalogue(&own, &asked.topic, version).await?;
         let days = days(&own, &asked.topic, version).await?.document;
+        let topic = asked.topic.clone();
         let write = move || {
             let days = serde_json::from_slice(&days.bytes).map_err(|_| Error::Internal)?;
             let facts = Facts { catalogue: &catalogue, parameters, history, days, now };
             made(&asked, &facts)
         };
-        compute(write).await
+        let mut document = compute(write).await?;
+        cdn::tag(&own, &mut document.head, [Key::Topic(&topic)]);
+        Ok(document)
     };
     let served = app.documents.get(key, Some(version), make).await?;
     let mut response = documents::answer(app, &served, headers).await;

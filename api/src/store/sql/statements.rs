@@ -39,6 +39,7 @@ mod lookup;
 mod members;
 mod pages;
 mod pool;
+mod purges;
 mod quotas;
 mod repositories;
 mod runs;

@@ -153,7 +153,7 @@ pub(super) async fn one_replica(edits: &[(&str, &str)]) -> Option<(Replica, Ngin
 }
 
 /// A port that nobody listens on.
-pub(super) fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     std::net::TcpListener::bind("127.0.0.1:0")
         .expect("a free port")
         .local_addr()

@@ -80,7 +80,13 @@ async fn metrics_are_the_listed_families_each_with_help_type_and_labels() {
     let limit = Limit { with_token: 2_000, without_token: 2_000 };
     stub.world().settings.search_limit = Some(limit);
     let folder = tempfile::tempdir().expect("a folder");
-    let settings = [("GITHUB_API_URL", &*stub.url()), ("REDIS_URL", "redis://127.0.0.1:1")];
+    let settings = [
+        ("GITHUB_API_URL", &*stub.url()),
+        ("REDIS_URL", "redis://127.0.0.1:1"),
+        ("PURGE_URL", "http://127.0.0.1:1"),
+        ("PURGE_DIALECT", "varnish"),
+        ("PURGE_KEY", "key"),
+    ];
     let (process, address) = start(&folder, &settings).await;
     assert_eq!(process.get("/update_cache").await.0, StatusCode::OK);
     assert_eq!(process.get("/api/kubernetes").await.0, StatusCode::OK);
@@ -109,6 +115,7 @@ async fn metrics_are_the_listed_families_each_with_help_type_and_labels() {
         "mirror_github_paused_seconds 0",
         "mirror_database_errors_total 0",
         "mirror_database_writes_failing 0",
+        "mirror_purges_total{outcome=\"failed\"} 0",
         "mirror_cache_up{tier=\"memory\"} 1",
         "mirror_cache_up{tier=\"redis\"} 0",
     ] {

@@ -24,6 +24,7 @@ const MAINTENANCE: &str = "maint-Copper-Kettle";
 /// With a character that an address has to encode.
 const DATABASE: &str = "pg-Violet%2fAnchor";
 const REDIS: &str = "redis-Amber-Lantern";
+const PURGE: &str = "purge-Indigo-Compass";
 /// A client's wrong token may differ from the right one by a letter.
 const GUESS: &str = "maint-Copper-Kettl3";
 
@@ -40,7 +41,7 @@ fn forms(secret: &str) -> Vec<String> {
 
 #[track_caller]
 fn assert_secret(text: &str, place: &str) {
-    for secret in [GITHUB, MAINTENANCE, DATABASE, REDIS, GUESS] {
+    for secret in [GITHUB, MAINTENANCE, DATABASE, REDIS, PURGE, GUESS] {
         for form in forms(secret) {
             if let Some(at) = text.find(&form) {
                 let from = text[..at].rfind('\n').map_or(0, |line| line + 1);
@@ -86,6 +87,9 @@ impl Servers {
             ("GITHUB_API_URL", self.stub.url()),
             ("GITHUB_TOKEN", GITHUB.to_owned()),
             ("MAINTENANCE_TOKEN", MAINTENANCE.to_owned()),
+            ("PURGE_URL", "http://127.0.0.1:1".to_owned()),
+            ("PURGE_DIALECT", "cloudflare".to_owned()),
+            ("PURGE_KEY", PURGE.to_owned()),
             ("DATABASE_URL", format!("postgres://mirror:{DATABASE}@127.0.0.1:{port}/{name}")),
             ("REDIS_URL", format!("unix:{}?pass={REDIS}", self.redis.socket().display())),
         ]
@@ -176,6 +180,7 @@ async fn secrets_are_in_no_output_of_a_command_that_fails() {
     let broken_url = format!("postgres://mirror:{DATABASE}@127.0.0.1:none/x");
     let broken_redis = format!("redis://:{REDIS}@[127.0.0.1/0");
     let broken_token = format!("{GITHUB}\u{7f}");
+    let broken_key = format!("{PURGE} ");
     let proxied = format!("http://mirror:{REDIS}@127.0.0.1:1/");
     servers.to_database.cut();
     for (arguments, more, code) in [
@@ -189,6 +194,7 @@ async fn secrets_are_in_no_output_of_a_command_that_fails() {
         (&[], &[("DATABASE_URL", &*broken_url)], 2),
         (&[], &[("REDIS_URL", &broken_redis)], 2),
         (&[], &[("GITHUB_TOKEN", &broken_token), ("LOG_FORMAT", "x")], 2),
+        (&[], &[("PURGE_KEY", &broken_key), ("PURGE_DIALECT", "x")], 2),
         (&[], &[("PUBLIC_URL", &proxied), ("LOG_FORMAT", "x")], 2),
         (&["refresh"], &[("GITHUB_API_URL", &proxied)], 2),
     ] {

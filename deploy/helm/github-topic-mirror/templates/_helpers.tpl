@@ -124,6 +124,9 @@ securityContext:
 {{- end }}
 {{ include "mirror.secret" (list "MAINTENANCE_TOKEN" .Values.secret "MAINTENANCE_TOKEN" false) }}
 {{ include "mirror.secret" (list "GITHUB_TOKEN" .Values.secret "GITHUB_TOKEN" true) }}
+{{- if .Values.settings.PURGE_URL }}
+{{ include "mirror.secret" (list "PURGE_KEY" .Values.secret "PURGE_KEY" false) }}
+{{- end }}
 {{- $names := without (keys .Values.settings | sortAlpha) "RATE_LIMIT" }}
 {{- include "mirror.settings" (list . $names) }}
 {{- if .Values.certificates.configMap }}

@@ -11,6 +11,7 @@ use super::file::{Format, full_name, query_of, split};
 use crate::app::App;
 use crate::error::Error;
 use crate::http::api::repositories::present_owner;
+use crate::http::cdn;
 use crate::http::document::answer;
 use crate::http::list_parameters::WINDOW;
 use crate::http::parameters::{Parameter, Parameters, Shape};
@@ -19,6 +20,7 @@ use crate::model::growth::{Measure, Window};
 use crate::model::ranking::{Order, Ranking};
 use crate::model::topic::Topic;
 use crate::pictures::badge::{Badge, PlaceIn};
+use crate::purge::Key;
 use crate::read::is_of;
 
 pub(super) const BY: Parameter = Parameter {
@@ -72,6 +74,8 @@ pub(super) async fn badge(
         };
         let mut document = format.document(text);
         document.is_provisional = !is_of(&catalogue, version);
+        let keys = [Key::Topic(&topic), Key::Repository(id)];
+        cdn::tag(&own, &mut document.head, keys);
         Ok(document)
     };
     let served = app.documents.get(key, Some(version), make).await?;

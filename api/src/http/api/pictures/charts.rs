@@ -13,6 +13,7 @@ use super::options;
 use crate::app::App;
 use crate::error::Error;
 use crate::http::api::repositories::present_owner;
+use crate::http::cdn;
 use crate::http::document::answer;
 use crate::http::parameters::{Parameter, Parameters, Shape};
 use crate::lists::document::Document;
@@ -24,6 +25,7 @@ use crate::pictures::chart::{draw, embed};
 use crate::pictures::numbers::{Numbers, csv};
 use crate::pictures::options::{Kind, Options};
 use crate::pictures::series::{Series, cut};
+use crate::purge::Key;
 use crate::store::SharedStore;
 use crate::task::compute;
 
@@ -71,12 +73,12 @@ pub(super) async fn repository(
     let options = options::read(&mut parameters);
     parameters.finish()?;
     let key = format!("chart {} {format:?} {options:?}", name.folded());
-    let store = Arc::clone(&app.public);
+    let own = Arc::clone(&app);
     let make = || async move {
         let extension: &str = format.into();
         let address = |name: &str| format!("/charts/{name}.{extension}{}", query_of(&uri));
-        let id = present_owner(&store, &name, address).await?;
-        document(stars(&store, &[id], options).await?, format, options).await
+        let id = present_owner(&own.public, &name, address).await?;
+        star_document(&own, &[id], format, options).await
     };
     let served = app.documents.get(key, None, make).await?;
     Ok(answer(&app, &served, &headers).await)
@@ -97,10 +99,10 @@ pub(super) async fn compare(
     let names = names.unwrap_or_default();
     let folded: Vec<_> = names.iter().map(FullName::folded).collect();
     let key = format!("charts of {} {format:?} {options:?}", folded.join(","));
-    let store = Arc::clone(&app.public);
+    let own = Arc::clone(&app);
     let make = || async move {
-        let ids = present_owners(&store, &names, uri.path(), &uri).await?;
-        document(stars(&store, &ids, options).await?, format, options).await
+        let ids = present_owners(&own.public, &names, uri.path(), &uri).await?;
+        star_document(&own, &ids, format, options).await
     };
     let served = app.documents.get(key, None, make).await?;
     Ok(answer(&app, &served, &headers).await)
@@ -120,11 +122,14 @@ pub(super) async fn topic(
     parameters.finish()?;
     let version = app.reader.tracked(&topic).await?.bundle.meta.version();
     let key = format!("chart of {topic} {format:?} {options:?}");
-    let store = Arc::clone(&app.public);
+    let own = Arc::clone(&app);
     let make = || async move {
-        let days = store.topic_days(&topic).await?;
+        let days = own.public.topic_days(&topic).await?;
         let days = days.ok_or_else(|| Error::NotTracked(topic.clone()))?;
-        document(topic_chart(&topic, &days, options.kind), format, options).await
+        let chart = topic_chart(&topic, &days, options.kind);
+        let mut document = document(chart, format, options).await?;
+        cdn::tag(&own, &mut document.head, [Key::Topic(&topic)]);
+        Ok(document)
     };
     let served = app.documents.get(key, Some(version), make).await?;
     Ok(answer(&app, &served, &headers).await)
@@ -178,17 +183,20 @@ pub(in crate::http) async fn present_owners(
     Err(Error::Moved(address))
 }
 
-async fn stars(
-    store: &SharedStore,
+async fn star_document(
+    app: &App,
     ids: &[RepositoryId],
+    format: Format,
     options: Options,
-) -> Result<Chart, Error> {
+) -> Result<Document, Error> {
     let mut all = Vec::with_capacity(ids.len());
     for id in ids {
-        let days = store.repository_days(*id, None, None).await?;
+        let days = app.public.repository_days(*id, None, None).await?;
         all.push(days.ok_or_else(|| Error::NoRepository(id.to_string()))?);
     }
-    Ok(star_chart(&all, options.kind))
+    let mut document = document(star_chart(&all, options.kind), format, options).await?;
+    cdn::tag(app, &mut document.head, ids.iter().copied().map(Key::Repository));
+    Ok(document)
 }
 
 /// A line for each repository.
