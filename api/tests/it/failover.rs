@@ -174,6 +174,8 @@ async fn lists_go_to_the_new_master_when_the_old_one_becomes_a_replica() {
     };
     let ends = read_until([&a, &b], is_replica);
     tokio::time::timeout(Duration::from_secs(PATIENCE), ends).await.expect("a new master");
+    // Nothing was written since: the check alone finds out that the first server is a replica.
+    subscribed(&failover.second, 2).await;
     check_second_server(&failover, &a, &b).await;
 }
 
