@@ -59,10 +59,11 @@ pub(crate) async fn complete_run(
     let found = i64::try_from(shown.len()).expect("few");
     let finish = FinishRun {
         topic,
-        complete: Some(CompleteRun { best_match: &best_match, found, scope }),
+        complete: Some(CompleteRun { best_match: &best_match, found, scope, is_current: true }),
         total_count: Some(found),
         shrunk: None,
         cursor: SyncCursor::default(),
+        keeps_slices: false,
     };
     store.finish(&lease, &finish, now).await.expect("finished");
     store.end(&lease, Outcome::Complete, &report, now).await.expect("ended");

@@ -52,8 +52,20 @@ impl App {
     /// # Errors
     /// When the SQLite file cannot be opened, in one line that names it.
     pub async fn new(config: Config, clock: Arc<dyn Clock>) -> anyhow::Result<Arc<Self>> {
+        let store = open_store(&config, &*clock).await?;
+        Self::with_store(config, store, clock)
+    }
+
+    /// Puts the parts together over an open database, whose connections are those of refreshes.
+    ///
+    /// # Errors
+    /// When a client cannot be made.
+    pub fn with_store(
+        config: Config,
+        refreshing: SharedStore,
+        clock: Arc<dyn Clock>,
+    ) -> anyhow::Result<Arc<Self>> {
         let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
-        let refreshing = open_store(&config, &*clock).await?;
         let (store, public) = (refreshing.share(Share::Lists), refreshing.share(Share::Public));
         let tiers = open_tiers(&config, &clock, &tasks, &stopping)?;
         let (github, purger) = open_clients(&config, &refreshing, &clock, &stopping)?;

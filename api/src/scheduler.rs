@@ -23,8 +23,8 @@ const RETRY_LONGEST: TimeDelta = TimeDelta::minutes(10);
 const DATABASE_RETRY: Duration = Duration::from_secs(5);
 
 /// Refreshes until the service stops. Refreshes do not overlap: the next one starts after the end
-/// of the last. If another program triggers them, this only says at start that the database cannot
-/// be used.
+/// of the last, and at once if the schedule matched in the meantime. If another program triggers
+/// them, this only says at start that the database cannot be used.
 pub async fn run(app: Arc<App>) {
     let work = async {
         match app.config.scheduler {
@@ -40,15 +40,18 @@ pub async fn run(app: Arc<App>) {
 }
 
 async fn refresh_on_schedule(app: &App) {
+    let mut began = app.clock.now();
     while let Err(error) = start(app).await {
+        began = app.clock.now();
         let seconds = DATABASE_RETRY.as_secs();
         warn!(%error, "the database cannot be used yet; next try in {seconds} s");
         tokio::time::sleep(DATABASE_RETRY).await;
     }
     let mut pause = RETRY_FIRST;
     loop {
-        let next = next_refresh(app, &mut pause).await;
+        let next = next_refresh(app, began, &mut pause).await;
         app.clock.sleep_until(next).await;
+        began = app.clock.now();
         if let Err(error) = app.refresher.refresh(None, Trigger::Schedule).await {
             error!(%error, "the refresh could not be started");
         }
@@ -60,10 +63,12 @@ async fn start(app: &App) -> Result<(), StoreError> {
     app.refresher.catch_up().await
 }
 
-/// The time of the next refresh: on schedule, but sooner while a topic has no list at all.
-async fn next_refresh(app: &App, pause: &mut TimeDelta) -> DateTime<Utc> {
+/// The time of the next refresh: on schedule after the beginning of the last one, but sooner while
+/// a topic has no list at all.
+async fn next_refresh(app: &App, began: DateTime<Utc>, pause: &mut TimeDelta) -> DateTime<Utc> {
     let now = app.clock.now();
-    let scheduled = app.config.schedule.next(now);
+    // The clock may have been set back since.
+    let scheduled = app.config.schedule.next(began.min(now));
     let Some((topic, reason)) = topic_without_list(app).await else {
         *pause = RETRY_FIRST;
         return scheduled;

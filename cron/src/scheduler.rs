@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use chrono::{SecondsFormat, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use settings::Schedule;
 use tokio::sync::Mutex;
 use tokio_cron_scheduler::{Job, JobScheduler};
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, info, warn};
 
-use crate::api_client::ApiClient;
+use crate::api_client::{ApiClient, Report};
 use crate::config::Config;
 use crate::{clock, last_success, refresh};
 
@@ -116,17 +116,24 @@ impl Trigger {
                     break;
                 };
                 self.due.store(false, Ordering::SeqCst);
-                if self.refresh().await {
-                    // This refresh also serves as the one that became due in the meantime.
-                    self.due.store(false, Ordering::SeqCst);
+                if let Some(report) = self.refresh().await {
+                    // It serves as every refresh that was due when it began.
+                    let is_due = self.has_matched_during(&report, Utc::now());
+                    self.due.store(is_due, Ordering::SeqCst);
                 }
             }
         });
         self.tasks.track_future(refreshes).await;
     }
 
-    /// Returns true if the refresh ended with a report.
-    async fn refresh(&self) -> bool {
+    /// Whether the schedule matched while a refresh ran that has ended now.
+    fn has_matched_during(&self, report: &Report, now: DateTime<Utc>) -> bool {
+        let took = TimeDelta::milliseconds(report.duration_ms.unwrap_or(0));
+        self.config.schedule.next(now - took) <= now
+    }
+
+    /// Returns the report if the refresh ended with one.
+    async fn refresh(&self) -> Option<Report> {
         match refresh::with_retries(&self.client, &self.config.schedule).await {
             Ok(report) => {
                 refresh::log_report(&report);
@@ -135,14 +142,14 @@ impl Trigger {
                 if let Err(error) = last_success::record(&self.config.state_file, Utc::now()) {
                     warn!(error = format!("{error:#}"), "the success could not be recorded");
                 }
-                true
+                Some(report)
             }
             Err(error) => {
                 error!(
                     error = format!("{error:#}"),
                     "the refresh failed; the next trigger tries again"
                 );
-                false
+                None
             }
         }
     }

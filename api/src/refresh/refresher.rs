@@ -4,6 +4,7 @@ mod wait;
 
 use std::sync::Arc;
 
+use chrono::TimeDelta;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tracing::{Instrument, info, info_span, warn};
@@ -20,6 +21,10 @@ use crate::model::topic::{Topic, TopicState};
 use crate::store::{BeginOutcome, Lease, NewRefresh, StoreError};
 use crate::task::join;
 use crate::telemetry::{REFRESH_DURATION, REFRESHES};
+
+/// The least time that a run has for its requests, however short the schedule's period: GitHub's
+/// lowest limit lets four topics kept as `top` end side by side in seven minutes.
+const SHORTEST_TIME: TimeDelta = TimeDelta::minutes(10);
 
 /// Starts refreshes and waits for them. Cheap to clone.
 #[derive(Clone)]
@@ -284,7 +289,7 @@ impl Refresher {
             trigger,
             coverage: coverages.of(topic, state.origin),
             began,
-            deadline: began + schedule.period(began),
+            deadline: began + schedule.period(began).max(SHORTEST_TIME),
         };
         let changed = ChangedTopics::new(topic.clone(), self.publisher.clone());
         let refresh = topic::refresh(&run, &state, &self.publisher, changed);

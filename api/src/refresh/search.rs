@@ -16,12 +16,13 @@ use crate::github::{GitHubError, PER_PAGE, SearchPage, Sort};
 const MAX_REFETCHES: usize = 2;
 
 /// The result of searching for changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Changes {
     /// The search showed every change, or the report says why not.
     Read,
     /// More repositories changed than a search shows, so the next run must read every repository.
-    TooMany,
+    /// With the reason: one line.
+    TooMany(String),
     /// GitHub sorted by the last push, so the search may have missed any change.
     ByPush,
 }
@@ -65,11 +66,7 @@ pub(super) async fn read_changes(
     if verdict::is_by_push(&reading) {
         return Ok(Changes::ByPush);
     }
-    let Some(fault) = verdict::too_many_changes(&reading, since) else {
-        return Ok(Changes::Read);
-    };
-    recorder.report.fail_with(fault);
-    Ok(Changes::TooMany)
+    Ok(verdict::too_many_changes(&reading, since).map_or(Changes::Read, Changes::TooMany))
 }
 
 async fn read_pages(

@@ -14,11 +14,11 @@ use crate::model::slice::Slice;
 use crate::model::time::{is_recent, rfc3339};
 use crate::store::StoreError;
 
-/// A slice that an earlier run read this recently is not read again, so a run that was cut off is
-/// finished by the next.
+/// A slice that an earlier run read this recently is not read again, so a reading that its runs did
+/// not end is finished by later ones. Those may be hours apart if many topics share the quota.
 // mutant in coverage: slices that were read longer ago are read again
-//     hours(1) => days(9)
-const FRESH: TimeDelta = TimeDelta::hours(1);
+//     days(7) => days(90)
+const FRESH: TimeDelta = TimeDelta::days(7);
 
 /// How often a slice is read again because repositories moved between its pages.
 const MAX_REREADS: usize = 2;
@@ -51,7 +51,7 @@ pub(super) async fn read(
             continue;
         }
         let is_too_large = |count: i64| count > SEARCH_CAP;
-        // mutant in coverage: slices of the last hour are not read again
+        // mutant in coverage: slices of an unfinished reading are not read again
         //     earlier.get(&slice) => earlier.get(&slice).filter(|_| false)
         let (count, halve) = if let Some(read_at) = earlier.get(&slice) {
             taken_since = Some(taken_since.map_or(*read_at, |since| since.min(*read_at)));

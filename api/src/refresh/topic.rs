@@ -31,8 +31,10 @@ struct Searched {
     scope: Scope,
     /// The topic's repositories in the order of best match.
     best_match: Vec<RepositoryId>,
-    /// The cursor for the next run, unless this run is complete.
+    /// The cursor for the next run, unless this run is complete and current.
     cursor: SyncCursor,
+    /// A repository that this run has taken over, or did not show, has not changed since.
+    is_current: bool,
 }
 
 /// Refreshes a topic. GitHub's failures are in the report. An error is the database's or a lost
@@ -46,6 +48,9 @@ pub(super) async fn refresh(
     let plan = Plan::of(run.coverage, state, run.began);
     let mut recorder = Recorder::new(run, plan, changed);
     let mut searched = search(&mut recorder, plan, state, publisher).await?;
+    // A reading that GitHub's failures or limits cut off is finished by later runs. One that ended
+    // is over, believed or not.
+    let keeps_slices = recorder.report.reason.is_some();
     let mut verdict = verdict::judge(&evidence(&recorder, &searched), state, run.clock.now());
     if verdict.outcome == Outcome::Complete {
         let verified = verify::verify_missing(&mut recorder, searched.scope).await?;
@@ -60,7 +65,7 @@ pub(super) async fn refresh(
     if verdict.needs_every_repository {
         searched.cursor.covered_at = None;
     }
-    finish(&mut recorder, &searched, &verdict).await?;
+    finish(&mut recorder, &searched, &verdict, keeps_slices).await?;
     recorder.changed.publish().await;
     // The entry is closed last, so that a caller who waits for it finds the new lists.
     run.store.end(run.lease, verdict.outcome, &recorder.report, run.clock.now()).await?;
@@ -125,10 +130,13 @@ async fn search_by_plan(
             }
         }
         (Plan::Changed, Some(since)) => match search::read_changes(recorder, since).await? {
-            changes @ (Changes::Read | Changes::TooMany) => {
+            changes @ (Changes::Read | Changes::TooMany(_)) => {
                 let confirmed_at = searched.cursor.covered_at.unwrap_or(since);
                 searched.scope = Scope::Since { updated_at: since, confirmed_at };
-                searched.note(changes);
+                searched.note(&changes);
+                if let Changes::TooMany(fault) = changes {
+                    recorder.report.fail_with(fault);
+                }
             }
             // Only a reading of every repository shows new stars then.
             Changes::ByPush => {
@@ -164,7 +172,7 @@ async fn read_every_repository(
         // mutant in coverage: slices taken over from an earlier run are brought up to date
         //     search::read_changes(recorder, since - CHANGES_OVERLAP).await? => Changes::Read
         let changes = search::read_changes(recorder, since - CHANGES_OVERLAP).await?;
-        searched.note(changes);
+        searched.note(&changes);
     }
     Ok(())
 }
@@ -196,6 +204,7 @@ async fn finish(
     recorder: &mut Recorder<'_>,
     searched: &Searched,
     verdict: &Verdict,
+    keeps_slices: bool,
 ) -> Result<(), StoreError> {
     let run = recorder.run;
     recorder.report.quota_remaining = run.store.quota(Resource::Search).await?.remaining;
@@ -204,8 +213,9 @@ async fn finish(
         best_match: &searched.best_match,
         found: verdict.size,
         scope: searched.scope,
+        is_current: searched.is_current,
     };
-    let cursor = if is_complete {
+    let cursor = if is_complete && searched.is_current {
         let newest = recorder.newest();
         plan::next_cursor(run.coverage, searched.plan, searched.cursor, run.began, newest)
     } else {
@@ -219,6 +229,7 @@ async fn finish(
         total_count: recorder.report.total_count,
         shrunk: verdict.shrunk,
         cursor,
+        keeps_slices,
     };
     let (displaced, changed) = run.store.finish(run.lease, &finish, run.clock.now()).await?;
     recorder.report.removed += displaced;
@@ -229,12 +240,13 @@ async fn finish(
 impl Searched {
     fn new(plan: Plan, run: &RunContext<'_>, state: &TopicState) -> Self {
         let scope = plan::scope(run.coverage);
-        Self { plan, scope, best_match: Vec::new(), cursor: state.cursor }
+        Self { plan, scope, best_match: Vec::new(), cursor: state.cursor, is_current: true }
     }
 
     /// Notes whether a search for changes has shown all of them.
-    fn note(&mut self, changes: Changes) {
-        if changes == Changes::TooMany {
+    fn note(&mut self, changes: &Changes) {
+        self.is_current = *changes == Changes::Read;
+        if !self.is_current {
             // mutant in coverage: after too many changes the next run reads every repository
             //     self.cursor.covered_at = None => ()
             self.cursor.covered_at = None;

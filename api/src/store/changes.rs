@@ -72,6 +72,8 @@ pub struct FinishRun<'a> {
     /// A much smaller result and when it was seen, to be remembered until a later run agrees.
     pub shrunk: Option<(i64, DateTime<Utc>)>,
     pub cursor: SyncCursor,
+    /// The slices that were read are for the next run, because the reading did not end.
+    pub keeps_slices: bool,
 }
 
 /// The facts that only a complete run establishes.
@@ -83,4 +85,6 @@ pub struct CompleteRun<'a> {
     pub found: i64,
     /// Repositories displaced in it leave the topic.
     pub scope: Scope,
+    /// The stored numbers of repositories that the run did not show itself are those of today.
+    pub is_current: bool,
 }

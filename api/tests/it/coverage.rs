@@ -237,14 +237,67 @@ async fn run_skips_slices_that_an_interrupted_run_read_within_the_hour() {
     assert_eq!(stored(&again).await, existing(&again));
     assert!(first + second <= whole + 20, "{first} and {second} searches; one run takes {whole}");
     assert_lists(&again.lists("kubernetes").await, &again.expected("kubernetes"), "");
-    // Slices that were read over an hour ago are read again.
+    // Slices that were read over a week ago are read again.
     again.clock.advance(TimeDelta::days(1));
     again.stub.world().faults.push(refusal.clone());
     again.refresh("kubernetes").await;
-    again.clock.advance(TimeDelta::minutes(61));
+    again.clock.advance(TimeDelta::days(8));
     take_searches(&again);
     refresh(&again, "complete").await;
     assert_eq!(take_searches(&again), whole);
+}
+
+/// A topic of 6,000 that has 60 searches an hour, so that a run is cut off after the schedule's
+/// period and the next one comes six hours later, as if the other topics took that long.
+async fn cut_off_reading() -> Mirror {
+    let mirror = Mirror::start_with(World::generate(6_000, 7, "kubernetes"), COMPLETE).await;
+    mirror.stub.world().settings.search_limit = Some(Limit { with_token: 2, without_token: 2 });
+    let report = mirror.refresh("kubernetes").await;
+    assert_eq!(report["outcome"], "partial", "{report}");
+    let reason = report["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("limit"), "{report}");
+    mirror.clock.advance(TimeDelta::hours(6));
+    mirror
+}
+
+#[tokio::test]
+async fn reading_that_takes_longer_than_the_period_is_finished_by_later_runs() {
+    let mirror = cut_off_reading().await;
+    star(&mirror, 30);
+    refresh(&mirror, "complete").await;
+    assert_eq!(stored(&mirror).await, existing(&mirror));
+    assert_lists(&mirror.lists("kubernetes").await, &mirror.expected("kubernetes"), "");
+    // The reading has ended, so the next day's begins anew.
+    mirror.clock.advance(TimeDelta::days(1));
+    assert_eq!(mirror.refresh("kubernetes").await["outcome"], "partial");
+}
+
+/// The numbers of slices that were taken over may be old then, so nobody knows the day's counts.
+#[tokio::test]
+async fn reading_is_finished_without_the_days_counts_when_changes_exceed_the_search_cap() {
+    let mirror = cut_off_reading().await;
+    mirror.clock.advance(TimeDelta::days(1));
+    star(&mirror, 1_200);
+    let report = refresh(&mirror, "complete").await;
+    assert_eq!((&report["found"], &report["doubts_open"]), (&6_000.into(), &0.into()), "{report}");
+    let counted = "SELECT CAST(count(*) AS TEXT) FROM counts WHERE last_day = '2026-09-22'";
+    let counted = mirror.database.query(counted).await[0].parse::<i64>().expect("a number");
+    assert!((1_000..5_000).contains(&counted), "{counted} repositories were shown on the day");
+    mirror.stub.world().settings.search_limit = None;
+    refresh(&mirror, "complete").await;
+    assert_lists(&mirror.lists("kubernetes").await, &mirror.expected("kubernetes"), "");
+}
+
+#[tokio::test]
+async fn slices_are_read_again_when_the_reading_was_not_believed() {
+    let mirror = Mirror::start_with(World::generate(900, 7, "kubernetes"), COMPLETE).await;
+    let hidden = Fault::from(FaultKind::Hole { count: 60 }).on("updated", 3).times(1_000);
+    mirror.stub.world().faults.push(hidden);
+    let report = mirror.refresh("kubernetes").await;
+    assert_eq!(report["outcome"], "partial", "{report}");
+    mirror.stub.world().faults.clear();
+    refresh(&mirror, "complete").await;
+    assert_eq!(stored(&mirror).await, existing(&mirror));
 }
 
 #[tokio::test]

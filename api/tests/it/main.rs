@@ -45,6 +45,7 @@ mod repository_pages;
 mod restored;
 mod retries;
 mod routes;
+mod simulation;
 mod stack;
 mod store;
 mod support;

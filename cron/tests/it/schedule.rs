@@ -74,6 +74,7 @@ async fn skipped_trigger_runs_after_a_refresh_that_fails() {
     // This status is not retried.
     stand_in.service().poll_faults.push_back(StatusCode::UNAUTHORIZED);
     eventually("the skipped trigger", async || stand_in.service().triggers == 2).await;
+    stand_in.service().report["duration_ms"] = 1.into();
     stand_in.service().running = false;
     let (started, polls) = (cron.last_success(), stand_in.service().polls);
     eventually("the refresh has succeeded", async || {
@@ -82,6 +83,20 @@ async fn skipped_trigger_runs_after_a_refresh_that_fails() {
     .await;
     let (code, log) = running.stop("-TERM").await;
     assert_eq!((code, stand_in.service().triggers), (0, 2), "{log}");
+}
+
+/// The stand-in's refreshes take half a minute by their reports.
+#[tokio::test]
+async fn skipped_trigger_runs_after_a_refresh_that_began_before_it() {
+    let stand_in = StandIn::start();
+    stand_in.service().running = true;
+    let due = chrono::Utc::now() + chrono::TimeDelta::seconds(2);
+    let cron = Cron::new(&stand_in, &due.format("%S %M %H %d %m *").to_string());
+    let _running = cron.start();
+    eventually("four polls", async || stand_in.service().polls >= 4).await;
+    assert_eq!(stand_in.service().triggers, 1);
+    stand_in.service().running = false;
+    eventually("the skipped trigger", async || stand_in.service().triggers >= 2).await;
 }
 
 #[tokio::test]

@@ -133,12 +133,16 @@ impl RefreshStore for SqlStore {
             displaced =
                 doubts::remove_displaced(&mut transaction, lease, topic, complete.scope, now)
                     .await?;
-            let read = query!("DELETE FROM slices WHERE topic = $1", topic.as_str());
-            read.execute(&mut transaction).await?;
             let ranked = pages::rank(&mut transaction, topic, complete.best_match).await?;
             if displaced > 0 || ranked > 0 {
                 new_revision(&mut transaction, topic).await?;
             }
+        }
+        // mutant in coverage: slices of a reading that was not believed are read again
+        //     !finish.keeps_slices => finish.complete.is_some()
+        if !finish.keeps_slices {
+            let read = query!("DELETE FROM slices WHERE topic = $1", topic.as_str());
+            read.execute(&mut transaction).await?;
         }
         let changed = history::write_topic_day(&mut transaction, lease, finish, now).await?;
         save_result(&mut transaction, finish, now).await?;

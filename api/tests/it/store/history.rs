@@ -177,6 +177,7 @@ async fn end_partial_run(store: &dyn Store, lease: &Lease, count: i64, now: Date
         total_count: Some(count),
         shrunk: None,
         cursor: SyncCursor::default(),
+        keeps_slices: false,
     };
     store.finish(lease, &finish, now).await.expect("finished");
     store.end(lease, Outcome::Partial, &Report::default(), now).await.expect("ended");

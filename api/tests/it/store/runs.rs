@@ -87,6 +87,7 @@ async fn check_lost_lease_writes_nothing(store: &dyn Store, lost: &Lease, now: D
         total_count: None,
         shrunk: None,
         cursor: SyncCursor::default(),
+        keeps_slices: false,
     };
     assert!(matches!(store.finish(lost, &done, now).await, Err(StoreError::LeaseLost)));
     let ended = store.end(lost, Outcome::Failed, &Report::default(), now).await;
