@@ -13,7 +13,7 @@ use url::Url;
 use crate::cache::RedisAddress;
 use crate::github::GitHubConfig;
 use crate::model::topic::{Coverage, Coverages, Topic};
-use crate::store::DatabaseUrl;
+use crate::store::{DatabaseUrl, PostgresServers};
 
 pub const SETTINGS: &[Setting] = &[
     Setting::with_default("LISTEN_ADDR", "127.0.0.1:8081", "address and port to serve on"),
@@ -236,8 +236,7 @@ impl DatabaseUrl {
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let accepted = || "postgres://HOST:PORT/NAME or sqlite:PATH".to_owned();
         if text.starts_with("postgres:") || text.starts_with("postgresql:") {
-            let options = text.parse().map_err(|_| accepted())?;
-            return Ok(Self::Postgres(Box::new(options)));
+            return PostgresServers::parse(text).map(Self::Postgres);
         }
         let path = text.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path));
         // In memory, each connection would have a database of its own, and SQLite's parameters
@@ -254,17 +253,19 @@ impl DatabaseUrl {
         password: Option<String>,
         name: Option<String>,
     ) -> Self {
-        let Self::Postgres(mut options) = self else { return self };
-        if let Some(user) = user {
-            *options = options.username(&user);
-        }
-        if let Some(password) = password {
-            *options = options.password(&password);
-        }
-        if let Some(name) = name {
-            *options = options.database(&name);
-        }
-        Self::Postgres(options)
+        let Self::Postgres(servers) = self else { return self };
+        Self::Postgres(servers.map(|mut options| {
+            if let Some(user) = &user {
+                options = options.username(user);
+            }
+            if let Some(password) = &password {
+                options = options.password(password);
+            }
+            if let Some(name) = &name {
+                options = options.database(name);
+            }
+            options
+        }))
     }
 }
 
@@ -402,14 +403,17 @@ mod tests {
             ("POSTGRES_PASSWORD", "p@ss:w/rd?# %41 "),
             ("POSTGRES_DB", "git/hub"),
         ];
-        let DatabaseUrl::Postgres(options) = read(&pairs).expect("valid").database else {
+        let DatabaseUrl::Postgres(servers) = read(&pairs).expect("valid").database else {
             panic!("PostgreSQL")
         };
-        assert_eq!(
-            (options.get_host(), options.get_port(), options.get_username()),
-            ("database", 5432, "mirror")
-        );
-        assert_eq!(options.get_database(), Some("git/hub"));
+        servers.map(|options| {
+            assert_eq!(
+                (options.get_host(), options.get_port(), options.get_username()),
+                ("database", 5432, "mirror")
+            );
+            assert_eq!(options.get_database(), Some("git/hub"));
+            options
+        });
     }
 
     #[test]

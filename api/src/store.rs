@@ -18,13 +18,12 @@ mod traits;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use sqlx::postgres::PgConnectOptions;
-
 pub use changes::{CompleteRun, FinishRun, Page, Scope};
 pub use error::{Result, StoreError};
 pub use fault::Fault;
 pub use health::{ConnectionCounts, FailingWrites};
 pub use lease::{ALL_TOPICS, BeginOutcome, LEASE_TIME, LEDGER_TIME, Lease, NewRefresh};
+pub use postgres::PostgresServers;
 pub use revision::first_revision;
 pub use traits::{
     ArchiveStore, BackfillStore, Columns, CountsSink, DoubtStore, HistoryStore, LedgerStore,
@@ -35,9 +34,9 @@ pub use traits::{
 /// A database; the scheme of DATABASE_URL decides which.
 #[derive(Clone, Debug)]
 pub enum DatabaseUrl {
-    /// `postgres://HOST:PORT/NAME`, with role, password and name from POSTGRES_USER,
+    /// `postgres://HOST:PORT,HOST:PORT/NAME`, with role, password and name from POSTGRES_USER,
     /// POSTGRES_PASSWORD and POSTGRES_DB.
-    Postgres(Box<PgConnectOptions>),
+    Postgres(PostgresServers),
     /// `sqlite:PATH`.
     Sqlite(PathBuf),
 }
@@ -48,7 +47,7 @@ pub enum DatabaseUrl {
 /// When the SQLite file cannot be opened. A server that is down is no error here.
 pub async fn open(url: &DatabaseUrl) -> Result<SharedStore> {
     match url {
-        DatabaseUrl::Postgres(options) => Ok(Arc::new(postgres::PostgresStore::open(options))),
+        DatabaseUrl::Postgres(servers) => Ok(Arc::new(postgres::PostgresStore::open(servers))),
         DatabaseUrl::Sqlite(path) => Ok(Arc::new(sqlite::SqliteStore::open(path).await?)),
     }
 }
