@@ -62,6 +62,7 @@ pub async fn serve(
     let scheduler = tokio::spawn(scheduler::run(Arc::clone(&app)));
     app.refresher.spawn_retries();
     app.spawn_trial_writes();
+    app.spawn_measures_of_standby();
     let stopping = app.stopping.clone();
     let stop = tokio::spawn(async move {
         shutdown.await;

@@ -113,7 +113,8 @@ fn of_code(code: &str) -> Fault {
         // A prepared statement that another connection of a pooler has, or has not.
         "26000" | "42P05" => return Fault::Pooler,
         // A shutdown, a start, and a statement that took too long.
-        "57P01" | "57P02" | "57P03" | "57014" => return Fault::Down,
+        // 40001 is a standby's: it has to replay a change of rows that a long read still sees.
+        "57P01" | "57P02" | "57P03" | "57014" | "40001" => return Fault::Down,
         _ if code.len() == 5 && code.starts_with("28") => return Fault::Refused,
         _ if code.len() == 5 && code.starts_with("08") => return Fault::Down,
         _ => {}

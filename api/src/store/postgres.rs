@@ -2,20 +2,27 @@
 
 mod dialect;
 mod servers;
+mod standby;
 #[path = "sql/statements.rs"]
 mod statements;
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Executor as _};
 use tracing::info;
 
 pub use self::servers::PostgresServers;
-use self::servers::{has_code, is_missing};
+use self::servers::{BEGIN_READ, has_code, is_missing};
+use self::standby::Standby;
 use self::statements::{Checkout, Pools};
 use super::error::Result;
+use super::health::StandbyState;
 use super::migrations::{MigrationText, migrator};
+use super::traits::StandbyStore;
+use crate::model::list::Version;
+use crate::model::topic::Topic;
 
 /// The migrations, by version; the same numbers as SQLite's.
 const MIGRATIONS: &[MigrationText] = &[
@@ -46,22 +53,19 @@ const INVALID_PARAMETER: &str = "22023";
 /// The SQLSTATEs of a database that another replica has just created.
 const ALREADY_THERE: [&str; 2] = ["42P04", "23505"];
 
-/// A read-only snapshot, planned for each topic: a generic plan, which PostgreSQL may settle on,
-/// looks up each row of a large topic.
-const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
-    SET LOCAL plan_cache_mode = force_custom_plan";
-
 #[derive(Clone)]
 pub(super) struct PostgresStore {
     pools: Pools,
     servers: PostgresServers,
+    standby: Option<Standby>,
 }
 
 impl PostgresStore {
     /// A store that connects when it is first used: a server that is down is no error yet.
-    pub(super) fn open(servers: &PostgresServers) -> Self {
-        let servers = servers.for_writes().with_session();
-        Self { pools: Pools::new(servers.clone(), None), servers }
+    pub(super) fn open(primary: &PostgresServers, standby: Option<&PostgresServers>) -> Self {
+        let servers = primary.for_writes().with_session();
+        let standby = standby.map(Standby::new);
+        Self { pools: Pools::new(servers.clone(), None), servers, standby }
     }
 
     async fn reader(&self) -> Result<Checkout> {
@@ -79,13 +83,22 @@ impl PostgresStore {
         Ok(transaction)
     }
 
-    /// The same for a caller that works between the statements, such as an export.
-    async fn read_slowly(&self) -> Result<Checkout> {
-        let mut transaction = self.read().await?;
-        sqlx::query("SET LOCAL idle_in_transaction_session_timeout = 0")
-            .execute(&mut transaction)
-            .await?;
-        Ok(transaction)
+    /// The same for reads that may be some seconds behind: on the standby if there is one that has
+    /// the topic's lists as this process knows them.
+    async fn read_behind(&self, topic: Option<&Topic>) -> Result<Checkout> {
+        if let Some(standby) = &self.standby
+            && let Some(transaction) = standby.read(topic).await
+        {
+            return Ok(transaction);
+        }
+        self.read().await
+    }
+
+    /// Lets a transaction wait between its statements, for a caller such as an export.
+    async fn allow_pauses(transaction: &mut Checkout) -> Result<()> {
+        let pauses = "SET LOCAL idle_in_transaction_session_timeout = 0";
+        sqlx::query(pauses).execute(transaction).await?;
+        Ok(())
     }
 
     /// A transaction that may write.
@@ -124,8 +137,7 @@ impl PostgresStore {
             "CREATE DATABASE \"{}\" ENCODING 'UTF8' TEMPLATE template0",
             name.replace('"', "\"\"")
         );
-        let mut connection =
-            connect(&self.servers.map(|options| options.database("postgres"))).await?;
+        let mut connection = connect(&self.servers.maintenance()).await?;
         let mut created =
             sqlx::raw_sql(AssertSqlSafe(create.as_str())).execute(&mut connection).await;
         // A server whose locale has another encoding takes UTF8 only with the locale C.
@@ -141,6 +153,31 @@ impl PostgresStore {
             Err(error) => return Err(error.into()),
         }
         Ok(())
+    }
+}
+
+#[async_trait]
+impl StandbyStore for PostgresStore {
+    fn standby(&self) -> Option<StandbyState> {
+        self.standby.as_ref().map(Standby::state)
+    }
+
+    async fn measure_standby(&self) {
+        if let Some(standby) = &self.standby {
+            standby.measure(&self.pools).await;
+        }
+    }
+
+    fn note_version(&self, topic: &Topic, version: Version) {
+        if let Some(standby) = &self.standby {
+            standby.note_version(topic, version);
+        }
+    }
+
+    async fn close_standby(&self) {
+        if let Some(standby) = &self.standby {
+            standby.close().await;
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 mod backfill;
 mod quota;
 mod repository;
+mod standby;
 mod topic_history;
 
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use crate::model::topic::{Origin, Topic, TopicState};
 pub use backfill::{BackfillStore, Unfilled};
 pub use quota::QuotaStore;
 pub use repository::RepositoryStore;
+pub use standby::StandbyStore;
 pub use topic_history::{CountsSink, TopicHistoryStore};
 
 /// A store shared by all parts of the service.
@@ -50,6 +52,7 @@ pub trait Store:
     + BackfillStore
     + ArchiveStore
     + QuotaStore
+    + StandbyStore
 {
     /// Makes the schema, or finds it there; true if it was made or brought up to date.
     async fn bootstrap(&self) -> Result<bool>;

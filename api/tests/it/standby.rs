@@ -65,10 +65,11 @@ async fn read_until(mirror: &Mirror, mut has_ended: impl AsyncFnMut() -> bool) {
     }
 }
 
-/// Whether the newest run of the topic is complete.
-async fn is_refreshed(mirror: &Mirror) -> bool {
+/// The newest run that is complete, if the database answers.
+async fn last_complete(mirror: &Mirror) -> Option<u64> {
     let answer = mirror.get("/refreshes").await;
-    answer.status == StatusCode::OK && answer.json()[0]["outcome"] == "complete"
+    let runs = (answer.status == StatusCode::OK).then(|| answer.json())?;
+    runs.as_array()?.iter().find(|run| run["outcome"] == "complete")?["id"].as_u64()
 }
 
 async fn check_current(mirror: &Mirror, primary: &PostgresServer) {
@@ -85,7 +86,8 @@ async fn check_current(mirror: &Mirror, primary: &PostgresServer) {
 #[tokio::test]
 async fn reads_and_refreshes_go_on_when_a_standby_is_promoted() {
     let Some((primary, standby, mirror)) = start(true).await else { return };
-    let version = mirror.service.store.epoch().await.expect("a database");
+    let epoch = mirror.service.store.epoch().await.expect("a database");
+    let before = last_complete(&mirror).await;
     change(&mirror, 9_000_000);
     mirror.stub.world().faults = vec![Fault::from(FaultKind::Slow { millis: 1_000 })];
     let searches = mirror.stub.world().counters.searches;
@@ -98,11 +100,11 @@ async fn reads_and_refreshes_go_on_when_a_standby_is_promoted() {
         tokio::time::sleep(Duration::from_secs(1)).await;
         standby.promote().await;
     };
-    let reads = read_until(&mirror, async || is_refreshed(&mirror).await);
+    let reads = read_until(&mirror, async || last_complete(&mirror).await > before);
     let all = async { tokio::join!(refresh, failover, reads) };
     tokio::time::timeout(Duration::from_secs(PATIENCE), all).await.expect("a complete refresh");
     check_current(&mirror, &standby).await;
-    assert_eq!(mirror.service.store.epoch().await.expect("a database"), version, "the same life");
+    assert_eq!(mirror.service.store.epoch().await.expect("a database"), epoch, "the same life");
     assert!(mirror.stub.world().counters.unexpected.is_empty());
 }
 
@@ -151,6 +153,60 @@ async fn lists_that_a_promoted_standby_lacks_leave_the_caches() {
     assert_lists(&mirror.lists("kubernetes").await, &before, "as the standby has them");
     mirror.refresh("kubernetes").await;
     check_current(&mirror, &standby).await;
+}
+
+/// A standby of reads, as `/ready` tells it.
+async fn standby_state(mirror: &Mirror) -> (bool, u64) {
+    let ready = mirror.get("/ready").await.json();
+    let lag = ready["standby"]["lag_seconds"].as_u64().expect("a lag");
+    (ready["standby"]["can_answer"] == true, lag)
+}
+
+#[tokio::test]
+async fn db_and_history_are_read_from_a_standby_that_is_not_behind() {
+    const PATHS: [&str; 3] = [
+        "/db/popularity/kubernetes",
+        "/topics/kubernetes/history",
+        "/exports/kubernetes/history.csv",
+    ];
+    let Some(primary) = PostgresServer::start(&[]).await else { return };
+    let standby = primary.standby().await;
+    let read_url = several(&[&standby], "?target_session_attrs=standby");
+    let world = World::generate(60, 7, "kubernetes");
+    let settings = [("DATABASE_READ_URL", &*read_url)];
+    let mirror = Mirror::start_on(primary.database(), world, &settings).await;
+    let follows = async || standby_state(&mirror).await == (true, 0);
+    mirror.refresh("kubernetes").await;
+    eventually(PATIENCE, "the standby is read", follows).await;
+
+    // The standby lacks a refresh, which the primary answers from.
+    standby.database().query("SELECT pg_wal_replay_pause()::text").await;
+    change(&mirror, 9_000_000);
+    mirror.refresh("kubernetes").await;
+    check_current(&mirror, &primary).await;
+    let lags = async || standby_state(&mirror).await.1 > 0;
+    eventually(PATIENCE, "the lag is told", lags).await;
+    standby.database().query("SELECT pg_wal_replay_resume()::text").await;
+    eventually(PATIENCE, "the standby follows again", follows).await;
+
+    primary.kill().await;
+    for path in PATHS {
+        let answer = mirror.get(path).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.text());
+    }
+    let expected = mirror.expected("kubernetes");
+    assert_eq!(mirror.get(PATHS[0]).await.ids(), expected[1], "from the standby");
+    assert_lists(&mirror.lists("kubernetes").await, &expected, "from memory");
+
+    primary.launch(&[]).await;
+    standby.kill().await;
+    for path in PATHS {
+        let answer = mirror.get(path).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.text());
+    }
+    let is_down = async || !standby_state(&mirror).await.0;
+    eventually(PATIENCE, "the standby is known to be down", is_down).await;
+    check_current(&mirror, &primary).await;
 }
 
 /// The certificate is for `localhost`.

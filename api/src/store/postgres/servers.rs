@@ -32,6 +32,11 @@ const SESSION: [(&str, &str); 3] = [
     ("random_page_cost", "1.1"),
 ];
 
+/// A read-only snapshot, planned for each topic: a generic plan, which PostgreSQL may settle on,
+/// looks up each row of a large topic.
+pub(super) const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
+    SET LOCAL plan_cache_mode = force_custom_plan";
+
 /// The parameters that name a file.
 const FILES: [&str; 7] =
     ["sslrootcert", "ssl-root-cert", "ssl-ca", "sslcert", "ssl-cert", "sslkey", "ssl-key"];
@@ -41,6 +46,7 @@ const FILES: [&str; 7] =
 pub struct PostgresServers {
     each: Vec<PgConnectOptions>,
     wanted: Option<Wanted>,
+    takes_any_encoding: bool,
     /// The place of the server to try first: the last one that was good, or the one after the last
     /// that was not.
     first: Arc<AtomicUsize>,
@@ -107,7 +113,7 @@ impl PostgresServers {
             }
             each.push(options(&url).map_err(|_| accepted())?);
         }
-        Ok(Self { each, wanted, first: Arc::default() })
+        Ok(Self { each, wanted, takes_any_encoding: false, first: Arc::default() })
     }
 
     /// The same servers with other options.
@@ -124,6 +130,12 @@ impl PostgresServers {
     pub(super) fn for_writes(&self) -> Self {
         let wanted = (self.each.len() > 1).then_some(Wanted::ReadWrite);
         Self { wanted: self.wanted.or(wanted), ..self.clone() }
+    }
+
+    /// The database of the same servers that is always there, to create another one from.
+    pub(super) fn maintenance(&self) -> Self {
+        let servers = self.map(|options| options.database("postgres"));
+        Self { takes_any_encoding: true, ..servers }
     }
 
     /// The name of the database. A server takes that of the role if a client names none.
@@ -183,7 +195,7 @@ impl PostgresServers {
         if limit != SESSION[1].1 {
             return Err(unusable(Fault::Pooler));
         }
-        if encoding != "UTF8" {
+        if encoding != "UTF8" && !self.takes_any_encoding {
             return Err(unusable(Fault::Encoding));
         }
         self.wanted.unwrap_or(Wanted::Any).check(settings.try_get(2)?)
