@@ -118,6 +118,11 @@ PANELS = [
         ('mirror_database_writes_failing{job="$job"}', "{{instance}} writes fail"),
     ),
     (
+        "Lag of the standby",
+        "s",
+        ('mirror_database_read_lag_seconds{job="$job"}', "{{instance}}"),
+    ),
+    (
         "Caches",
         "short",
         ('mirror_cache_up{job="$job"}', "{{instance}} {{tier}} up"),

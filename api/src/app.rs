@@ -25,6 +25,9 @@ pub(crate) const STOP_TIME: Duration = Duration::from_secs(20);
 const TRIAL_PAUSE: Duration = Duration::from_secs(1);
 const TRIAL_TIME: Duration = Duration::from_secs(2);
 
+/// The pause between two measures of the standby's lag.
+const MEASURE_PAUSE: Duration = Duration::from_secs(1);
+
 pub struct App {
     pub config: Config,
     /// The store by the connections of lists.
@@ -146,6 +149,18 @@ impl App {
             }
         };
         self.tasks.spawn(async move { stopping.run_until_cancelled(trials).await });
+    }
+
+    /// Spawns the task that measures how far the standby is behind, until the service stops.
+    pub(crate) fn spawn_measures_of_standby(&self) {
+        let (store, stopping) = (Arc::clone(&self.store), self.stopping.clone());
+        let measures = async move {
+            while store.standby().is_some() {
+                store.measure_standby().await;
+                tokio::time::sleep(MEASURE_PAUSE).await;
+            }
+        };
+        self.tasks.spawn(async move { stopping.run_until_cancelled(measures).await });
     }
 
     /// The time until the next refresh of REFRESH_SCHEDULE.

@@ -14,14 +14,19 @@ use crate::cache::RedisAddress;
 use crate::github::GitHubConfig;
 use crate::model::topic::{Coverage, Coverages, Topic};
 use crate::purge::PurgeConfig;
-use crate::store::DatabaseUrl;
+use crate::store::{DatabaseUrl, PostgresServers};
 
 pub const SETTINGS: &[Setting] = &[
     Setting::with_default("LISTEN_ADDR", "127.0.0.1:8081", "address and port to serve on"),
     Setting::optional("METRICS_ADDR", "address and port for Prometheus' /metrics; off when unset"),
     Setting::secret(
         "DATABASE_URL",
-        "postgres://HOST:PORT/NAME or sqlite:PATH; an SQLite file under DATA_DIR when unset",
+        "postgres://HOST:PORT,HOST:PORT/NAME or sqlite:PATH; an SQLite file under DATA_DIR when \
+         unset",
+    ),
+    Setting::secret(
+        "DATABASE_READ_URL",
+        "a standby of DATABASE_URL's PostgreSQL for `/db`, history and exports; none when unset",
     ),
     Setting::optional("POSTGRES_USER", "PostgreSQL's role; DATABASE_URL's own when unset"),
     Setting::secret(
@@ -128,18 +133,12 @@ impl Config {
     pub fn read(source: &Source<'_>) -> Result<Self, InvalidSettings> {
         let mut reader = Reader::new(SETTINGS, source);
         let data_dir = reader.required("DATA_DIR", |text| Ok(PathBuf::from(text)));
+        let database = database(&mut reader, data_dir.join("mirror.sqlite"));
         let topics = reader.required("TOPICS", topics);
         let config = Self {
             listen_addr: reader.required("LISTEN_ADDR", address),
             metrics_addr: reader.optional("METRICS_ADDR", address),
-            database: reader
-                .optional("DATABASE_URL", DatabaseUrl::parse)
-                .unwrap_or_else(|| DatabaseUrl::Sqlite(data_dir.join("mirror.sqlite")))
-                .with_role(
-                    reader.value("POSTGRES_USER"),
-                    reader.value("POSTGRES_PASSWORD"),
-                    reader.value("POSTGRES_DB"),
-                ),
+            database,
             redis: reader.optional("REDIS_URL", |text| {
                 RedisAddress::parse(text).ok_or_else(|| RedisAddress::ACCEPTED.to_owned())
             }),
@@ -175,6 +174,23 @@ impl Config {
         require_token_unless_loopback(&mut reader, config.listen_addr.ip());
         reader.finish(config)
     }
+}
+
+/// The database: a file unless a setting names one.
+fn database(reader: &mut Reader<'_>, file: PathBuf) -> DatabaseUrl {
+    let mut database =
+        reader.optional("DATABASE_URL", DatabaseUrl::parse).unwrap_or(DatabaseUrl::Sqlite(file));
+    let reads = reader.optional("DATABASE_READ_URL", PostgresServers::parse);
+    match (&mut database, reads) {
+        (DatabaseUrl::Postgres { standby, .. }, reads) => *standby = reads,
+        (DatabaseUrl::Sqlite(_), Some(_)) => {
+            reader.note("DATABASE_READ_URL is set though DATABASE_URL names no PostgreSQL".into());
+        }
+        (DatabaseUrl::Sqlite(_), None) => {}
+    }
+    let [user, password, name] =
+        ["POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB"].map(|name| reader.value(name));
+    database.with_role(user, password, name)
 }
 
 /// Others can reach a service that is not published on loopback, so its maintenance needs a token.
@@ -259,10 +275,10 @@ impl DatabaseUrl {
     /// # Errors
     /// A description of the accepted values.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let accepted = || "postgres://HOST:PORT/NAME or sqlite:PATH".to_owned();
+        let accepted = || "postgres://HOST:PORT,HOST:PORT/NAME or sqlite:PATH".to_owned();
         if text.starts_with("postgres:") || text.starts_with("postgresql:") {
-            let options = text.parse().map_err(|_| accepted())?;
-            return Ok(Self::Postgres(Box::new(options)));
+            let primary = PostgresServers::parse(text)?;
+            return Ok(Self::Postgres { primary, standby: None });
         }
         let path = text.strip_prefix("sqlite:").map(|path| path.strip_prefix("//").unwrap_or(path));
         // In memory, each connection would have a database of its own, and SQLite's parameters
@@ -279,17 +295,22 @@ impl DatabaseUrl {
         password: Option<String>,
         name: Option<String>,
     ) -> Self {
-        let Self::Postgres(mut options) = self else { return self };
-        if let Some(user) = user {
-            *options = options.username(&user);
-        }
-        if let Some(password) = password {
-            *options = options.password(&password);
-        }
-        if let Some(name) = name {
-            *options = options.database(&name);
-        }
-        Self::Postgres(options)
+        let Self::Postgres { primary, standby } = self else { return self };
+        let role = |servers: PostgresServers| {
+            servers.map(|mut options| {
+                if let Some(user) = &user {
+                    options = options.username(user);
+                }
+                if let Some(password) = &password {
+                    options = options.password(password);
+                }
+                if let Some(name) = &name {
+                    options = options.database(name);
+                }
+                options
+            })
+        };
+        Self::Postgres { primary: role(primary), standby: standby.map(role) }
     }
 }
 
@@ -445,18 +466,27 @@ mod tests {
     fn postgres_settings_accept_any_characters() {
         let pairs = [
             ("DATABASE_URL", "postgres://database:5432/ignored"),
+            ("DATABASE_READ_URL", "postgres://standby"),
             ("POSTGRES_USER", "mirror"),
             ("POSTGRES_PASSWORD", "p@ss:w/rd?# %41 "),
             ("POSTGRES_DB", "git/hub"),
         ];
-        let DatabaseUrl::Postgres(options) = read(&pairs).expect("valid").database else {
+        let DatabaseUrl::Postgres { primary, standby } = read(&pairs).expect("valid").database
+        else {
             panic!("PostgreSQL")
         };
-        assert_eq!(
-            (options.get_host(), options.get_port(), options.get_username()),
-            ("database", 5432, "mirror")
-        );
-        assert_eq!(options.get_database(), Some("git/hub"));
+        for (servers, host) in [(primary, "database"), (standby.expect("one"), "standby")] {
+            servers.map(|options| {
+                assert_eq!(
+                    (options.get_host(), options.get_port(), options.get_username()),
+                    (host, 5432, "mirror")
+                );
+                assert_eq!(options.get_database(), Some("git/hub"));
+                options
+            });
+        }
+        let error = read(&[("DATABASE_READ_URL", "postgres://standby")]).expect_err("no primary");
+        assert!(error.to_string().contains("names no PostgreSQL"), "{error}");
     }
 
     #[test]

@@ -63,6 +63,7 @@ pub async fn serve(
     app.refresher.spawn_retries();
     app.refresher.spawn_purger();
     app.spawn_trial_writes();
+    app.spawn_measures_of_standby();
     let stopping = app.stopping.clone();
     let stop = tokio::spawn(async move {
         shutdown.await;

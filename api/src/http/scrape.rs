@@ -16,9 +16,9 @@ use crate::model::quota::{Quota, Resource};
 use crate::model::topic::TopicState;
 use crate::store::{ConnectionCounts, StoreError};
 use crate::telemetry::{
-    BUILD_INFO, CACHE_UP, DATABASE_CONNECTIONS, DATABASE_WRITES_FAILING, GITHUB_LIMIT,
-    GITHUB_PAUSED, GITHUB_REMAINING, MEMORY_LISTS, REFRESH_PERIOD, TOPIC_AGE, TOPIC_COMPLETE,
-    TOPIC_REPOSITORIES, process,
+    BUILD_INFO, CACHE_UP, DATABASE_CONNECTIONS, DATABASE_READ_LAG, DATABASE_WRITES_FAILING,
+    GITHUB_LIMIT, GITHUB_PAUSED, GITHUB_REMAINING, MEMORY_LISTS, REFRESH_PERIOD, TOPIC_AGE,
+    TOPIC_COMPLETE, TOPIC_REPOSITORIES, process,
 };
 
 /// Topics beyond these have one name, because each series costs Prometheus memory.
@@ -62,6 +62,8 @@ async fn set_gauges(app: &App, rows: &mut Rows) {
         metrics::gauge!(DATABASE_CONNECTIONS, "state" => state).set(float(count as u64));
     }
     metrics::gauge!(DATABASE_WRITES_FAILING).set(flag(app.store.failing_writes().is_some()));
+    let lag = app.store.standby().map_or(Duration::ZERO, |standby| standby.lag);
+    metrics::gauge!(DATABASE_READ_LAG).set(lag.as_secs_f64());
     for (tier, is_up) in app.tiers.takers().await {
         metrics::gauge!(CACHE_UP, "tier" => tier).set(flag(is_up));
     }

@@ -1,5 +1,11 @@
 //! Why the database failed, as far as clients are told.
 
+use std::io;
+
+use rustls::CertificateError::{
+    BadSignature, NotValidForName, NotValidForNameContext, UnknownIssuer,
+};
+use rustls::Error::InvalidCertificate;
 use serde::Serialize;
 use sqlx::migrate::MigrateError;
 
@@ -25,8 +31,20 @@ pub enum Fault {
     #[error("the database takes no writes: it is read-only, or its disk is full")]
     ReadOnly,
     #[error(
+        "the database's certificate is not trusted: sslrootcert in DATABASE_URL must name the file \
+         of its authority"
+    )]
+    Certificate,
+    #[error("the database's certificate is for another host than DATABASE_URL names")]
+    CertificateName,
+    #[error(
+        "sslmode in DATABASE_URL asks for TLS, but the database offers none or its certificate is \
+         not valid; the log says more under this request id"
+    )]
+    Tls,
+    #[error(
         "DATABASE_URL leads to a connection pooler such as PgBouncer, but must be a direct \
-         connection to PostgreSQL"
+         connection to PostgreSQL, or to a pooler in session mode as docs/operations.md sets it up"
     )]
     Pooler,
     #[error(
@@ -57,17 +75,29 @@ impl StoreError {
     }
 }
 
-fn fault(error: &sqlx::Error) -> Fault {
+pub(super) fn fault(error: &sqlx::Error) -> Fault {
     match error {
+        sqlx::Error::Io(error) => of_input(error),
+        sqlx::Error::Tls(_) => Fault::Tls,
         sqlx::Error::Configuration(error) => error.downcast_ref().copied().unwrap_or(Fault::Failed),
         sqlx::Error::Database(error) => error.code().map_or(Fault::Failed, |code| of_code(&code)),
-        sqlx::Error::Io(_)
-        | sqlx::Error::Tls(_)
-        | sqlx::Error::Protocol(_)
+        sqlx::Error::Protocol(_)
         | sqlx::Error::PoolTimedOut
         | sqlx::Error::PoolClosed
         | sqlx::Error::WorkerCrashed => Fault::Down,
         _ => Fault::Failed,
+    }
+}
+
+/// A handshake that failed is an error of input that has rustls' own error.
+fn of_input(error: &io::Error) -> Fault {
+    match error.get_ref().and_then(|error| error.downcast_ref()) {
+        Some(InvalidCertificate(UnknownIssuer | BadSignature)) => Fault::Certificate,
+        Some(InvalidCertificate(NotValidForName | NotValidForNameContext { .. })) => {
+            Fault::CertificateName
+        }
+        Some(_) => Fault::Tls,
+        None => Fault::Down,
     }
 }
 
@@ -80,8 +110,11 @@ fn of_code(code: &str) -> Fault {
         "42501" => return Fault::Refused,
         "53300" => return Fault::Busy,
         "25006" | "53100" => return Fault::ReadOnly,
+        // A prepared statement that another connection of a pooler has, or has not.
+        "26000" | "42P05" => return Fault::Pooler,
         // A shutdown, a start, and a statement that took too long.
-        "57P01" | "57P02" | "57P03" | "57014" => return Fault::Down,
+        // 40001 is a standby's: it has to replay a change of rows that a long read still sees.
+        "57P01" | "57P02" | "57P03" | "57014" | "40001" => return Fault::Down,
         _ if code.len() == 5 && code.starts_with("28") => return Fault::Refused,
         _ if code.len() == 5 && code.starts_with("08") => return Fault::Down,
         _ => {}
@@ -107,6 +140,7 @@ mod tests {
             ("42501", Fault::Refused),
             ("53300", Fault::Busy),
             ("53100", Fault::ReadOnly),
+            ("26000", Fault::Pooler),
             ("08006", Fault::Down),
             ("57P03", Fault::Down),
             ("23505", Fault::Failed),

@@ -26,6 +26,15 @@ pub struct ConnectionCounts {
     pub idle: usize,
 }
 
+/// A standby that reads go to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StandbyState {
+    /// It answers and is not too far behind.
+    pub is_read: bool,
+    /// The time by which it is behind the primary, as far as known.
+    pub lag: Duration,
+}
+
 /// The results of a database's writes.
 #[derive(Debug, Default)]
 pub(super) struct WriteHealth(Mutex<Option<Failures>>);

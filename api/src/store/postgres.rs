@@ -1,19 +1,28 @@
 //! The store on PostgreSQL, shared by every replica.
 
 mod dialect;
+mod servers;
+mod standby;
 #[path = "sql/statements.rs"]
 mod statements;
 
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row as _};
+use async_trait::async_trait;
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection, Executor as _};
 use tracing::info;
 
+pub use self::servers::PostgresServers;
+use self::servers::{BEGIN_READ, has_code, is_missing};
+use self::standby::Standby;
 use self::statements::{Checkout, Pools};
-use super::error::{INVALID_CATALOG_NAME, Result};
-use super::fault::Fault;
+use super::error::Result;
+use super::health::StandbyState;
 use super::migrations::{MigrationText, migrator};
+use super::traits::StandbyStore;
+use crate::model::list::Version;
+use crate::model::topic::Topic;
 
 /// The migrations, by version; the same numbers as SQLite's.
 const MIGRATIONS: &[MigrationText] = &[
@@ -39,43 +48,25 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// silent or the network is.
 const STATEMENT_TIME: Duration = Duration::from_secs(12);
 
-/// The SQLSTATE of a server whose clients together have too many connections.
-const TOO_MANY_CONNECTIONS: &str = "53300";
-
-/// The SQLSTATE of a protocol violation: PgBouncer's answer to settings that it does not know.
-const PROTOCOL_VIOLATION: &str = "08P01";
-
 /// The SQLSTATE of an encoding that does not fit the server's locale.
 const INVALID_PARAMETER: &str = "22023";
-
-/// The settings of each connection. The time-outs keep a statement, and a writer that was cut off,
-/// from blocking the others for ever. The data is in memory: with the default cost of random pages,
-/// PostgreSQL reads all repositories rather than look up a hundred.
-const SESSION: [(&str, &str); 3] = [
-    ("statement_timeout", "10s"),
-    ("idle_in_transaction_session_timeout", "5s"),
-    ("random_page_cost", "1.1"),
-];
 
 /// The SQLSTATEs of a database that another replica has just created.
 const ALREADY_THERE: [&str; 2] = ["42P04", "23505"];
 
-/// A read-only snapshot, planned for each topic: a generic plan, which PostgreSQL may settle on,
-/// looks up each row of a large topic.
-const BEGIN_READ: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;
-    SET LOCAL plan_cache_mode = force_custom_plan";
-
 #[derive(Clone)]
 pub(super) struct PostgresStore {
     pools: Pools,
-    options: PgConnectOptions,
+    servers: PostgresServers,
+    standby: Option<Standby>,
 }
 
 impl PostgresStore {
     /// A store that connects when it is first used: a server that is down is no error yet.
-    pub(super) fn open(options: &PgConnectOptions) -> Self {
-        let options = options.clone().options(SESSION);
-        Self { pools: Pools::new(options.clone(), None), options }
+    pub(super) fn open(primary: &PostgresServers, standby: Option<&PostgresServers>) -> Self {
+        let servers = primary.for_writes().with_session();
+        let standby = standby.map(Standby::new);
+        Self { pools: Pools::new(servers.clone(), None), servers, standby }
     }
 
     async fn reader(&self) -> Result<Checkout> {
@@ -93,13 +84,22 @@ impl PostgresStore {
         Ok(transaction)
     }
 
-    /// The same for a caller that works between the statements, such as an export.
-    async fn read_slowly(&self) -> Result<Checkout> {
-        let mut transaction = self.read().await?;
-        sqlx::query("SET LOCAL idle_in_transaction_session_timeout = 0")
-            .execute(&mut transaction)
-            .await?;
-        Ok(transaction)
+    /// The same for reads that may be some seconds behind: on the standby if there is one that has
+    /// the topic's lists as this process knows them.
+    async fn read_behind(&self, topic: Option<&Topic>) -> Result<Checkout> {
+        if let Some(standby) = &self.standby
+            && let Some(transaction) = standby.read(topic).await
+        {
+            return Ok(transaction);
+        }
+        self.read().await
+    }
+
+    /// Lets a transaction wait between its statements, for a caller such as an export.
+    async fn allow_pauses(transaction: &mut Checkout) -> Result<()> {
+        let pauses = "SET LOCAL idle_in_transaction_session_timeout = 0";
+        sqlx::query(pauses).execute(transaction).await?;
+        Ok(())
     }
 
     /// A transaction that may write.
@@ -119,30 +119,26 @@ impl PostgresStore {
     /// Makes the schema, or brings it up to date.
     async fn migrate(&self) -> Result<()> {
         self.create_database().await?;
+        let mut connection = connect(&self.servers).await?;
         // The index of a large table takes longer than a statement may.
-        let patient = self.options.clone().options([("statement_timeout", "0")]);
-        let mut connection = connect(&patient).await?;
+        connection.execute("SET statement_timeout = 0").await?;
         migrator(MIGRATIONS).run_direct(None, &mut connection, false).await?;
         Ok(connection.close().await?)
     }
 
     /// Creates the database itself if it is missing and the role may.
     async fn create_database(&self) -> Result<()> {
-        match connect(&self.options).await {
+        match connect(&self.servers).await {
             Err(error) if is_missing(&error) => {}
             Err(error) => return Err(error.into()),
-            Ok(mut connection) => {
-                check_connection(&mut connection).await?;
-                return Ok(connection.close().await?);
-            }
+            Ok(connection) => return Ok(connection.close().await?),
         }
-        // The server takes the role's name for a client that names no database.
-        let name = self.options.get_database().unwrap_or_else(|| self.options.get_username());
+        let name = self.servers.database();
         let create = format!(
             "CREATE DATABASE \"{}\" ENCODING 'UTF8' TEMPLATE template0",
             name.replace('"', "\"\"")
         );
-        let mut connection = connect(&self.options.clone().database("postgres")).await?;
+        let mut connection = connect(&self.servers.maintenance()).await?;
         let mut created =
             sqlx::raw_sql(AssertSqlSafe(create.as_str())).execute(&mut connection).await;
         // A server whose locale has another encoding takes UTF8 only with the locale C.
@@ -161,55 +157,35 @@ impl PostgresStore {
     }
 }
 
-/// Whether the server answers, but has no such database.
-fn is_missing(error: &sqlx::Error) -> bool {
-    has_code(error, INVALID_CATALOG_NAME)
-}
-
-/// Whether the server refused a connection because its clients have too many.
-fn is_full(error: &sqlx::Error) -> bool {
-    has_code(error, TOO_MANY_CONNECTIONS)
-}
-
-fn has_code(error: &sqlx::Error, code: &str) -> bool {
-    error.as_database_error().and_then(|error| error.code()).as_deref() == Some(code)
-}
-
-/// Checks that a new connection leads to PostgreSQL itself and to a database in UTF8. A pooler in
-/// transaction mode, such as PgBouncer, keeps neither settings nor prepared statements.
-async fn check_connection(connection: &mut PgConnection) -> sqlx::Result<()> {
-    let settings = "SELECT current_setting('server_encoding') AS encoding,
-        current_setting('idle_in_transaction_session_timeout') AS time_limit";
-    // A simple query, because a pooler may answer a prepared one by another connection.
-    let settings = sqlx::raw_sql(settings).fetch_one(connection).await?;
-    let (encoding, limit): (&str, &str) = (settings.try_get(0)?, settings.try_get(1)?);
-    if limit != SESSION[1].1 {
-        return Err(unusable(Fault::Pooler));
+#[async_trait]
+impl StandbyStore for PostgresStore {
+    fn standby(&self) -> Option<StandbyState> {
+        self.standby.as_ref().map(Standby::state)
     }
-    if encoding != "UTF8" {
-        return Err(unusable(Fault::Encoding));
+
+    async fn measure_standby(&self) {
+        if let Some(standby) = &self.standby {
+            standby.measure(&self.pools).await;
+        }
     }
-    Ok(())
-}
 
-/// The error of a database that cannot be used as it is set up.
-fn unusable(fault: Fault) -> sqlx::Error {
-    sqlx::Error::Configuration(Box::new(fault))
-}
+    fn note_version(&self, topic: &Topic, version: Version) {
+        if let Some(standby) = &self.standby {
+            standby.note_version(topic, version);
+        }
+    }
 
-/// Names the reason of a pooler that refuses this service's settings.
-fn explain(error: sqlx::Error) -> sqlx::Error {
-    if has_code(&error, PROTOCOL_VIOLATION) && error.to_string().contains("startup parameter") {
-        unusable(Fault::Pooler)
-    } else {
-        error
+    async fn close_standby(&self) {
+        if let Some(standby) = &self.standby {
+            standby.close().await;
+        }
     }
 }
 
 /// Opens a connection outside the pool.
-async fn connect(options: &PgConnectOptions) -> sqlx::Result<PgConnection> {
-    match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {
-        Ok(connection) => connection.map_err(explain),
+async fn connect(servers: &PostgresServers) -> sqlx::Result<PgConnection> {
+    match tokio::time::timeout(CONNECT_TIMEOUT, servers.connect()).await {
+        Ok(connection) => connection,
         Err(_) => Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()),
     }
 }

@@ -17,6 +17,8 @@ use self::file::{Comparison, OpenFile};
 use self::statements::{Checkout, Pools};
 use super::error::{Result, StoreError};
 use super::migrations::{MigrationText, migrator};
+use super::traits::StandbyStore;
+use crate::model::topic::Topic;
 
 /// The migrations, by version; the same numbers as PostgreSQL's.
 const MIGRATIONS: &[MigrationText] = &[
@@ -47,6 +49,8 @@ pub(super) struct SqliteStore {
     options: SqliteConnectOptions,
     file: Arc<OpenFile>,
 }
+
+impl StandbyStore for SqliteStore {}
 
 impl SqliteStore {
     /// Opens the file, which is made if it is missing.
@@ -96,9 +100,14 @@ impl SqliteStore {
         Ok(transaction)
     }
 
-    /// The same for a caller that works between the statements, such as an export.
-    async fn read_slowly(&self) -> Result<Checkout> {
+    /// The same for reads that a standby may answer; SQLite has none.
+    async fn read_behind(&self, _: Option<&Topic>) -> Result<Checkout> {
         self.read().await
+    }
+
+    /// Lets a transaction wait between its statements, which SQLite always does.
+    async fn allow_pauses(_: &mut Checkout) -> Result<()> {
+        Ok(())
     }
 
     /// A transaction that may write. It takes the write lock at once: the upgrade of a read lock

@@ -4,6 +4,7 @@ mod backfill;
 mod purge;
 mod quota;
 mod repository;
+mod standby;
 mod topic_history;
 
 use std::sync::Arc;
@@ -32,6 +33,7 @@ pub use backfill::{BackfillStore, Unfilled};
 pub use purge::{Change, PurgeStore};
 pub use quota::QuotaStore;
 pub use repository::RepositoryStore;
+pub use standby::StandbyStore;
 pub use topic_history::{CountsSink, TopicHistoryStore};
 
 /// A store shared by all parts of the service.
@@ -53,6 +55,7 @@ pub trait Store:
     + ArchiveStore
     + QuotaStore
     + PurgeStore
+    + StandbyStore
 {
     /// Makes the schema, or finds it there; true if it was made or brought up to date.
     async fn bootstrap(&self) -> Result<bool>;

@@ -64,6 +64,8 @@ families! {
         "Failures of the database, of reads and writes.";
     DATABASE_WRITES_FAILING = Gauge "mirror_database_writes_failing" []
         "1 if the last write to the database failed, else 0.";
+    DATABASE_READ_LAG = Gauge "mirror_database_read_lag_seconds" []
+        "Time by which the standby of DATABASE_READ_URL is behind; 0 without one.";
     CACHE_ERRORS = Counter "mirror_cache_errors_total" ["tier"]
         "Calls to the cache that failed or took too long, checks included.";
     CACHE_UP = Gauge "mirror_cache_up" ["tier"]

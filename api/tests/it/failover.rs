@@ -180,7 +180,7 @@ async fn lists_go_to_the_new_master_when_the_old_one_becomes_a_replica() {
 }
 
 /// A certificate for `localhost` that is its own authority, in `folder`.
-async fn make_certificate(folder: &Path) {
+pub(crate) async fn make_certificate(folder: &Path) {
     let arguments = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"];
     let mut command = Command::new("openssl");
     command.args(arguments).args(["-subj", "/CN=localhost"]);

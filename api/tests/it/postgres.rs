@@ -107,7 +107,7 @@ async fn check_refused(mirror: &Mirror, database: &str, fault: &str, words: &str
     }
 }
 
-/// PgBouncer before the test's server, in transaction mode.
+/// PgBouncer before the test's server.
 struct Pooler {
     port: u16,
     _server: Child,
@@ -115,15 +115,15 @@ struct Pooler {
 }
 
 impl Pooler {
-    async fn start(database: &Database, settings: &str) -> Option<Self> {
+    /// Starts it with these settings, such as `pool_mode = session`. It connects by this role.
+    async fn start(database: &Database, role: &str, settings: &str) -> Option<Self> {
         let setting = database.setting();
         let (_, socket) = setting.split_once("?host=").expect("an address");
         let folder = tempfile::tempdir().expect("a folder");
         let port = free_port().await;
         let config = format!(
-            "[databases]\n* = host={socket} user=mirror\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
-             listen_port = {port}\nunix_socket_dir =\nauth_type = any\npool_mode = transaction\n\
-             {settings}\n"
+            "[databases]\n* = host={socket} user={role}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
+             listen_port = {port}\nunix_socket_dir =\nauth_type = any\n{settings}\n"
         );
         let path = folder.path().join("pgbouncer.ini");
         std::fs::write(&path, config).expect("written");
@@ -146,6 +146,14 @@ impl Pooler {
         tokio::time::timeout(Duration::from_secs(10), listens).await.expect("pgbouncer listens");
         Some(Self { port, _server: server, _folder: folder })
     }
+
+    /// The value of DATABASE_URL through the pooler.
+    fn setting(&self, database: &Database) -> String {
+        let setting = database.setting();
+        let (_, rest) = setting.split_once("localhost/").expect("an address");
+        let (name, _) = rest.split_once('?').expect("an address");
+        format!("postgres://mirror@127.0.0.1:{}/{name}?sslmode=disable", self.port)
+    }
 }
 
 pub(crate) async fn free_port() -> u16 {
@@ -163,11 +171,40 @@ async fn pooler_is_refused_with_a_line_that_asks_for_a_direct_connection() {
     for settings in ["", "ignore_startup_parameters = options, extra_float_digits"] {
         let Some(database) = databases::postgres() else { return };
         let mirror = Mirror::start_on(database, World::default(), &[]).await;
-        let Some(pooler) = Pooler::start(&mirror.database, settings).await else { return };
-        let setting = mirror.database.setting();
-        let (_, rest) = setting.split_once("localhost/").expect("an address");
-        let (name, _) = rest.split_once('?').expect("an address");
-        let through = format!("postgres://mirror@127.0.0.1:{}/{name}?sslmode=disable", pooler.port);
+        let settings = format!("pool_mode = transaction\n{settings}");
+        let pooler = Pooler::start(&mirror.database, "mirror", &settings).await;
+        let Some(pooler) = pooler else { return };
+        let through = pooler.setting(&mirror.database);
         check_refused(&mirror, &through, "pooler", "direct connection").await;
     }
+}
+
+/// The role has the settings that the pooler does not pass on.
+#[tokio::test]
+async fn pooler_in_session_mode_serves_a_replica() {
+    let (Some(server), Some(database)) = (server(), databases::postgres()) else { return };
+    let role = format!("pooled_{:016x}", fastrand::u64(..));
+    server.query(&format!("CREATE ROLE {role} LOGIN SUPERUSER")).await;
+    for setting in [
+        "statement_timeout = '10s'",
+        "idle_in_transaction_session_timeout = '5s'",
+        "random_page_cost = 1.1",
+    ] {
+        server.query(&format!("ALTER ROLE {role} SET {setting}")).await;
+    }
+    let mirror = Mirror::start_on(database, World::generate(60, 7, "kubernetes"), &[]).await;
+    let settings = "pool_mode = session\nignore_startup_parameters = options, extra_float_digits";
+    let pooler = Pooler::start(&mirror.database, &role, settings).await;
+    let Some(pooler) = pooler else { return };
+    let through = pooler.setting(&mirror.database);
+    let replica = mirror.replica(&[("DATABASE_URL", &through)]).await;
+    let ready = replica.get("/ready").await;
+    assert_eq!(ready.json()["database"], "up", "{}", ready.text());
+    let report = replica.refresh("kubernetes").await;
+    assert_eq!(report["outcome"], "complete", "{report}");
+    let paths = ["/db/kubernetes", "/db/popularity/kubernetes", "/topics", "/refreshes"];
+    for answer in futures_util::future::join_all(paths.map(|path| replica.get(path))).await {
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    }
+    assert_eq!(replica.get("/db/kubernetes").await.ids(), mirror.expected("kubernetes")[0]);
 }

@@ -34,8 +34,19 @@ pub(in crate::http) struct Readiness {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub(in crate::http) reason: Option<String>,
+    /// The standby of DATABASE_READ_URL, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(in crate::http) standby: Option<StandbyReadiness>,
     pub(in crate::http) cache: Vec<CacheState>,
     pub(in crate::http) topics: Vec<TopicReadiness>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct StandbyReadiness {
+    /// It is read: it answers and is at most a minute behind.
+    pub(in crate::http) can_answer: bool,
+    pub(in crate::http) lag_seconds: u64,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -97,7 +108,11 @@ pub(in crate::http) async fn readiness(app: &App) -> Readiness {
     };
     let topics = topics.unwrap_or_default();
     let version = env!("CARGO_PKG_VERSION");
-    Readiness { ready, version, database, reason, cache, topics }
+    let standby = app.store.standby().map(|standby| StandbyReadiness {
+        can_answer: standby.is_read,
+        lag_seconds: standby.lag.as_secs(),
+    });
+    Readiness { ready, version, database, reason, standby, cache, topics }
 }
 
 /// The reason of a database that answers reads, but whose last write failed.

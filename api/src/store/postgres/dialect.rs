@@ -2,13 +2,24 @@
 //! always the first.
 
 pub(super) use super::PostgresStore as SqlStore;
+pub(super) use super::servers::{PostgresServers as ConnectOptions, is_full};
 pub(super) use super::statements::Checkout as Connection;
-pub(super) use super::{MIGRATIONS, STATEMENT_TIME, check_connection, explain, is_full};
+pub(super) use super::{MIGRATIONS, STATEMENT_TIME};
 pub(super) use sqlx::Postgres as Database;
 pub(super) use sqlx::postgres::{
-    PgConnectOptions as ConnectOptions, PgConnection as RawConnection,
-    PgQueryResult as QueryResult, PgRow as Row, PgStatement as Statement, PgTypeInfo as TypeInfo,
+    PgConnection as RawConnection, PgQueryResult as QueryResult, PgRow as Row,
+    PgStatement as Statement, PgTypeInfo as TypeInfo,
 };
+
+/// Opens a connection.
+pub(super) async fn connect(options: &ConnectOptions) -> sqlx::Result<RawConnection> {
+    options.connect().await
+}
+
+/// Tests an open connection.
+pub(super) async fn test(raw: &mut RawConnection, options: &ConnectOptions) -> sqlx::Result<()> {
+    options.test(raw).await
+}
 
 /// Whether migrations were ever run.
 pub(super) const HAS_MIGRATIONS: &str = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL";

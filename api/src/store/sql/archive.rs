@@ -35,7 +35,8 @@ const SINCE: usize = 4;
 #[async_trait]
 impl ArchiveStore for SqlStore {
     async fn export(&self, sink: &mut dyn ArchiveSink) -> Result<()> {
-        let mut transaction = self.read_slowly().await?;
+        let mut transaction = self.read().await?;
+        Self::allow_pauses(&mut transaction).await?;
         for table in TABLES {
             if sink.begin(table).is_break() {
                 break;

@@ -6,12 +6,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sqlx::{ConnectOptions as _, Connection as _};
+use sqlx::Connection as _;
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::context::RuntimeExt;
 
-use super::dialect::{ConnectOptions, RawConnection, check_connection, explain, is_full};
+use super::dialect::{ConnectOptions, RawConnection, connect, is_full, test};
 use crate::store::health::ConnectionCounts;
 use crate::task::input;
 
@@ -89,7 +89,10 @@ impl Connections {
     async fn tested(&self) -> Option<Idle> {
         while let Some(mut idle) = self.pop() {
             if idle.opened.elapsed() < LIFETIME
-                && matches!(timeout(PING_TIME, idle.raw.ping()).await, Ok(Ok(())))
+                && matches!(
+                    timeout(PING_TIME, test(&mut idle.raw, &self.options)).await,
+                    Ok(Ok(()))
+                )
             {
                 return Some(idle);
             }
@@ -106,7 +109,7 @@ impl Connections {
                 return Ok(idle);
             }
             let returned = self.returned.notified();
-            match connect(&self.options).await {
+            match input().wrap(connect(&self.options)).await {
                 Ok(raw) => return Ok(Idle { raw, opened: Instant::now() }),
                 Err(error) if is_full(&error) && Instant::now() < until => {
                     tokio::select! {
@@ -118,10 +121,4 @@ impl Connections {
             }
         }
     }
-}
-
-async fn connect(options: &ConnectOptions) -> sqlx::Result<RawConnection> {
-    let mut raw = input().wrap(options.connect()).await.map_err(explain)?;
-    check_connection(&mut raw).await?;
-    Ok(raw)
 }

@@ -20,7 +20,7 @@ use crate::model::on_demand::{UNKNOWN_TIME, is_unknown_to_github};
 use crate::model::ranking::Ranking;
 use crate::model::repository::RepositoryId;
 use crate::model::topic::Topic;
-use crate::store::{Columns, ListStore, Result};
+use crate::store::{Columns, ListStore, Result, StandbyStore};
 
 /// The headers' facts. It does not count what is stored, which takes longer than a list does when
 /// the topic is large.
@@ -45,7 +45,7 @@ impl ListStore for SqlStore {
         ranking: Ranking,
         writer: &mut dyn ListWriter,
     ) -> Result<Option<ListMeta>> {
-        let mut transaction = self.read().await?;
+        let mut transaction = self.read_behind(Some(topic)).await?;
         let Some(meta) = meta(&mut transaction, topic).await? else {
             transaction.rollback().await?;
             return Ok(None);
@@ -75,6 +75,7 @@ impl ListStore for SqlStore {
             transaction.rollback().await?;
             return Ok(None);
         };
+        self.note_version(topic, meta.version());
         let counted = growth::counted(&mut transaction, topic, period).await?;
         let mut builder = CatalogueBuilder::default();
         if let Some(day) = period.day {
@@ -109,7 +110,11 @@ impl ListStore for SqlStore {
             published: Version { epoch, revision: published },
             newest,
         };
-        Ok(row.map(versions))
+        let versions = row.map(versions);
+        if let Some(versions) = &versions {
+            self.note_version(topic, versions.published);
+        }
+        Ok(versions)
     }
 
     async fn epoch(&self) -> Result<i64> {

@@ -94,7 +94,7 @@ impl RepositoryStore for SqlStore {
         from: Option<NaiveDate>,
         to: Option<NaiveDate>,
     ) -> Result<Option<RepositoryDays>> {
-        let mut transaction = self.read().await?;
+        let mut transaction = self.read_behind(None).await?;
         let select = sqlx::query("SELECT full_name, created_at FROM repositories WHERE id = $1");
         let row = select.bind(id).fetch_optional(&mut transaction).await?;
         let days = match row {

@@ -8,7 +8,9 @@ use chrono::{DateTime, Utc};
 
 use super::dialect::{HAS_MIGRATIONS, MIGRATIONS, SqlStore};
 use crate::store::migrations::newest;
-use crate::store::{ConnectionCounts, FailingWrites, Fault, Result, Share, SharedStore, Store};
+use crate::store::{
+    ConnectionCounts, FailingWrites, Fault, Result, Share, SharedStore, StandbyStore, Store,
+};
 
 /// The size of a trial write. A full disk may still have room for a short row.
 const TRIAL_BYTES: usize = 128 << 10;
@@ -60,5 +62,6 @@ impl Store for SqlStore {
 
     async fn close(&self) {
         self.pools.close().await;
+        self.close_standby().await;
     }
 }

@@ -70,21 +70,22 @@ type SpanRow = (NaiveDate, NaiveDate, i64, Option<i64>, Option<i64>);
 #[async_trait]
 impl TopicHistoryStore for SqlStore {
     async fn topic_days(&self, topic: &Topic) -> Result<Option<Vec<TopicDay>>> {
-        let mut transaction = self.read().await?;
+        let mut transaction = self.read_behind(Some(topic)).await?;
         let days = days(&mut transaction, topic).await?;
         transaction.commit().await?;
         Ok(days)
     }
 
     async fn events(&self, topic: &Topic, query: &EventQuery) -> Result<Option<EventPage>> {
-        let mut transaction = self.read().await?;
+        let mut transaction = self.read_behind(Some(topic)).await?;
         let events = events(&mut transaction, topic, query).await?;
         transaction.commit().await?;
         Ok(events)
     }
 
     async fn counts(&self, topic: &Topic, sink: &mut dyn CountsSink) -> Result<bool> {
-        let mut transaction = self.read_slowly().await?;
+        let mut transaction = self.read_behind(Some(topic)).await?;
+        Self::allow_pauses(&mut transaction).await?;
         let meta = lists::meta(&mut transaction, topic).await?;
         let found = meta.is_some();
         if let Some(meta) = meta

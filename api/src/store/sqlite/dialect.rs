@@ -11,6 +11,8 @@ pub(super) use sqlx::sqlite::{
     SqliteTypeInfo as TypeInfo,
 };
 
+use sqlx::{ConnectOptions as _, Connection as _};
+
 /// Whether migrations were ever run.
 pub(super) const HAS_MIGRATIONS: &str =
     "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = '_sqlx_migrations')";
@@ -72,12 +74,12 @@ pub(super) fn is_full(_: &sqlx::Error) -> bool {
     false
 }
 
-/// Checks a new connection; each connection to a file is good.
-pub(super) async fn check_connection(_: &mut RawConnection) -> sqlx::Result<()> {
-    Ok(())
+/// Opens a connection.
+pub(super) async fn connect(options: &ConnectOptions) -> sqlx::Result<RawConnection> {
+    options.connect().await
 }
 
-/// The error for the log, which needs no words besides SQLite's own.
-pub(super) fn explain(error: sqlx::Error) -> sqlx::Error {
-    error
+/// Tests an open connection.
+pub(super) async fn test(raw: &mut RawConnection, _: &ConnectOptions) -> sqlx::Result<()> {
+    raw.ping().await
 }

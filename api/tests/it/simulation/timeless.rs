@@ -22,10 +22,10 @@ use api::model::topic::{Origin, Topic, TopicState};
 use api::model::topic_day::TopicDay;
 use api::store::archive::{ArchiveRow, ArchiveSink, Table};
 use api::store::{
-    ArchiveStore, BackfillStore, BeginOutcome, Columns, ConnectionCounts, CountsSink, DoubtStore,
-    FailingWrites, FinishRun, HistoryStore, Lease, LedgerStore, ListStore, NewRefresh, Page,
-    QuotaStore, RefreshStore, RepositoryStore, Result, Scope, Share, SharedStore, SliceStore,
-    Store, TopicHistoryStore, TopicStore, TrackOutcome, Unfilled,
+    ArchiveStore, BackfillStore, BeginOutcome, Change, Columns, ConnectionCounts, CountsSink,
+    DoubtStore, FailingWrites, FinishRun, HistoryStore, Lease, LedgerStore, ListStore, NewRefresh,
+    Page, PurgeStore, QuotaStore, RefreshStore, RepositoryStore, Result, Scope, Share, SharedStore,
+    SliceStore, StandbyStore, Store, TopicHistoryStore, TopicStore, TrackOutcome, Unfilled,
 };
 use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, Utc};
@@ -113,6 +113,20 @@ impl Store for TimelessStore {
 
     async fn close(&self) {
         block_on(self.inner.close());
+    }
+}
+
+/// SQLite has no standby.
+impl StandbyStore for TimelessStore {}
+
+#[async_trait]
+impl PurgeStore for TimelessStore {
+    async fn unpurged(&self) -> Result<Vec<Change>> {
+        block_on(self.inner.unpurged())
+    }
+
+    async fn note_purged(&self, changes: &[Change]) -> Result<()> {
+        block_on(self.inner.note_purged(changes))
     }
 }
 

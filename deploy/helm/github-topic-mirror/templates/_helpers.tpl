@@ -116,6 +116,7 @@ securityContext:
 - name: SCHEDULER
   value: external
 {{ include "mirror.databaseEnv" . }}
+{{ include "mirror.secret" (list "DATABASE_READ_URL" .Values.secret "DATABASE_READ_URL" true) }}
 {{- if .Values.redis.url }}
 - name: REDIS_URL
   value: {{ .Values.redis.url | quote }}
