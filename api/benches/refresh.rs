@@ -143,7 +143,7 @@ async fn measure_refresh(
     let stored = store_pages(store, &lease, topic, pages, &mut watch).await;
     let count = i64::try_from(stored.ids.len()).expect("a small number");
     let scope = Scope::First(500);
-    let confirmed = CompleteRun { best_match: &stored.ids, found: count, scope, is_current: true };
+    let confirmed = CompleteRun { best_match: &stored.ids, found: count, scope };
     let finish = FinishRun {
         topic,
         complete: Some(confirmed),

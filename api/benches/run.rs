@@ -59,7 +59,7 @@ pub(crate) async fn complete_run(
     let found = i64::try_from(shown.len()).expect("few");
     let finish = FinishRun {
         topic,
-        complete: Some(CompleteRun { best_match: &best_match, found, scope, is_current: true }),
+        complete: Some(CompleteRun { best_match: &best_match, found, scope }),
         total_count: Some(found),
         shrunk: None,
         cursor: SyncCursor::default(),

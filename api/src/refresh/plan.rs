@@ -21,6 +21,8 @@ pub(super) struct Query {
     pub(super) q: String,
     pub(super) sort: Sort,
     pub(super) extent: Extent,
+    /// Whether it shows a part of the topic only.
+    pub(super) is_of_slice: bool,
 }
 
 /// How far a search is read.
@@ -37,19 +39,28 @@ pub(super) enum Extent {
 impl Query {
     /// The first repositories of a topic, as many as a list has.
     pub(super) fn first(topic: &Topic, sort: Sort) -> Self {
-        Self { q: format!("topic:{topic}"), sort, extent: Extent::First(LIST_LENGTH) }
+        Self::whole(topic, sort, Extent::First(LIST_LENGTH))
     }
 
     /// The repositories of a topic that changed since a time.
     pub(super) fn since(topic: &Topic, time: DateTime<Utc>) -> Self {
-        Self { q: format!("topic:{topic}"), sort: Sort::Updated, extent: Extent::Since(time) }
+        Self::whole(topic, Sort::Updated, Extent::Since(time))
+    }
+
+    fn whole(topic: &Topic, sort: Sort, extent: Extent) -> Self {
+        Self { q: format!("topic:{topic}"), sort, extent, is_of_slice: false }
     }
 
     /// A slice of a topic. It is sorted by update, because repositories with equally many stars may
     /// change places between two pages.
     pub(super) fn slice(topic: &Topic, slice: Slice) -> Self {
         let q = format!("topic:{topic} {}", slice.qualifier());
-        Self { q, sort: Sort::Updated, extent: Extent::All }
+        Self { q, sort: Sort::Updated, extent: Extent::All, is_of_slice: true }
+    }
+
+    /// The repositories of a slice that changed since a time.
+    pub(super) fn slice_since(topic: &Topic, slice: Slice, time: DateTime<Utc>) -> Self {
+        Self { extent: Extent::Since(time), ..Self::slice(topic, slice) }
     }
 
     /// The most repositories that the query reads if this many match.

@@ -16,13 +16,12 @@ use crate::github::{GitHubError, PER_PAGE, SearchPage, Sort};
 const MAX_REFETCHES: usize = 2;
 
 /// The result of searching for changes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Changes {
     /// The search showed every change, or the report says why not.
     Read,
     /// More repositories changed than a search shows, so the next run must read every repository.
-    /// With the reason: one line.
-    TooMany(String),
+    TooMany,
     /// GitHub sorted by the last push, so the search may have missed any change.
     ByPush,
 }
@@ -66,7 +65,11 @@ pub(super) async fn read_changes(
     if verdict::is_by_push(&reading) {
         return Ok(Changes::ByPush);
     }
-    Ok(verdict::too_many_changes(&reading, since).map_or(Changes::Read, Changes::TooMany))
+    let Some(fault) = verdict::too_many_changes(&reading, since) else {
+        return Ok(Changes::Read);
+    };
+    recorder.report.fail_with(fault);
+    Ok(Changes::TooMany)
 }
 
 async fn read_pages(
@@ -78,9 +81,10 @@ async fn read_pages(
     let mut offset = 0;
     while let Some(url) = next.take() {
         let page = whole_page(recorder, &url, offset, query, reading).await?;
-        let counted_before = match query.extent {
-            Extent::All => (offset > 0).then_some(reading.total_count),
-            Extent::First(_) | Extent::Since(_) => recorder.report.total_count,
+        let counted_before = if query.is_of_slice {
+            (offset > 0).then_some(reading.total_count)
+        } else {
+            recorder.report.total_count
         };
         reading.add_fault(verdict::count_fault(counted_before, page.total_count));
         if query.sort == Sort::BestMatch {

@@ -12,13 +12,18 @@ use super::{search, verdict};
 use crate::github::{GitHubError, PER_PAGE};
 use crate::model::slice::Slice;
 use crate::model::time::{is_recent, rfc3339};
+use crate::model::topic::CHANGES_OVERLAP;
 use crate::store::StoreError;
 
 /// A slice that an earlier run read this recently is not read again, so a reading that its runs did
 /// not end is finished by later ones. Those may be hours apart if many topics share the quota.
 // mutant in coverage: slices that were read longer ago are read again
 //     days(7) => days(90)
-const FRESH: TimeDelta = TimeDelta::days(7);
+const KNOWN: TimeDelta = TimeDelta::days(7);
+
+/// The changes of slices that were read this recently are shown by one search of the whole topic.
+/// For older ones these may be too many, so each slice is searched for its own.
+const FRESH: TimeDelta = TimeDelta::hours(1);
 
 /// How often a slice is read again because repositories moved between its pages.
 const MAX_REREADS: usize = 2;
@@ -33,14 +38,14 @@ struct Open {
 }
 
 /// Reads the topic slice by slice, the oldest first. Returns the time of the earliest reading among
-/// the slices taken over from an earlier run, if there are any: they may have changed since.
+/// the fresh slices taken over from an earlier run, if there are any: they may have changed since.
 pub(super) async fn read(
     recorder: &mut Recorder<'_>,
 ) -> Result<Option<DateTime<Utc>>, GitHubError> {
     let run = recorder.run;
-    let earlier = run.store.slices(run.topic, run.began - FRESH).await?.into_iter();
-    let is_fresh = |(_, read_at): &(Slice, _)| is_recent(*read_at, FRESH, run.began);
-    let earlier: HashMap<Slice, DateTime<Utc>> = earlier.filter(is_fresh).collect();
+    let earlier = run.store.slices(run.topic, run.began - KNOWN).await?.into_iter();
+    let is_known = |(_, read_at): &(Slice, _)| is_recent(*read_at, KNOWN, run.began);
+    let earlier: HashMap<Slice, DateTime<Utc>> = earlier.filter(is_known).collect();
     let was_halved =
         |slice: Slice| earlier.keys().any(|inner| *inner != slice && slice.contains(*inner));
     let mut taken_since: Option<DateTime<Utc>> = None;
@@ -53,9 +58,16 @@ pub(super) async fn read(
         let is_too_large = |count: i64| count > SEARCH_CAP;
         // mutant in coverage: slices of an unfinished reading are not read again
         //     earlier.get(&slice) => earlier.get(&slice).filter(|_| false)
-        let (count, halve) = if let Some(read_at) = earlier.get(&slice) {
-            taken_since = Some(taken_since.map_or(*read_at, |since| since.min(*read_at)));
-            (Some(take_over(recorder, slice).await?), false)
+        let taken = match earlier.get(&slice) {
+            Some(read_at) if is_recent(*read_at, FRESH, run.began) => {
+                taken_since = Some(taken_since.map_or(*read_at, |since| since.min(*read_at)));
+                take_over(recorder, slice, None).await?
+            }
+            Some(read_at) => bring_up_to_date(recorder, slice, *read_at).await?,
+            None => None,
+        };
+        let (count, halve) = if taken.is_some() {
+            (taken, false)
         } else if estimate.is_some_and(is_too_large) || was_halved(slice) {
             (estimate, true)
         } else {
@@ -119,12 +131,44 @@ async fn read_slice(recorder: &mut Recorder<'_>, slice: Slice) -> Result<Option<
     }
 }
 
-/// Takes over a slice that an earlier run has read, and returns how many repositories it has.
-async fn take_over(recorder: &mut Recorder<'_>, slice: Slice) -> Result<i64, StoreError> {
+/// Reads the changes of a slice since an earlier run has read it, and takes it over. Returns how
+/// many repositories it has; `None` if it has to be read again, because the search does not tell
+/// every change, or repositories have left the slice.
+async fn bring_up_to_date(
+    recorder: &mut Recorder<'_>,
+    slice: Slice,
+    read_at: DateTime<Utc>,
+) -> Result<Option<i64>, GitHubError> {
+    let (run, began) = (recorder.run, recorder.run.clock.now());
+    let query = Query::slice_since(run.topic, slice, read_at - CHANGES_OVERLAP);
+    let mut reading = Reading::default();
+    search::read(recorder, &query, &mut reading).await?;
+    let count = reading.total_count;
+    if reading.is_cut_off || verdict::is_by_push(&reading) || count > SEARCH_CAP {
+        return Ok(None);
+    }
+    let taken = take_over(recorder, slice, Some(count)).await?;
+    if taken.is_some() {
+        let now = run.clock.now();
+        run.store.keep_slice(run.lease, run.topic, slice, began, now).await?;
+    }
+    Ok(taken)
+}
+
+/// Takes over a slice that an earlier run has read, and returns how many repositories it has. `None`
+/// if that is not GitHub's count.
+async fn take_over(
+    recorder: &mut Recorder<'_>,
+    slice: Slice,
+    expected: Option<i64>,
+) -> Result<Option<i64>, StoreError> {
     let run = recorder.run;
-    let ids = run.store.take_slice(run.lease, run.topic, slice, run.clock.now()).await?;
-    recorder.add_shown(&ids);
-    Ok(count(ids.len()))
+    let now = run.clock.now();
+    let taken = run.store.take_slice(run.lease, run.topic, slice, expected, now).await?;
+    Ok(taken.map(|ids| {
+        recorder.add_shown(&ids);
+        count(ids.len())
+    }))
 }
 
 /// Estimates the requests that are still needed: one a hundred repositories, and a fifth more for

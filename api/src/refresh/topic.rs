@@ -31,10 +31,8 @@ struct Searched {
     scope: Scope,
     /// The topic's repositories in the order of best match.
     best_match: Vec<RepositoryId>,
-    /// The cursor for the next run, unless this run is complete and current.
+    /// The cursor for the next run, unless this run is complete.
     cursor: SyncCursor,
-    /// A repository that this run has taken over, or did not show, has not changed since.
-    is_current: bool,
 }
 
 /// Refreshes a topic. GitHub's failures are in the report. An error is the database's or a lost
@@ -130,13 +128,10 @@ async fn search_by_plan(
             }
         }
         (Plan::Changed, Some(since)) => match search::read_changes(recorder, since).await? {
-            changes @ (Changes::Read | Changes::TooMany(_)) => {
+            changes @ (Changes::Read | Changes::TooMany) => {
                 let confirmed_at = searched.cursor.covered_at.unwrap_or(since);
                 searched.scope = Scope::Since { updated_at: since, confirmed_at };
-                searched.note(&changes);
-                if let Changes::TooMany(fault) = changes {
-                    recorder.report.fail_with(fault);
-                }
+                searched.note(changes);
             }
             // Only a reading of every repository shows new stars then.
             Changes::ByPush => {
@@ -172,7 +167,7 @@ async fn read_every_repository(
         // mutant in coverage: slices taken over from an earlier run are brought up to date
         //     search::read_changes(recorder, since - CHANGES_OVERLAP).await? => Changes::Read
         let changes = search::read_changes(recorder, since - CHANGES_OVERLAP).await?;
-        searched.note(&changes);
+        searched.note(changes);
     }
     Ok(())
 }
@@ -213,9 +208,8 @@ async fn finish(
         best_match: &searched.best_match,
         found: verdict.size,
         scope: searched.scope,
-        is_current: searched.is_current,
     };
-    let cursor = if is_complete && searched.is_current {
+    let cursor = if is_complete {
         let newest = recorder.newest();
         plan::next_cursor(run.coverage, searched.plan, searched.cursor, run.began, newest)
     } else {
@@ -240,13 +234,12 @@ async fn finish(
 impl Searched {
     fn new(plan: Plan, run: &RunContext<'_>, state: &TopicState) -> Self {
         let scope = plan::scope(run.coverage);
-        Self { plan, scope, best_match: Vec::new(), cursor: state.cursor, is_current: true }
+        Self { plan, scope, best_match: Vec::new(), cursor: state.cursor }
     }
 
     /// Notes whether a search for changes has shown all of them.
-    fn note(&mut self, changes: &Changes) {
-        self.is_current = *changes == Changes::Read;
-        if !self.is_current {
+    fn note(&mut self, changes: Changes) {
+        if changes == Changes::TooMany {
             // mutant in coverage: after too many changes the next run reads every repository
             //     self.cursor.covered_at = None => ()
             self.cursor.covered_at = None;

@@ -85,6 +85,4 @@ pub struct CompleteRun<'a> {
     pub found: i64,
     /// Repositories displaced in it leave the topic.
     pub scope: Scope,
-    /// The stored numbers of repositories that the run did not show itself are those of today.
-    pub is_current: bool,
 }

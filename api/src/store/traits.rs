@@ -298,14 +298,15 @@ pub trait SliceStore: Send + Sync {
     ) -> Result<()>;
 
     /// Takes over a slice that an earlier run has read, and returns its repositories: they count as
-    /// shown by this run.
+    /// shown by this run. If they are not as many as expected, returns `None` and changes nothing.
     async fn take_slice(
         &self,
         lease: &Lease,
         topic: &Topic,
         slice: Slice,
+        expected: Option<i64>,
         now: DateTime<Utc>,
-    ) -> Result<Vec<RepositoryId>>;
+    ) -> Result<Option<Vec<RepositoryId>>>;
 }
 
 /// Members of a topic that a run should have shown, and did not.

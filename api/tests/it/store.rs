@@ -130,8 +130,7 @@ async fn finish(
 ) -> i64 {
     let found = best_match.map_or(0, |ids| i64::try_from(ids.len()).expect("a small number"));
     let outcome = if best_match.is_some() { Outcome::Complete } else { Outcome::Partial };
-    let complete =
-        best_match.map(|best_match| CompleteRun { best_match, found, scope, is_current: true });
+    let complete = best_match.map(|best_match| CompleteRun { best_match, found, scope });
     let topic = topic(&lease.name);
     let removed = store
         .finish(

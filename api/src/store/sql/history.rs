@@ -30,12 +30,9 @@ pub(super) async fn write_topic_day(
     let (topic, day) = (finish.topic, now.date_naive());
     let complete = finish.complete.as_ref();
     let mut changed = Vec::new();
-    // mutant in coverage: a run that could not see every change claims no counts
-    //     complete.is_current => true
-    let current = complete.filter(|complete| complete.is_current);
-    if let Some(scope) = current.map(|complete| complete.scope)
-        // mutant in store::history: a complete run of a whole topic has seen its repositories
-        //     scope.coverage() == Coverage::Complete => scope.coverage() == Coverage::Top
+    // mutant in store::history: a complete run of a whole topic has seen its repositories
+    //     scope.coverage() == Coverage::Complete => scope.coverage() == Coverage::Top
+    if let Some(scope) = complete.map(|complete| complete.scope)
         && scope.coverage() == Coverage::Complete
         && counts::write_unchanged(connection, lease, topic, scope, now).await?
     {

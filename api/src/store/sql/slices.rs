@@ -50,8 +50,9 @@ impl SliceStore for SqlStore {
         lease: &Lease,
         topic: &Topic,
         slice: Slice,
+        expected: Option<i64>,
         now: DateTime<Utc>,
-    ) -> Result<Vec<RepositoryId>> {
+    ) -> Result<Option<Vec<RepositoryId>>> {
         let (topic, first, last) = (topic.as_str(), slice.first(), slice.last());
         let mut transaction = self.write_as(lease, now).await?;
         // mutant in coverage: repositories of a slice that is taken over count as shown
@@ -63,13 +64,20 @@ impl SliceStore for SqlStore {
                AND repository_id IN
                    (SELECT id FROM repositories WHERE created_at BETWEEN $3 AND $4)
              RETURNING repository_id";
-        let taken = query_scalar!(confirm, topic, lease.refresh, first, last, now)
-            .fetch_all(&mut transaction)
-            .await?;
+        let taken: Vec<RepositoryId> =
+            query_scalar!(confirm, topic, lease.refresh, first, last, now)
+                .fetch_all(&mut transaction)
+                .await?;
+        // mutant in coverage: a slice that repositories have left is read again
+        //     count != taken.len() as i64 => false
+        if expected.is_some_and(|count| count != taken.len() as i64) {
+            transaction.rollback().await?;
+            return Ok(None);
+        }
         let take = "UPDATE slices SET refresh_id = $2
              WHERE topic = $1 AND created_from = $3 AND created_to = $4";
         query!(take, topic, lease.refresh, first, last).execute(&mut transaction).await?;
         transaction.commit().await?;
-        Ok(taken)
+        Ok(Some(taken))
     }
 }

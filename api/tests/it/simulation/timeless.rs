@@ -255,8 +255,13 @@ delegate! { SliceStore {
     keep_slice(
         lease: &Lease, topic: &Topic, slice: Slice, began: DateTime<Utc>, now: DateTime<Utc>
     ) -> Result<()>;
-    take_slice(lease: &Lease, topic: &Topic, slice: Slice, now: DateTime<Utc>)
-        -> Result<Vec<RepositoryId>>;
+    take_slice(
+        lease: &Lease,
+        topic: &Topic,
+        slice: Slice,
+        expected: Option<i64>,
+        now: DateTime<Utc>
+    ) -> Result<Option<Vec<RepositoryId>>>;
 } }
 
 delegate! { DoubtStore {
