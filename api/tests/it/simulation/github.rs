@@ -184,8 +184,8 @@ impl Search {
         if count <= SEARCH_CAP {
             numbers.sort_by_key(|number| (last_change - number).rem_euclid(topic.size));
         }
-        let numbers = numbers.into_iter().skip(usize::try_from(offset).expect("a page"));
-        (count, numbers.take(PER_PAGE.unsigned_abs() as usize).collect())
+        let [offset, length] = [offset, PER_PAGE].map(|number| number.try_into().expect("a page"));
+        (count, numbers.into_iter().skip(offset).take(length).collect())
     }
 }
 
