@@ -179,12 +179,12 @@ async fn lists_go_to_the_new_master_when_the_old_one_becomes_a_replica() {
     check_second_server(&failover, &a, &b).await;
 }
 
-/// A certificate for `localhost` that is its own authority, in `folder`.
-pub(crate) async fn make_certificate(folder: &Path) {
+/// A certificate for these names that is its own authority, in `folder`.
+pub(crate) async fn make_certificate(folder: &Path, names: &str) {
     let arguments = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"];
     let mut command = Command::new("openssl");
     command.args(arguments).args(["-subj", "/CN=localhost"]);
-    command.args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]);
+    command.args(["-addext", &format!("subjectAltName={names}")]);
     command.args(["-addext", "basicConstraints=CA:FALSE"]);
     command.args(["-keyout", "key.pem", "-out", "cert.pem"]).current_dir(folder);
     let output = command.output().await.expect("openssl is installed");
@@ -195,7 +195,7 @@ pub(crate) async fn make_certificate(folder: &Path) {
 /// of this scheme: once with trust in its certificate, and once without.
 async fn check_tls(scheme: &str, arguments: &[&str]) {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    make_certificate(folder.path()).await;
+    make_certificate(folder.path(), "DNS:localhost,IP:127.0.0.1").await;
     let port = free_port().await.to_string();
     let path = |name: &str| folder.path().join(name).to_str().expect("a path").to_owned();
     let (certificate, key) = (path("cert.pem"), path("key.pem"));

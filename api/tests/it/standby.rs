@@ -216,8 +216,8 @@ async fn db_and_history_are_read_from_a_standby_that_is_not_behind() {
 async fn tls_leads_to_the_server_whose_certificate_is_trusted_and_has_its_name() {
     let (folder, other) = (tempfile::tempdir(), tempfile::tempdir());
     let (folder, other) = (folder.expect("a folder"), other.expect("a folder"));
-    make_certificate(folder.path()).await;
-    make_certificate(other.path()).await;
+    make_certificate(folder.path(), "DNS:localhost").await;
+    make_certificate(other.path(), "DNS:localhost").await;
     let path = |name: &str| folder.path().join(name).to_str().expect("a path").to_owned();
     let (certificate, key) = (path("cert.pem"), path("key.pem"));
     if is_root() {
