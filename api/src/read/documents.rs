@@ -38,7 +38,7 @@ const ENTRY_BYTES: usize = 3_000;
 
 /// Documents that are being made at a time. The next ones would wait for longer than a client
 /// should.
-const MAKINGS: usize = 128;
+const MAKINGS: usize = 32;
 
 /// How soon to ask again while so many are made.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
