@@ -155,8 +155,8 @@ async fn bring_up_to_date(
     Ok(taken)
 }
 
-/// Takes over a slice that an earlier run has read, and returns how many repositories it has. `None`
-/// if that is not GitHub's count.
+/// Takes over a slice that an earlier run has read, and returns how many repositories it has;
+/// `None` if that is not GitHub's count.
 async fn take_over(
     recorder: &mut Recorder<'_>,
     slice: Slice,
