@@ -4,6 +4,7 @@ mod backfill;
 mod purge;
 mod quota;
 mod repository;
+mod slice;
 mod standby;
 mod topic_history;
 
@@ -26,13 +27,13 @@ use crate::model::on_demand::OnDemandLimits;
 use crate::model::ranking::Ranking;
 use crate::model::repository::RepositoryId;
 use crate::model::run::{Outcome, RefreshRun, Report, UpsertCounts};
-use crate::model::slice::Slice;
 use crate::model::topic::{Origin, Topic, TopicState};
 
 pub use backfill::{BackfillStore, Unfilled};
 pub use purge::{Change, PurgeStore};
 pub use quota::QuotaStore;
 pub use repository::RepositoryStore;
+pub use slice::SliceStore;
 pub use standby::StandbyStore;
 pub use topic_history::{CountsSink, TopicHistoryStore};
 
@@ -275,38 +276,6 @@ pub trait RefreshStore: Send + Sync {
         report: &Report,
         now: DateTime<Utc>,
     ) -> Result<()>;
-}
-
-/// Slices of a topic that a run has read whole, which need not be read again.
-#[async_trait]
-pub trait SliceStore: Send + Sync {
-    /// The slices of a topic that were read whole since then, and when each reading began.
-    async fn slices(
-        &self,
-        topic: &Topic,
-        since: DateTime<Utc>,
-    ) -> Result<Vec<(Slice, DateTime<Utc>)>>;
-
-    /// Notes that the run has read a slice whole, beginning at `began`.
-    async fn keep_slice(
-        &self,
-        lease: &Lease,
-        topic: &Topic,
-        slice: Slice,
-        began: DateTime<Utc>,
-        now: DateTime<Utc>,
-    ) -> Result<()>;
-
-    /// Takes over a slice that an earlier run has read, and returns its repositories: they count as
-    /// shown by this run. If they are not as many as expected, returns `None` and changes nothing.
-    async fn take_slice(
-        &self,
-        lease: &Lease,
-        topic: &Topic,
-        slice: Slice,
-        expected: Option<i64>,
-        now: DateTime<Utc>,
-    ) -> Result<Option<Vec<RepositoryId>>>;
 }
 
 /// Members of a topic that a run should have shown, and did not.
