@@ -36,9 +36,10 @@ const COMPRESSED_BYTES: u64 = 8 << 20;
 /// own entry.
 const ENTRY_BYTES: usize = 3_000;
 
-/// Documents that are being made at a time. The next ones would wait for longer than a client
-/// should.
+/// Documents that are being made at a time, and how long the next one waits for its turn: a page may
+/// show many pictures at once, but nobody is to wait long behind others.
 const MAKINGS: usize = 32;
+const LONGEST_TURN: Duration = Duration::from_millis(50);
 
 /// How soon to ask again while so many are made.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -118,10 +119,11 @@ impl Documents {
         }
         let (entries, now) = (self.entries.clone(), self.clock.now());
         let start = || {
-            let permit = Arc::clone(&self.permits).try_acquire_owned();
+            let turn =
+                tokio::time::timeout(LONGEST_TURN, Arc::clone(&self.permits).acquire_owned());
             let (making, key) = (make(), key.clone());
             async move {
-                let _permit = permit.map_err(|_| overloaded())?;
+                let _permit = turn.await.map_err(|_| overloaded())?;
                 let document = Arc::new(making.await?);
                 let entry = Entry { document: Arc::clone(&document), version, made_at: now };
                 entries.insert(key, entry).await;
