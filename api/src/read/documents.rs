@@ -36,8 +36,8 @@ const COMPRESSED_BYTES: u64 = 8 << 20;
 /// own entry.
 const ENTRY_BYTES: usize = 3_000;
 
-/// Documents that are being made at a time, and how long the next one waits for its turn: a page may
-/// show many pictures at once, but nobody is to wait long behind others.
+/// Documents that are being made at a time, and how long the next one waits for its turn: a page
+/// may show many pictures at once, but nobody is to wait long behind others.
 const MAKINGS: usize = 32;
 const LONGEST_TURN: Duration = Duration::from_millis(50);
 
