@@ -37,8 +37,8 @@ const FAILED_CHECKS: u32 = 4;
 /// keys are spread over the slots of a cluster, and the channel's name is in the channel's slot.
 const CHECKED_KEYS: usize = 16;
 
-/// How long Redis keeps the lists of a refresh. It is longer than any schedule's period, so that
-/// readers have lists while GitHub or the database is down.
+/// How long Redis keeps the lists of a refresh, so that readers have them while GitHub or the
+/// database is down. With a longer period of the schedule, the database fills Redis again.
 const PUBLISHED_SECONDS: u64 = 24 * 60 * 60;
 
 /// How long Redis keeps lists that a reader built from the database while a refresh was changing
