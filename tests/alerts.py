@@ -3,7 +3,8 @@
 
 The stack of the fault tests runs as processes, beside a Prometheus that scrapes both replicas and
 has the rules. Every duration of the rules is divided by FACTOR, and nothing else of them is changed.
-A node_exporter watches a disk of a few megabytes, which the test fills.
+A node_exporter watches a disk of a few megabytes, which the test fills. Where nobody may mount one
+in a namespace, that alert is left out, or the test fails if REQUIRE_ALL_BACKENDS is set.
 
 Exits 1 if an alert does not fire while its cause holds, fires without it, or does not end.
 """
@@ -14,6 +15,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -60,6 +62,8 @@ async def disk_full(stack):
     file.unlink()
 
 
+UNSHARE = ["unshare", "--user", "--map-root-user", "--mount"]
+
 QUOTA = Fault("GitHub", "quota", github(kind="primary_limit", status=403, reset_in=3))
 DISK_FULL = Fault("disk", "full", disk_full)
 
@@ -78,7 +82,8 @@ CAUSES = [
         [FORBIDDEN, KNOWN["Redis killed"], KNOWN["replica killed"]],
         {*STALE, "MirrorWithoutRedis", "MirrorReplicaDown"},
     ),
-    Cause([QUOTA, DISK_FULL], {"MirrorGitHubQuotaUsedUp", "MirrorDiskAlmostFull"}, STALE),
+    Cause([QUOTA], {"MirrorGitHubQuotaUsedUp"}, STALE),
+    Cause([DISK_FULL], {"MirrorDiskAlmostFull"}, STALE),
     Cause(
         [KNOWN["PostgreSQL black hole"]], {"MirrorWritesFailing", "MirrorServerErrors"}, STALE
     ),
@@ -87,6 +92,10 @@ CAUSES = [
 
 class WatchedStack(WiredStack):
     """The stack, and a Prometheus over it."""
+
+    def __init__(self, processes, programs, has_disk):
+        super().__init__(processes, programs)
+        self.has_disk = has_disk
 
     def start_replica(self, replica, **settings):
         return super().start_replica(replica, REFRESH_SCHEDULE=SCHEDULE, **settings)
@@ -101,6 +110,8 @@ class WatchedStack(WiredStack):
         the exporter reads a copy, has another type, because the rule leaves out those in memory.
         """
         self.ports["node"] = free_port()
+        if not self.has_disk:
+            return
         folder = self.processes.folder / "node"
         (folder / "disk").mkdir(parents=True)
         (folder / "1").mkdir()
@@ -116,8 +127,7 @@ class WatchedStack(WiredStack):
             "--log.level=error",
         ]
         shell = ["sh", "-ec", f'{mount}; exec "$@"', "sh", *exporter]
-        unshare = [program("unshare"), "--user", "--map-root-user", "--mount"]
-        self.processes.start("node", [*unshare, *shell])
+        self.processes.start("node", [*UNSHARE, *shell])
 
     def disk(self):
         """The folder of the exporter's disk, as seen from here."""
@@ -160,7 +170,7 @@ class WatchedStack(WiredStack):
         disks = await self.ask_prometheus("query?query=node_filesystem_size_bytes")
         (group,) = (await self.ask_prometheus("rules"))["groups"]
         health = {rule["health"] for rule in group["rules"]}
-        return (len(ages["result"]), len(disks["result"]), health) == (2, 1, {"ok"})
+        return (len(ages["result"]), len(disks["result"]), health) == (2, self.has_disk, {"ok"})
 
 
 def shortened(rules):
@@ -222,11 +232,11 @@ async def watch(stack, allowed, expected=None, seconds=LIMIT):
     raise AssertionError(f"after {seconds:.0f} s: {missing}")
 
 
-async def run(folder, disk, programs):
+async def run(folder, disk, programs, has_disk):
     # A stop ends the processes too.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)
     with Parts(folder, disk) as processes:
-        stack, tasks = WatchedStack(processes, programs), []
+        stack, tasks = WatchedStack(processes, programs, has_disk), []
         try:
             await stack.begin()
             stack.start_node_exporter()
@@ -236,7 +246,8 @@ async def run(folder, disk, programs):
             await stack.until(stack.is_scraped, "Prometheus has the replicas' metrics")
             await watch(stack, set(), seconds=CALM)
             for cause in CAUSES:
-                await check(stack, cause)
+                if has_disk or DISK_FULL not in cause.faults:
+                    await check(stack, cause)
         finally:
             for task in tasks:
                 task.cancel()
@@ -263,13 +274,23 @@ async def check(stack, cause):
     )
 
 
+def can_mount():
+    """Whether anyone may mount a file system in a namespace, which some machines forbid."""
+    mount = [*UNSHARE, "mount", "-t", "tmpfs", "disk", "/mnt"]
+    return subprocess.run(mount, stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+
 def main():
-    began = time.monotonic()
+    began, has_disk = time.monotonic(), can_mount()
     caused = set().union(*(cause.alerts for cause in CAUSES))
     left = alerts().keys() - caused
     if left:
         print(f"FAIL no cause of {sorted(left)}")
         return 1
+    if not has_disk:
+        print("MirrorDiskAlmostFull is left out: nobody may mount a disk in a namespace here")
+        if os.environ.get("REQUIRE_ALL_BACKENDS"):
+            return 1
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with (
         tempfile.TemporaryDirectory(prefix="alerts-", dir=memory) as folder,
@@ -278,11 +299,12 @@ def main():
         for path in folder, disk:
             os.chmod(path, 0o755)
         try:
-            asyncio.run(run(folder, disk, BUILT.with_name("debug").resolve()))
+            asyncio.run(run(folder, disk, BUILT.with_name("debug").resolve(), has_disk))
         except AssertionError as error:
             print(f"FAIL {error}")
             return 1
-    print(f"{len(caused)} alerts fired and ended, in {time.monotonic() - began:.0f} s")
+    fired = len(caused) - (not has_disk)
+    print(f"{fired} alerts fired and ended, in {time.monotonic() - began:.0f} s")
     return 0
 
 
