@@ -4,10 +4,12 @@
 A block of the kind `console` has commands after `$ `, each with its output below; times, request
 ids and ages may differ. The comment `<!-- beside: make demo -->` before it names a command that
 runs at the same time. A block of the kind `sql` is a query that must fit SQLite's schema, and one
-of the kind `yaml` is a configuration of Prometheus beside the rules of deploy/. Every command of the other blocks must exist. Ports 8081 and 8090 must be free. The script removes the
-demo's containers and data.
+of the kind `yaml` is a configuration of Prometheus beside the rules of deploy/. One of the kind
+`ini` is a unit of systemd, which sets the service's own settings. Every command of the other blocks
+must exist. Ports 8081 and 8090 must be free. The script removes the demo's containers and data.
 """
 
+import configparser
 import os
 import re
 import signal
@@ -189,6 +191,18 @@ def configuration(text, clone):
     return 1
 
 
+def unit(text, clone):
+    parsed = configparser.RawConfigParser()
+    parsed.optionxform = str
+    parsed.read_string(text)
+    readme = (clone / "README.md").read_text()
+    for word in parsed["Service"]["Environment"].split():
+        name = word.partition("=")[0].removesuffix("_FILE")
+        if f"| `{name}` |" not in readme:
+            raise AssertionError(f"README.md has no setting {name}:\n{text}")
+    return 1
+
+
 def main():
     beside, tried = None, 0
     with tempfile.TemporaryDirectory(prefix="readme-") as folder:
@@ -204,6 +218,9 @@ def main():
                     continue
                 if block["kind"] == "sql":
                     tried += query(block["text"], clone)
+                    continue
+                if block["kind"] == "ini":
+                    tried += unit(block["text"], clone)
                     continue
                 if block["kind"] == "yaml":
                     tried += configuration(block["text"], clone)
