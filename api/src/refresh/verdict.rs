@@ -1,6 +1,8 @@
 //! The rules of belief: whether GitHub's answers are whole, and whether a run's result may replace
 //! the one before. Everything here is pure: evidence in, verdict out.
 
+use std::ops::RangeInclusive;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use url::Url;
 
@@ -221,13 +223,24 @@ pub(super) fn private_fault(private: i64, skipped: i64, found: i64) -> Option<St
         .then(|| format!("all {private} repositories that GitHub showed are private"))
 }
 
+/// The fewest repositories that agree with GitHub's count of them.
+fn least_shown(counted: i64) -> i64 {
+    counted - 1 - counted / TOLERATED_OF
+}
+
+/// How many stored repositories a slice may have that GitHub counts as `counted`: no more, since
+/// some have left it then, and few less, since it counts repositories that it does not show.
+pub(super) fn agreeing_sizes(counted: i64) -> RangeInclusive<i64> {
+    least_shown(counted)..=counted
+}
+
 /// Every page of a slice may be full although GitHub hides repositories, so the size of the whole
 /// topic is compared with GitHub's count.
 fn hidden_fault(evidence: &Evidence, size: i64) -> Option<String> {
     let Evidence { plan, total_count: counted, .. } = *evidence;
     // mutant in coverage: the size of a whole topic is compared with GitHub's count
-    //     (counted - size - 1) * TOLERATED_OF > counted => false
-    (plan == Plan::Complete && (counted - size - 1) * TOLERATED_OF > counted)
+    //     size < least_shown(counted) => false
+    (plan == Plan::Complete && size < least_shown(counted))
         .then(|| format!("GitHub counts {counted} repositories and showed {size}"))
 }
 

@@ -6,7 +6,7 @@ use api::clock::Clock;
 use chrono::TimeDelta;
 use github_stub::limits::Limit;
 use github_stub::{Fault, FaultKind, World};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{Mirror, assert_lists};
 
@@ -250,7 +250,11 @@ async fn run_skips_slices_that_an_interrupted_run_read_within_the_hour() {
 /// A topic of 6,000 that has 60 searches an hour, so that a run is cut off after the schedule's
 /// period and the next one comes six hours later, as if the other topics took that long.
 async fn cut_off_reading() -> Mirror {
-    let mirror = Mirror::start_with(World::generate(6_000, 7, "kubernetes"), COMPLETE).await;
+    cut_off(World::generate(6_000, 7, "kubernetes")).await
+}
+
+async fn cut_off(world: World) -> Mirror {
+    let mirror = Mirror::start_with(world, COMPLETE).await;
     mirror.stub.world().settings.search_limit = Some(Limit { with_token: 2, without_token: 2 });
     let report = mirror.refresh("kubernetes").await;
     assert_eq!(report["outcome"], "partial", "{report}");
@@ -286,6 +290,69 @@ async fn slices_of_a_cut_off_reading_are_brought_up_to_date_one_by_one() {
     assert_lists(&mirror.lists("kubernetes").await, &mirror.expected("kubernetes"), "");
     let counted = "SELECT CAST(count(*) AS TEXT) FROM counts WHERE last_day = '2026-09-22'";
     assert_eq!(mirror.database.query(counted).await, ["5999"], "every repository has counts");
+}
+
+/// The stars of all repositories together, in the store.
+async fn stored_stars(mirror: &Mirror) -> Vec<String> {
+    let sum = "SELECT CAST(sum(stargazers_count) AS TEXT) FROM repositories";
+    mirror.database.query(sum).await
+}
+
+/// The same on GitHub.
+fn existing_stars(mirror: &Mirror) -> Vec<String> {
+    let world = mirror.stub.world();
+    vec![world.repositories().map(|own| own.stars).sum::<i64>().to_string()]
+}
+
+#[tokio::test]
+async fn changes_that_a_faulty_search_of_a_slice_lacks_are_read_by_the_next_run() {
+    let mirror = cut_off_reading().await;
+    star(&mirror, 1_200);
+    // Each search of the first slice's changes shows nothing.
+    let incomplete = Fault::from(FaultKind::Incomplete { keep: 0 }).on("updated", 1).times(3);
+    mirror.stub.world().faults.push(incomplete);
+    let report = mirror.refresh("kubernetes").await;
+    assert_eq!(report["outcome"], "partial", "{report}");
+    assert_ne!(stored_stars(&mirror).await, existing_stars(&mirror), "some changes are not seen");
+    mirror.clock.advance(TimeDelta::minutes(30));
+    refresh(&mirror, "complete").await;
+    assert_eq!(stored_stars(&mirror).await, existing_stars(&mirror));
+}
+
+/// GitHub counts a private repository, which is not stored.
+#[tokio::test]
+async fn slices_that_lack_one_repository_are_not_read_again() {
+    let mut searches = Vec::new();
+    for is_private in [false, true] {
+        let mut world = World::generate(6_000, 7, "kubernetes");
+        let oldest = world.repositories().min_by_key(|own| own.created).expect("one").id;
+        let fields = json!({ "private": is_private }).as_object().expect("an object").clone();
+        assert!(world.edit(oldest, fields).expect("fields"));
+        let mirror = cut_off(world).await;
+        take_searches(&mirror);
+        refresh(&mirror, "complete").await;
+        searches.push(take_searches(&mirror));
+    }
+    assert_eq!(searches[0], searches[1]);
+}
+
+#[tokio::test]
+async fn slices_taken_over_are_not_believed_when_sort_updated_orders_by_push() {
+    let mut world = World::generate(6_000, 7, "kubernetes");
+    world.settings.updated_by_push = true;
+    // Half-way, GitHub refuses the token: three tries of one query, and the next query.
+    world.faults.push(Fault::from(FaultKind::Unauthorized).skip(40).times(4));
+    let mirror = Mirror::start_with(world, COMPLETE).await;
+    let refused = mirror.refresh("kubernetes").await;
+    mirror.clock.advance(TimeDelta::minutes(30));
+    star(&mirror, 30);
+    let report = mirror.refresh("kubernetes").await;
+    assert_eq!((&refused["outcome"], &report["outcome"]), (&"partial".into(), &"partial".into()));
+    let reason = report["reason"].as_str().unwrap_or_default();
+    assert!(reason.starts_with("GitHub sorts by the last push"), "{report}");
+    mirror.clock.advance(TimeDelta::hours(2));
+    refresh(&mirror, "complete").await;
+    assert_eq!(stored_stars(&mirror).await, existing_stars(&mirror));
 }
 
 #[tokio::test]

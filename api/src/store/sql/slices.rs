@@ -1,5 +1,7 @@
 //! Slices that a run has read whole, so that the next run need not read them again.
 
+use std::ops::RangeInclusive;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
@@ -50,7 +52,7 @@ impl SliceStore for SqlStore {
         lease: &Lease,
         topic: &Topic,
         slice: Slice,
-        expected: Option<i64>,
+        sizes: Option<RangeInclusive<i64>>,
         now: DateTime<Utc>,
     ) -> Result<Option<Vec<RepositoryId>>> {
         let (topic, first, last) = (topic.as_str(), slice.first(), slice.last());
@@ -69,8 +71,9 @@ impl SliceStore for SqlStore {
                 .fetch_all(&mut transaction)
                 .await?;
         // mutant in coverage: a slice that repositories have left is read again
-        //     count != taken.len() as i64 => false
-        if expected.is_some_and(|count| count != taken.len() as i64) {
+        //     !sizes.contains(&size) => false
+        let size = taken.len() as i64;
+        if sizes.is_some_and(|sizes| !sizes.contains(&size)) {
             transaction.rollback().await?;
             return Ok(None);
         }

@@ -1,5 +1,7 @@
 //! The trait of slices.
 
+use std::ops::RangeInclusive;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
@@ -29,13 +31,13 @@ pub trait SliceStore: Send + Sync {
     ) -> Result<()>;
 
     /// Takes over a slice that an earlier run has read, and returns its repositories: they count as
-    /// shown by this run. If they are not as many as expected, returns `None` and changes nothing.
+    /// shown by this run. If their number is not among `sizes`, returns `None` and changes nothing.
     async fn take_slice(
         &self,
         lease: &Lease,
         topic: &Topic,
         slice: Slice,
-        expected: Option<i64>,
+        sizes: Option<RangeInclusive<i64>>,
         now: DateTime<Utc>,
     ) -> Result<Option<Vec<RepositoryId>>>;
 }

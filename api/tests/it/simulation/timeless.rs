@@ -1,6 +1,7 @@
 //! A store whose calls take no simulated time.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
@@ -259,7 +260,7 @@ delegate! { SliceStore {
         lease: &Lease,
         topic: &Topic,
         slice: Slice,
-        expected: Option<i64>,
+        sizes: Option<RangeInclusive<i64>>,
         now: DateTime<Utc>
     ) -> Result<Option<Vec<RepositoryId>>>;
 } }
