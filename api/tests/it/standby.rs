@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use api::store::DatabaseUrl;
 use chrono::TimeDelta;
 use github_stub::{Fault, FaultKind, World};
 use reqwest::{Method, StatusCode};
@@ -209,6 +210,40 @@ async fn db_and_history_are_read_from_a_standby_that_is_not_behind() {
     let is_down = async || !standby_state(&mirror).await.0;
     eventually(PATIENCE, "the standby is known to be down", is_down).await;
     check_current(&mirror, &primary).await;
+}
+
+/// The lag is measured on one standby. The next connection may lead to another one.
+#[tokio::test]
+async fn standby_that_is_behind_the_measured_one_is_not_read() {
+    let Some(primary) = PostgresServer::start(&[]).await else { return };
+    let world = World::generate(60, 7, "kubernetes");
+    let mirror = Mirror::start_on(primary.database(), world, &[]).await;
+    mirror.refresh("kubernetes").await;
+    let (current, behind) = (primary.standby().await, primary.standby().await);
+    behind.database().query("SELECT pg_wal_replay_pause()::text").await;
+    let state = "SELECT pg_get_wal_replay_pause_state()";
+    let is_paused = async || behind.database().query(state).await == ["paused"];
+    eventually(PATIENCE, "the second standby stops", is_paused).await;
+    change(&mirror, 9_000_000);
+    mirror.refresh("kubernetes").await;
+
+    let DatabaseUrl::Postgres { primary, .. } = primary.database().url() else {
+        panic!("PostgreSQL")
+    };
+    let both = Database::Postgres(several(&[&current, &behind], ""));
+    let DatabaseUrl::Postgres { primary: both, .. } = both.url() else { panic!("PostgreSQL") };
+    let url = DatabaseUrl::Postgres { primary, standby: Some(both) };
+    let store = api::store::open(&url).await.expect("a store");
+    let is_read = async || {
+        store.measure_standby().await;
+        store.standby().is_some_and(|standby| standby.is_read)
+    };
+    eventually(PATIENCE, "the first standby is read", is_read).await;
+    current.kill().await;
+    let id = i64::try_from(mirror.expected("kubernetes")[1][0]).expect("an id");
+    let days = store.repository_days(id, None, None).await.expect("an answer").expect("known");
+    assert_eq!(days.seen.last().expect("a day").counts.stars, 9_000_000);
+    assert!(!is_read().await, "the second standby was measured");
 }
 
 /// The certificate is for `localhost`.
