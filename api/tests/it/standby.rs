@@ -181,6 +181,7 @@ async fn db_and_history_are_read_from_a_standby_that_is_not_behind() {
     let follows = async || standby_state(&mirror).await == (true, 0);
     mirror.refresh("kubernetes").await;
     eventually(PATIENCE, "the standby is read", follows).await;
+    assert!(mirror.get("/status").await.text().contains("<dd>is read <small>0 s behind</small>"));
 
     // The standby lacks a refresh, which the primary answers from.
     standby.database().query("SELECT pg_wal_replay_pause()::text").await;
@@ -192,23 +193,34 @@ async fn db_and_history_are_read_from_a_standby_that_is_not_behind() {
     standby.database().query("SELECT pg_wal_replay_resume()::text").await;
     eventually(PATIENCE, "the standby follows again", follows).await;
 
+    let read_all = async || {
+        let mut answers = Vec::new();
+        for path in PATHS {
+            let answer = mirror.get(path).await;
+            assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.text());
+            answers.push(answer.text());
+        }
+        answers
+    };
     primary.kill().await;
-    for path in PATHS {
-        let answer = mirror.get(path).await;
-        assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.text());
-    }
+    let from_standby = read_all().await;
     let expected = mirror.expected("kubernetes");
     assert_eq!(mirror.get(PATHS[0]).await.ids(), expected[1], "from the standby");
     assert_lists(&mirror.lists("kubernetes").await, &expected, "from memory");
 
     primary.launch(&[]).await;
+    // Memory has the topic's days until a refresh changes them.
+    mirror.clock.advance(TimeDelta::days(1));
+    change(&mirror, 8_000_000);
+    mirror.refresh("kubernetes").await;
+    eventually(PATIENCE, "the standby follows the new start", follows).await;
     standby.kill().await;
-    for path in PATHS {
-        let answer = mirror.get(path).await;
-        assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.text());
+    for (number, answer) in read_all().await.iter().enumerate() {
+        assert_ne!(*answer, from_standby[number], "{}", PATHS[number]);
     }
     let is_down = async || !standby_state(&mirror).await.0;
     eventually(PATIENCE, "the standby is known to be down", is_down).await;
+    assert!(mirror.get("/status").await.text().contains("is not read</span> <small>"));
     check_current(&mirror, &primary).await;
 }
 
