@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use api::store::DatabaseUrl;
 use chrono::TimeDelta;
 use github_stub::{Fault, FaultKind, World};
 use reqwest::{Method, StatusCode};
@@ -180,6 +181,7 @@ async fn db_and_history_are_read_from_a_standby_that_is_not_behind() {
     let follows = async || standby_state(&mirror).await == (true, 0);
     mirror.refresh("kubernetes").await;
     eventually(PATIENCE, "the standby is read", follows).await;
+    assert!(mirror.get("/status").await.text().contains("<dd>is read <small>0 s behind</small>"));
 
     // The standby lacks a refresh, which the primary answers from.
     standby.database().query("SELECT pg_wal_replay_pause()::text").await;
@@ -191,24 +193,69 @@ async fn db_and_history_are_read_from_a_standby_that_is_not_behind() {
     standby.database().query("SELECT pg_wal_replay_resume()::text").await;
     eventually(PATIENCE, "the standby follows again", follows).await;
 
+    let read_all = async || {
+        let mut answers = Vec::new();
+        for path in PATHS {
+            let answer = mirror.get(path).await;
+            assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.text());
+            answers.push(answer.text());
+        }
+        answers
+    };
     primary.kill().await;
-    for path in PATHS {
-        let answer = mirror.get(path).await;
-        assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.text());
-    }
+    let from_standby = read_all().await;
     let expected = mirror.expected("kubernetes");
     assert_eq!(mirror.get(PATHS[0]).await.ids(), expected[1], "from the standby");
     assert_lists(&mirror.lists("kubernetes").await, &expected, "from memory");
 
     primary.launch(&[]).await;
+    // Memory has the topic's days until a refresh changes them.
+    mirror.clock.advance(TimeDelta::days(1));
+    change(&mirror, 8_000_000);
+    mirror.refresh("kubernetes").await;
+    eventually(PATIENCE, "the standby follows the new start", follows).await;
     standby.kill().await;
-    for path in PATHS {
-        let answer = mirror.get(path).await;
-        assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.text());
+    for (number, answer) in read_all().await.iter().enumerate() {
+        assert_ne!(*answer, from_standby[number], "{}", PATHS[number]);
     }
     let is_down = async || !standby_state(&mirror).await.0;
     eventually(PATIENCE, "the standby is known to be down", is_down).await;
+    assert!(mirror.get("/status").await.text().contains("is not read</span> <small>"));
     check_current(&mirror, &primary).await;
+}
+
+/// The lag is measured on one standby. The next connection may lead to another one.
+#[tokio::test]
+async fn standby_that_is_behind_the_measured_one_is_not_read() {
+    let Some(primary) = PostgresServer::start(&[]).await else { return };
+    let world = World::generate(60, 7, "kubernetes");
+    let mirror = Mirror::start_on(primary.database(), world, &[]).await;
+    mirror.refresh("kubernetes").await;
+    let (current, behind) = (primary.standby().await, primary.standby().await);
+    behind.database().query("SELECT pg_wal_replay_pause()::text").await;
+    let state = "SELECT pg_get_wal_replay_pause_state()";
+    let is_paused = async || behind.database().query(state).await == ["paused"];
+    eventually(PATIENCE, "the second standby stops", is_paused).await;
+    change(&mirror, 9_000_000);
+    mirror.refresh("kubernetes").await;
+
+    let DatabaseUrl::Postgres { primary, .. } = primary.database().url() else {
+        panic!("PostgreSQL")
+    };
+    let both = Database::Postgres(several(&[&current, &behind], ""));
+    let DatabaseUrl::Postgres { primary: both, .. } = both.url() else { panic!("PostgreSQL") };
+    let url = DatabaseUrl::Postgres { primary, standby: Some(both) };
+    let store = api::store::open(&url).await.expect("a store");
+    let is_read = async || {
+        store.measure_standby().await;
+        store.standby().is_some_and(|standby| standby.is_read)
+    };
+    eventually(PATIENCE, "the first standby is read", is_read).await;
+    current.kill().await;
+    let id = i64::try_from(mirror.expected("kubernetes")[1][0]).expect("an id");
+    let days = store.repository_days(id, None, None).await.expect("an answer").expect("known");
+    assert_eq!(days.seen.last().expect("a day").counts.stars, 9_000_000);
+    assert!(!is_read().await, "the second standby was measured");
 }
 
 /// The certificate is for `localhost`.

@@ -26,12 +26,12 @@ const BEGIN_TIME: Duration = Duration::from_millis(300);
 /// The longest wait for the position of a server.
 const POSITION_TIME: Duration = Duration::from_secs(1);
 
-/// The most positions of the primary that are kept. The first one tells the lag.
+/// The most positions of the primary that are kept.
 const POSITIONS: usize = 600;
 
 /// A server's position in the log in bytes: what it has written, or replayed as a standby.
 const POSITION: &str = "
-    SELECT ((CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
+    ((CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn()
         ELSE pg_current_wal_flush_lsn() END) - '0/0'::pg_lsn)::int8";
 
 /// The standby. Cheap to clone.
@@ -50,9 +50,9 @@ impl Standby {
     }
 
     pub(super) fn state(&self) -> StandbyState {
-        let progress = lock(&self.progress);
-        let lag = progress.lag(Instant::now());
-        StandbyState { is_read: progress.answers && lag <= LONGEST_LAG, lag }
+        let (progress, now) = (lock(&self.progress), Instant::now());
+        let is_close = progress.is_close(progress.replayed, now);
+        StandbyState { is_read: progress.answers && is_close, lag: progress.lag(now) }
     }
 
     /// Compares the positions of both servers.
@@ -87,20 +87,23 @@ impl Standby {
         None
     }
 
+    /// The URL may lead to several servers, so the one of this connection is asked how far it is.
     async fn begin(&self, topic: Option<&Topic>) -> Result<Option<Checkout>> {
         let mut transaction = self.pools.reader().acquire().await?;
         transaction.begin(BEGIN_READ).await?;
-        let Some(topic) = topic else { return Ok(Some(transaction)) };
-        let version = format!(
-            "SELECT {EPOCH}, revision FROM topics WHERE name = $1 AND modified_at IS NOT NULL"
+        let select = format!(
+            "SELECT {POSITION}, {EPOCH}, revision FROM (SELECT $1 AS name) AS asked
+             LEFT JOIN topics ON topics.name = asked.name AND modified_at IS NOT NULL"
         );
-        let version = sqlx::query_as(AssertSqlSafe(version)).bind(topic.as_str());
-        let version: Option<(i64, i64)> = version.fetch_optional(&mut transaction).await?;
-        let seen = lock(&self.seen).get(topic).copied();
-        let is_current = version.is_some_and(|(epoch, revision)| {
-            seen.is_none_or(|seen| !Version { epoch, revision }.is_behind(seen))
+        let select = sqlx::query_as(AssertSqlSafe(select)).bind(topic.map(Topic::as_str));
+        let row: (i64, i64, Option<i64>) = select.fetch_one(&mut transaction).await?;
+        let (position, epoch, revision) = row;
+        let has_lists = topic.is_none_or(|topic| {
+            let version = revision.map(|revision| Version { epoch, revision });
+            let seen = lock(&self.seen).get(topic).copied();
+            version.is_some_and(|version| seen.is_none_or(|seen| !version.is_behind(seen)))
         });
-        if is_current {
+        if has_lists && lock(&self.progress).is_close(Some(position), Instant::now()) {
             return Ok(Some(transaction));
         }
         transaction.rollback().await?;
@@ -120,7 +123,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 async fn position(pools: &Pools) -> Option<i64> {
     let position = async {
         let mut connection = pools.reader().acquire().await.ok()?;
-        sqlx::query_scalar(POSITION).fetch_one(&mut connection).await.ok()
+        let select = AssertSqlSafe(format!("SELECT {POSITION}"));
+        sqlx::query_scalar(select).fetch_one(&mut connection).await.ok()
     };
     timeout(POSITION_TIME, position).await.ok().flatten()
 }
@@ -128,8 +132,11 @@ async fn position(pools: &Pools) -> Option<i64> {
 /// How far the standby is behind.
 #[derive(Default)]
 struct Progress {
-    /// The positions of the primary that the standby has not reached, and when they were measured.
-    ahead: VecDeque<(i64, Instant)>,
+    /// The positions of the primary and when they were measured, the oldest first: those that the
+    /// standby has not replayed, and those of the last [`LONGEST_LAG`] with the one before them.
+    written: VecDeque<(i64, Instant)>,
+    /// The last known position of the standby.
+    replayed: Option<i64>,
     /// Whether the standby answered when it was last asked.
     answers: bool,
 }
@@ -137,26 +144,39 @@ struct Progress {
 impl Progress {
     fn note(&mut self, primary: Option<i64>, standby: Option<i64>, now: Instant) {
         self.answers = standby.is_some();
+        self.replayed = standby.or(self.replayed);
         if let Some(position) = primary {
-            let last = self.ahead.back().map(|(last, _)| *last);
             // A promoted standby may lack what the primary before it had written.
-            if last.is_some_and(|last| last > position) {
-                self.ahead.clear();
+            if self.written.back().is_some_and(|(last, _)| *last > position) {
+                self.written.clear();
             }
-            if last != Some(position) && self.ahead.len() < POSITIONS {
-                self.ahead.push_back((position, now));
+            let is_full = self.written.len() == POSITIONS;
+            match self.written.back_mut() {
+                // With its older time, the last position makes the lag too long, never too short.
+                Some((last, _)) if is_full || *last == position => *last = position,
+                _ => self.written.push_back((position, now)),
             }
         }
-        while let Some((first, _)) = self.ahead.front()
-            && standby.is_some_and(|position| *first <= position)
+        while let Some((second, at)) = self.written.get(1)
+            && now - *at > LONGEST_LAG
+            && self.replayed >= Some(*second)
         {
-            self.ahead.pop_front();
+            self.written.pop_front();
         }
     }
 
     /// The time since the primary was at a position that the standby has not reached.
     fn lag(&self, now: Instant) -> Duration {
-        self.ahead.front().map_or(Duration::ZERO, |(_, at)| now - *at)
+        let first = self.written.iter().find(|(position, _)| self.replayed < Some(*position));
+        first.map_or(Duration::ZERO, |(_, at)| now - *at)
+    }
+
+    /// Whether a server at this position has all that the primary had written a minute ago. After a
+    /// start it must have the first position that was measured, because its lag is not known.
+    fn is_close(&self, position: Option<i64>, now: Instant) -> bool {
+        let mut latest_first = self.written.iter().rev();
+        let needed = latest_first.find(|(_, at)| now - *at > LONGEST_LAG);
+        needed.or(self.written.front()).is_none_or(|(needed, _)| position >= Some(*needed))
     }
 }
 
@@ -187,5 +207,54 @@ mod tests {
             assert_eq!(progress.lag(at(second)).as_secs(), lag, "after {second} s");
             assert_eq!(progress.answers, standby.is_some(), "after {second} s");
         }
+    }
+
+    #[test]
+    fn server_is_close_if_it_has_what_the_primary_had_a_minute_ago() {
+        let (mut progress, start) = (Progress::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert!(progress.is_close(Some(1), at(0)), "no primary was seen");
+        for second in 0..=200 {
+            progress.note(
+                Some(1_000 + i64::try_from(second).expect("few")),
+                Some(2_000),
+                at(second),
+            );
+        }
+        let kept = progress.written.len();
+        assert!(kept < 70, "{kept} positions are kept of a standby that is not behind");
+        for (position, is_close) in [(1_138, false), (1_139, true), (1_200, true)] {
+            assert_eq!(progress.is_close(Some(position), at(200)), is_close, "{position}");
+        }
+        // Nothing more is written.
+        assert!(
+            !progress.is_close(Some(1_199), at(261)) && progress.is_close(Some(1_200), at(900))
+        );
+
+        let mut progress = Progress::default();
+        progress.note(Some(1_000), Some(999), at(0));
+        assert!(!progress.is_close(Some(999), at(0)), "it may have been behind for an hour");
+        progress.note(Some(1_001), Some(1_000), at(1));
+        assert!(progress.is_close(Some(1_000), at(1)));
+    }
+
+    #[test]
+    fn lag_is_not_cut_short_by_the_number_of_positions() {
+        let (mut progress, start) = (Progress::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        for second in 0..3_600 {
+            progress.note(Some(i64::try_from(second).expect("few")), Some(0), at(second));
+        }
+        assert_eq!(progress.written.len(), POSITIONS);
+        for (second, replayed) in [(3_600, 598), (3_601, 610), (3_602, 3_598)] {
+            progress.note(Some(3_600), Some(replayed), at(second));
+            let lag = progress.lag(at(second)).as_secs();
+            assert!(lag >= 3_599 - replayed.unsigned_abs(), "{lag} s at {replayed}");
+            assert!(!progress.is_close(Some(replayed), at(second)), "{replayed}");
+        }
+        progress.note(Some(3_601), Some(3_600), at(3_603));
+        progress.note(Some(3_602), Some(3_602), at(3_604));
+        assert_eq!(progress.lag(at(3_604)), Duration::ZERO);
+        assert!(progress.is_close(Some(3_602), at(3_604)));
     }
 }
