@@ -8,6 +8,7 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use moka::future::Cache as Moka;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::loader::FROM_DATABASE;
@@ -36,12 +37,12 @@ const COMPRESSED_BYTES: u64 = 8 << 20;
 /// own entry.
 const ENTRY_BYTES: usize = 3_000;
 
-/// Documents that are being made at a time, and how long the next one waits for its turn: a page
+/// Documents that are being written at a time, and how long the next one waits for its turn: a page
 /// may show many pictures at once, but nobody is to wait long behind others.
-const MAKINGS: usize = 32;
+const WRITINGS: usize = 32;
 const LONGEST_TURN: Duration = Duration::from_millis(50);
 
-/// How soon to ask again while so many are made.
+/// How soon to ask again while so many are written.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// How long a reader waits for a document to be made: less if there is an older one to serve. Its
@@ -56,7 +57,7 @@ pub struct Documents {
     /// Compressed documents by their ETag.
     compressed: Moka<HeaderValue, Bytes>,
     makings: Arc<SingleFlight<String, Result<Arc<Document>, Error>>>,
-    permits: Arc<Semaphore>,
+    turns: Arc<Semaphore>,
     clock: Arc<dyn Clock>,
 }
 
@@ -93,25 +94,29 @@ impl Documents {
         let size = |_: &HeaderValue, bytes: &Bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let compressed = Moka::builder().max_capacity(COMPRESSED_BYTES).weigher(size).build();
         let makings = Arc::new(SingleFlight::new(tasks));
-        let permits = Arc::new(Semaphore::new(MAKINGS));
-        Self { entries, compressed, makings, permits, clock }
+        let turns = Arc::new(Semaphore::new(WRITINGS));
+        Self { entries, compressed, makings, turns, clock }
     }
 
     /// The document of this key, made once however many readers ask. A document of a version of a
     /// topic's lists is served as long as that is the version asked for; any other one, and a
     /// provisional one, for a minute. If the database does not answer in time, or too many others
-    /// are being made, the last one is served however old it is.
+    /// are being written, the last one is served however old it is.
+    ///
+    /// `gather` waits for the data, also for other documents, and returns the work that writes the
+    /// document of them. That takes CPU time, and is done in turn on a thread of its own.
     ///
     /// # Errors
-    /// Those of `make`, and if too many others are being made.
-    pub async fn get<F>(
+    /// Those of `gather` and of its work, and if too many others are being written.
+    pub async fn get<F, W>(
         &self,
         key: String,
         version: Option<Version>,
-        make: impl FnOnce() -> F,
+        gather: impl FnOnce() -> F,
     ) -> Result<Served, Error>
     where
-        F: Future<Output = Result<Document, Error>> + Send + 'static,
+        F: Future<Output = Result<W, Error>> + Send + 'static,
+        W: FnOnce() -> Result<Document, Error> + Send + 'static,
     {
         let kept = self.entries.get(&key).await;
         if let Some(entry) = kept.as_ref().filter(|entry| self.is_fresh(entry, version)) {
@@ -119,12 +124,13 @@ impl Documents {
         }
         let (entries, now) = (self.entries.clone(), self.clock.now());
         let start = || {
-            let turn =
-                tokio::time::timeout(LONGEST_TURN, Arc::clone(&self.permits).acquire_owned());
-            let (making, key) = (make(), key.clone());
+            let (data, turns, key) = (gather(), Arc::clone(&self.turns), key.clone());
             async move {
-                let _permit = turn.await.map_err(|_| overloaded())?;
-                let document = Arc::new(making.await?);
+                let write = data.await?;
+                let turn = timeout(LONGEST_TURN, turns.acquire()).await;
+                let turn = turn.map_err(|_| overloaded())?;
+                let document = Arc::new(compute(write).await?);
+                drop(turn);
                 let entry = Entry { document: Arc::clone(&document), version, made_at: now };
                 entries.insert(key, entry).await;
                 Ok(document)
@@ -132,7 +138,7 @@ impl Documents {
         };
         let making = self.makings.join(&key, start);
         let limit = if kept.is_some() { LONGEST_WAIT_IF_KEPT } else { LONGEST_WAIT };
-        let made = match tokio::time::timeout(limit, making).await {
+        let made = match timeout(limit, making).await {
             Ok(made) => made.unwrap_or(Err(Error::Internal)),
             Err(_) => Err(Error::Database(Fault::Down)),
         };

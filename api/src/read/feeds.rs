@@ -205,14 +205,15 @@ impl FeedReader {
         let period = Period { window: digest.window(), day: Some(day) };
         let (store, own, filter) =
             (Arc::clone(&self.store), query.topic.clone(), query.filter.clone());
-        let make = || async move {
+        let gather = || async move {
             let columns = if filter.is_empty() { Columns::Listed } else { Columns::Stored };
             let catalogue = store.catalogue(&own, period, columns).await?;
             let catalogue = catalogue.ok_or(Error::NotTracked(own))?;
-            let rows = move || rows(&catalogue, period.window, &filter);
-            let rows = compute(rows).await;
-            let json = serde_json::to_vec(&rows).map_err(|_| Error::Internal)?;
-            Ok(Document::new("application/json", HeaderValue::from_static("no-store"), json))
+            Ok(move || {
+                let rows = rows(&catalogue, period.window, &filter);
+                let json = serde_json::to_vec(&rows).map_err(|_| Error::Internal)?;
+                Ok(Document::new("application/json", HeaderValue::from_static("no-store"), json))
+            })
         };
         let (key, forever) = (
             format!(
@@ -223,7 +224,7 @@ impl FeedReader {
             ),
             Version { epoch, revision: 0 },
         );
-        let kept = self.documents.get(key, Some(forever), make).await?.document;
+        let kept = self.documents.get(key, Some(forever), gather).await?.document;
         serde_json::from_slice(&kept.bytes).map_err(|_| Error::Internal)
     }
 }

@@ -1,33 +1,76 @@
 //! More requests than the service can answer in time.
 
+use std::sync::mpsc;
+
 use api::error::Error;
 use api::lists::document::Document;
+use futures_util::future::join_all;
 use github_stub::World;
 use reqwest::StatusCode;
 
-use crate::databases;
 use crate::support::Mirror;
 
+/// The answers that are written at a time.
+const WRITINGS: usize = 32;
+
+type Written = Result<Document, Error>;
+
+fn world() -> World {
+    World::generate(100, 7, "kubernetes")
+}
+
 #[tokio::test]
-async fn requests_are_refused_at_once_while_as_many_answers_are_made_as_allowed() {
-    let world = World::generate(700, 7, "kubernetes");
-    let mirror = Mirror::start_on(databases::sqlite(), world, &[]).await;
-    mirror.refresh("kubernetes").await;
+async fn requests_are_refused_at_once_while_as_many_answers_are_written_as_allowed() {
+    let mirror = Mirror::refreshed(world()).await;
     let [kept, new] = ["stars=1..", "stars=2.."].map(|q| format!("/api/newest/kubernetes?{q}"));
-    assert_eq!(mirror.get(&kept).await.status, StatusCode::OK);
-    let mut makings = Vec::new();
-    for number in 0..200 {
+    let old = mirror.get(&kept).await;
+    let changed = old.ids()[0];
+    mirror.stub.world().star(changed, 1_000_000, "2026-09-21T14:13:21Z".parse().expect("a date"));
+    mirror.refresh("kubernetes").await;
+
+    let mut gates = Vec::new();
+    for number in 0..WRITINGS {
+        let (gate, opened) = mpsc::channel::<()>();
+        gates.push(gate);
+        let write = move || -> Written {
+            let _ = opened.recv();
+            Err(Error::Internal)
+        };
         let documents = mirror.service.documents.clone();
-        let endless = || std::future::pending::<Result<Document, Error>>();
-        let making = async move { documents.get(format!("endless {number}"), None, endless).await };
-        makings.push(tokio::spawn(making));
+        let key = format!("slow {number}");
+        tokio::spawn(async move { documents.get(key, None, || async { Ok(write) }).await });
     }
     let refused = mirror.get(&new).await;
     assert_eq!(
         (refused.status, refused.header("retry-after")),
         (StatusCode::SERVICE_UNAVAILABLE, "1")
     );
-    for path in ["/health", "/ready", "/api/kubernetes", &kept] {
+    assert_eq!(mirror.get(&kept).await.body, old.body, "the kept answer is sent");
+    for path in ["/health", "/ready", "/api/kubernetes"] {
         assert_eq!(mirror.get(path).await.status, StatusCode::OK, "{path}");
+    }
+    drop(gates);
+    assert_ne!(mirror.get(&kept).await.body, old.body, "the refresh has changed it");
+}
+
+#[tokio::test]
+async fn answers_that_wait_for_data_keep_no_other_from_being_written() {
+    let mirror = Mirror::refreshed(world()).await;
+    for number in 0..200 {
+        let documents = mirror.service.documents.clone();
+        let endless = || std::future::pending::<Result<fn() -> Written, Error>>();
+        let making = async move { documents.get(format!("endless {number}"), None, endless).await };
+        tokio::spawn(making);
+    }
+    let answer = mirror.get("/api/newest/kubernetes?stars=1..").await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+}
+
+#[tokio::test]
+async fn cold_replica_answers_as_many_pages_at_once_as_it_writes() {
+    let cold = Mirror::refreshed(world()).await.replica(&[]).await;
+    let pages = (0..WRITINGS).map(|stars| format!("/t/kubernetes?stars={stars}.."));
+    for answer in join_all(pages.map(async |path| cold.get(&path).await)).await {
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
     }
 }

@@ -115,17 +115,19 @@ async fn serve(
     let newest = newest.map(|period| period.last.to_string()).unwrap_or_default();
     let key = format!("{base} {} {} {newest}", query.path(format), since(now).date_naive());
     let (version, documents) = (meta.version(), app.documents.clone());
-    let make = || async move {
+    let gather = || async move {
         let state = app.public.topic(&query.topic).await?;
         let tracked_at = state.ok_or_else(|| Error::NotTracked(query.topic.clone()))?.tracked_at;
         let entries = app.feeds.entries(&query, &meta, tracked_at, &base, now).await?;
-        let feed = query.feed(entries, tracked_at, &base, format);
-        let bytes = format.write(&feed).map_err(|_| Error::Internal)?;
-        let mut document = Document::new(format.content_type(), CACHE_CONTROL, bytes);
-        cdn::tag(&app, &mut document.head, [Key::Topic(&query.topic)]);
-        Ok(document)
+        Ok(move || {
+            let feed = query.feed(entries, tracked_at, &base, format);
+            let bytes = format.write(&feed).map_err(|_| Error::Internal)?;
+            let mut document = Document::new(format.content_type(), CACHE_CONTROL, bytes);
+            cdn::tag(&app, &mut document.head, [Key::Topic(&query.topic)]);
+            Ok(document)
+        })
     };
-    documents.get(key, Some(version), make).await
+    documents.get(key, Some(version), gather).await
 }
 
 /// The feeds of every tracked topic.
@@ -137,11 +139,14 @@ async fn list(
     Parameters::of(&uri).finish()?;
     let base = base_url(app.config.public_url.as_ref(), &headers)?;
     let (own, key) = (Arc::clone(&app), format!("{base}/feeds.opml"));
-    let make = || async move {
-        let opml = opml(&tracked_topics(&own).await?, &base);
-        Ok(Document::new("text/x-opml; charset=utf-8", CACHE_CONTROL, opml.into_bytes()))
+    let gather = || async move {
+        let topics = tracked_topics(&own).await?;
+        Ok(move || {
+            let opml = opml(&topics, &base).into_bytes();
+            Ok(Document::new("text/x-opml; charset=utf-8", CACHE_CONTROL, opml))
+        })
     };
-    let served = app.documents.get(key, None, make).await?;
+    let served = app.documents.get(key, None, gather).await?;
     Ok(document::answer(&app, &served, &headers).await)
 }
 
@@ -149,13 +154,15 @@ async fn list(
 /// counts the repositories of every topic for it, and is not asked for each Host.
 async fn tracked_topics(app: &App) -> Result<Vec<Topic>, Error> {
     let store = Arc::clone(&app.public);
-    let make = || async move {
+    let gather = || async move {
         let topics: Vec<Topic> =
             store.topics().await?.into_iter().map(|state| state.topic).collect();
-        let json = serde_json::to_vec(&topics).map_err(|_| Error::Internal)?;
-        Ok(Document::new("application/json", HeaderValue::from_static("no-store"), json))
+        Ok(move || {
+            let json = serde_json::to_vec(&topics).map_err(|_| Error::Internal)?;
+            Ok(Document::new("application/json", HeaderValue::from_static("no-store"), json))
+        })
     };
-    let kept = app.documents.get("topics of feeds".to_owned(), None, make).await?.document;
+    let kept = app.documents.get("topics of feeds".to_owned(), None, gather).await?.document;
     let names = serde_json::from_slice::<Vec<String>>(&kept.bytes);
     let names = names.map_err(|_| Error::Internal)?;
     Ok(names.iter().filter_map(|name| name.parse().ok()).collect())

@@ -32,7 +32,6 @@ use crate::model::ranking::{Listing, Ranking};
 use crate::model::time::rfc3339;
 use crate::model::topic::Topic;
 use crate::read::{FROM_DATABASE, Served, is_of};
-use crate::task::compute;
 
 const X_MATCHED: HeaderName = HeaderName::from_static("x-matched");
 const X_WINDOW: HeaderName = HeaderName::from_static("x-window");
@@ -114,9 +113,9 @@ async fn queried(
     let key = format!("{}/{topic}?{words} {format} {day:?} {today:?}", listing.name());
     let (version, history) = (meta.version(), meta.history);
     let (own, topic) = (Arc::clone(app), topic.clone());
-    let make = || async move {
+    let gather = || async move {
         let catalogue = day.catalogue(&own, &topic, version).await?;
-        let write = move || {
+        Ok(move || {
             let answer = query::answer(&catalogue, &query);
             let meta = catalogue.meta();
             let mut document =
@@ -128,14 +127,12 @@ async fn queried(
                 let history = meta.history.or(history);
                 history_head(&mut document.head, window, day.past(), history);
             }
-            document
-        };
-        let mut document = compute(write).await;
-        let is_final = !document.is_provisional && today.is_none();
-        cdn::tag_topic(&own, &mut document.head, &topic, is_final);
-        Ok(document)
+            let is_final = !document.is_provisional && today.is_none();
+            cdn::tag_topic(&own, &mut document.head, &topic, is_final);
+            Ok(document)
+        })
     };
-    app.documents.get(key, Some(version), make).await
+    app.documents.get(key, Some(version), gather).await
 }
 
 /// Adds the facts about the topic to a document that was made from a catalogue.
@@ -225,21 +222,19 @@ pub(super) async fn facets(
     let version = app.reader.tracked(&topic).await?.bundle.meta.version();
     let key = format!("facets/{topic}?{} {today:?}", uri.query().unwrap_or_default());
     let own = Arc::clone(&app);
-    let make = || async move {
+    let gather = || async move {
         let catalogue = own.reader.catalogue(&topic, None, version).await?;
-        let write = move || {
+        Ok(move || {
             let json = serde_json::to_vec(&facets::facets(&catalogue, &filter));
             let json = json.map_err(|_| Error::Internal)?;
             let mut document = Document::new("application/json", FOR_A_MINUTE, json);
             state_facts(&mut document, &catalogue, version, today.is_some());
-            Ok::<_, Error>(document)
-        };
-        let mut document = compute(write).await?;
-        let is_final = !document.is_provisional && today.is_none();
-        cdn::tag_topic(&own, &mut document.head, &topic, is_final);
-        Ok(document)
+            let is_final = !document.is_provisional && today.is_none();
+            cdn::tag_topic(&own, &mut document.head, &topic, is_final);
+            Ok(document)
+        })
     };
-    let served = app.documents.get(key, Some(version), make).await?;
+    let served = app.documents.get(key, Some(version), gather).await?;
     Ok(document::answer(&app, &served, &headers).await)
 }
 

@@ -25,7 +25,6 @@ use crate::model::repository::{FullName, NameOwner, RepositoryDetails, Repositor
 use crate::model::time::parse_day;
 use crate::purge::Key;
 use crate::store::SharedStore;
-use crate::task::compute;
 
 const FROM: Parameter = Parameter {
     name: "from",
@@ -121,16 +120,17 @@ async fn repository(
 ) -> Result<Response, Error> {
     Parameters::of(&uri).finish()?;
     let (key, own) = (format!("repository {}", asked.key()), Arc::clone(&app));
-    let make = || async move {
+    let gather = || async move {
         let id = asked.id(&own.public, "", &uri).await?;
         let (details, days) = whole(&own, id).await?;
-        let mut tags = HeaderMap::new();
-        cdn::tag(&own, &mut tags, cdn::keys(&details));
-        let mut document = json(Whole { details, growth: GrowthByWindow::of(&days) }).await?;
-        document.head.extend(tags);
-        Ok(document)
+        Ok(move || {
+            let whole = Whole { details, growth: GrowthByWindow::of(&days) };
+            let mut document = json(&whole)?;
+            cdn::tag(&own, &mut document.head, cdn::keys(&whole.details));
+            Ok(document)
+        })
     };
-    let served = app.documents.get(key, None, make).await?;
+    let served = app.documents.get(key, None, gather).await?;
     Ok(answer(&app, &served, &headers).await)
 }
 
@@ -143,14 +143,16 @@ async fn history(
     let (from, to) = range(&uri)?;
     let key = format!("history {} {from:?} {to:?}", asked.key());
     let own = Arc::clone(&app);
-    let make = || async move {
+    let gather = || async move {
         let id = asked.id(&own.public, "/history", &uri).await?;
         let days = own.public.repository_days(id, from, to).await?.ok_or_else(|| unknown(id))?;
-        let mut document = json(History::of(days)).await?;
-        cdn::tag(&own, &mut document.head, [Key::Repository(id)]);
-        Ok(document)
+        Ok(move || {
+            let mut document = json(&History::of(days))?;
+            cdn::tag(&own, &mut document.head, [Key::Repository(id)]);
+            Ok(document)
+        })
     };
-    let served = app.documents.get(key, None, make).await?;
+    let served = app.documents.get(key, None, gather).await?;
     Ok(answer(&app, &served, &headers).await)
 }
 
@@ -184,14 +186,9 @@ fn unknown(id: RepositoryId) -> Error {
     Error::NoRepository(id.to_string())
 }
 
-/// Writes and compresses the document, on a thread for blocking work: three years of days are
-/// 100 KB.
-async fn json(value: impl Serialize + Send + 'static) -> Result<Document, Error> {
-    let write = move || {
-        let bytes = serde_json::to_vec(&value).map_err(|_| Error::Internal)?;
-        Ok(Document::new("application/json", FOR_A_MINUTE, bytes))
-    };
-    compute(write).await
+fn json(value: &impl Serialize) -> Result<Document, Error> {
+    let bytes = serde_json::to_vec(value).map_err(|_| Error::Internal)?;
+    Ok(Document::new("application/json", FOR_A_MINUTE, bytes))
 }
 
 /// The first day and the last one that are asked for.

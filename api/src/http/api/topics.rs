@@ -133,13 +133,15 @@ pub(in crate::http) async fn days(
     version: Version,
 ) -> Result<Served, Error> {
     let (own, subject) = (Arc::clone(app), topic.clone());
-    let make = || async move {
+    let gather = || async move {
         let days = own.public.topic_days(&subject).await?;
         let days = days.ok_or_else(|| Error::NotTracked(subject.clone()))?;
-        let json = serde_json::to_vec(&days).map_err(|_| Error::Internal)?;
-        let mut document = Document::new("application/json", FOR_A_MINUTE, json);
-        cdn::tag_topic(&own, &mut document.head, &subject, true);
-        Ok(document)
+        Ok(move || {
+            let json = serde_json::to_vec(&days).map_err(|_| Error::Internal)?;
+            let mut document = Document::new("application/json", FOR_A_MINUTE, json);
+            cdn::tag_topic(&own, &mut document.head, &subject, true);
+            Ok(document)
+        })
     };
-    app.documents.get(format!("/topics/{topic}/history"), Some(version), make).await
+    app.documents.get(format!("/topics/{topic}/history"), Some(version), gather).await
 }

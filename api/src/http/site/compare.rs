@@ -34,7 +34,6 @@ use crate::model::counts::RepositoryDays;
 use crate::model::ranking::Ranking;
 use crate::model::repository::{FullName, RepositoryDetails};
 use crate::pictures::options::Options;
-use crate::task::compute;
 
 /// How long the lists for an example are waited for.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
@@ -138,25 +137,29 @@ async fn answer(app: &Arc<App>, asked: &Asked, headers: &HeaderMap) -> Result<Re
     let folded: Vec<String> = names.iter().map(FullName::folded).collect();
     let key = format!("page of compare {} {options:?}", folded.join(","));
     let (own, asked) = (Arc::clone(app), asked.clone());
-    let make = || async move {
-        if names.is_empty() {
-            let example = timeout(LONGEST_WAIT, asked.example(&own)).await;
-            return asked.form(example.ok().flatten());
-        }
+    let gather = || async move {
+        let example = if names.is_empty() {
+            timeout(LONGEST_WAIT, asked.example(&own)).await.ok().flatten()
+        } else {
+            None
+        };
         let path = asked.path();
         let ids = present_owners(&own.public, &names, &path, &asked.uri).await?;
         let mut found = Vec::with_capacity(ids.len());
         for id in ids {
             found.push(whole(&own, id).await?);
         }
-        let mut tags = HeaderMap::new();
-        cdn::tag(&own, &mut tags, found.iter().flat_map(|(details, _)| cdn::keys(details)));
-        let write = move || asked.page(&found, &options, now);
-        let mut document = compute(write).await?;
-        document.head.extend(tags);
-        Ok(document)
+        Ok(move || {
+            if found.is_empty() {
+                return asked.form(example);
+            }
+            let mut document = asked.page(&found, &options, now)?;
+            let keys = found.iter().flat_map(|(details, _)| cdn::keys(details));
+            cdn::tag(&own, &mut document.head, keys);
+            Ok(document)
+        })
     };
-    let served = app.documents.get(key, None, make).await?;
+    let served = app.documents.get(key, None, gather).await?;
     Ok(documents::answer(app, &served, headers).await)
 }
 

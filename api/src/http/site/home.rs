@@ -106,14 +106,14 @@ async fn home(
     let site = Site::of(&app);
     let now = app.clock.now();
     let (own, key) = (Arc::clone(&app), "the first page".to_owned());
-    let make = || async move {
+    let gather = || async move {
         let mut layout = Layout::new(&site, Section::Topics, "GitHub topics".to_owned(), "");
         layout = layout.with_json(format!("{}topics", site.root));
         let is_open = own.config.on_demand_topics;
         let page = HomePage { layout, topics: topics(&own, now).await?, is_open };
-        Ok(document(&page, FOR_A_MINUTE, true)?.with(header::VARY, VARY))
+        Ok(move || Ok(document(&page, FOR_A_MINUTE, true)?.with(header::VARY, VARY)))
     };
-    let served = app.documents.get(key, None, make).await?;
+    let served = app.documents.get(key, None, gather).await?;
     let mut response = documents::answer(&app, &served, &request).await;
     nginx_may_keep(&mut response, &uri, now);
     Ok(response)

@@ -37,7 +37,6 @@ use crate::model::event::RepositoryEvent;
 use crate::model::growth::Growth;
 use crate::model::repository::{FullName, Repository, RepositoryDetails, RepositoryId, is_http};
 use crate::pictures::options::Options;
-use crate::task::compute;
 
 const MOST_EVENTS: i64 = 20;
 
@@ -126,18 +125,17 @@ async fn page(
     let key = format!("{}/r/{} {options:?}", site.base, name.folded());
     let own = Arc::clone(&app);
     let asked = uri.clone();
-    let make = || async move {
+    let gather = || async move {
         let address = |name: &str| Link::like(format!("{}r/{name}", site.root), &asked).to_string();
         let id = present_owner(&own.public, &name, address).await?;
         let found = Found::read(&own, id).await?;
-        let mut tags = HeaderMap::new();
-        cdn::tag(&own, &mut tags, cdn::keys(&found.details));
-        let write = move || found.page(&site, &options, now);
-        let mut document = compute(write).await?;
-        document.head.extend(tags);
-        Ok(document)
+        Ok(move || {
+            let mut document = found.page(&site, &options, now)?;
+            cdn::tag(&own, &mut document.head, cdn::keys(&found.details));
+            Ok(document)
+        })
     };
-    let served = app.documents.get(key, None, make).await?;
+    let served = app.documents.get(key, None, gather).await?;
     let mut response = documents::answer(&app, &served, &headers).await;
     nginx_may_keep(&mut response, &uri, now);
     Ok(response)

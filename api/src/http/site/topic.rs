@@ -36,7 +36,6 @@ use crate::lists::document::Document;
 use crate::model::ranking::Listing;
 use crate::model::topic::Topic;
 use crate::purge::Key;
-use crate::task::compute;
 
 /// The headers of a page that tell how fresh and how complete its list is.
 const FACTS: &[&str] = &["X-Complete", "X-Refreshed-At", "X-Total-Count"];
@@ -142,20 +141,18 @@ async fn answer(
     let path = path(asked.topic.as_str(), asked.listing);
     let key = format!("page of {path}?{query} {day:?} {:?}", parameters.today);
     let (own, asked, uri) = (Arc::clone(app), asked.clone(), &asked.uri);
-    let make = || async move {
+    let gather = || async move {
         let catalogue = day.catalogue(&own, &asked.topic, version).await?;
         let days = days(&own, &asked.topic, version).await?.document;
-        let topic = asked.topic.clone();
-        let write = move || {
+        Ok(move || {
             let days = serde_json::from_slice(&days.bytes).map_err(|_| Error::Internal)?;
             let facts = Facts { catalogue: &catalogue, parameters, history, days, now };
-            made(&asked, &facts)
-        };
-        let mut document = compute(write).await?;
-        cdn::tag(&own, &mut document.head, [Key::Topic(&topic)]);
-        Ok(document)
+            let mut document = made(&asked, &facts)?;
+            cdn::tag(&own, &mut document.head, [Key::Topic(&asked.topic)]);
+            Ok(document)
+        })
     };
-    let served = app.documents.get(key, Some(version), make).await?;
+    let served = app.documents.get(key, Some(version), gather).await?;
     let mut response = documents::answer(app, &served, headers).await;
     nginx_may_keep(&mut response, uri, now);
     Ok(response)

@@ -55,7 +55,7 @@ pub(super) async fn badge(
     let version = app.reader.tracked(&topic).await?.bundle.meta.version();
     let key = format!("badge {topic} {} {format:?} {list:?}", name.folded());
     let own = Arc::clone(&app);
-    let make = || async move {
+    let gather = || async move {
         let extension: &str = format.into();
         let query = query_of(&uri);
         let address = |name: &str| format!("/badges/{topic}/{name}.{extension}{query}");
@@ -65,20 +65,22 @@ pub(super) async fn badge(
             PlaceIn::Popularity => Order::Ranked(Ranking::Popularity),
             PlaceIn::Trending(window) => Order::Trending(window, Measure::Gained),
         };
-        let place = place(&catalogue, order, id);
-        let no_place = || Error::NoPlace { name: name.to_string(), topic: topic.clone() };
-        let badge = Badge::new(topic.as_str(), place.ok_or_else(no_place)?, list);
-        let text = match format {
-            Format::Svg => badge.svg(),
-            _ => serde_json::to_string(&badge).map_err(|_| Error::Internal)?,
-        };
-        let mut document = format.document(text);
-        document.is_provisional = !is_of(&catalogue, version);
-        let keys = [Key::Topic(&topic), Key::Repository(id)];
-        cdn::tag(&own, &mut document.head, keys);
-        Ok(document)
+        Ok(move || {
+            let place = place(&catalogue, order, id);
+            let no_place = || Error::NoPlace { name: name.to_string(), topic: topic.clone() };
+            let badge = Badge::new(topic.as_str(), place.ok_or_else(no_place)?, list);
+            let text = match format {
+                Format::Svg => badge.svg(),
+                _ => serde_json::to_string(&badge).map_err(|_| Error::Internal)?,
+            };
+            let mut document = format.document(text);
+            document.is_provisional = !is_of(&catalogue, version);
+            let keys = [Key::Topic(&topic), Key::Repository(id)];
+            cdn::tag(&own, &mut document.head, keys);
+            Ok(document)
+        })
     };
-    let served = app.documents.get(key, Some(version), make).await?;
+    let served = app.documents.get(key, Some(version), gather).await?;
     Ok(answer(&app, &served, &headers).await)
 }
 

@@ -27,7 +27,6 @@ use crate::pictures::options::{Kind, Options};
 use crate::pictures::series::{Series, cut};
 use crate::purge::Key;
 use crate::store::SharedStore;
-use crate::task::compute;
 
 pub(in crate::http) const REPOS: Parameter = Parameter {
     name: "repos",
@@ -74,13 +73,14 @@ pub(super) async fn repository(
     parameters.finish()?;
     let key = format!("chart {} {format:?} {options:?}", name.folded());
     let own = Arc::clone(&app);
-    let make = || async move {
+    let gather = || async move {
         let extension: &str = format.into();
         let address = |name: &str| format!("/charts/{name}.{extension}{}", query_of(&uri));
         let id = present_owner(&own.public, &name, address).await?;
-        star_document(&own, &[id], format, options).await
+        let days = days(&own, &[id]).await?;
+        Ok(move || star_document(&own, &[id], &days, format, options))
     };
-    let served = app.documents.get(key, None, make).await?;
+    let served = app.documents.get(key, None, gather).await?;
     Ok(answer(&app, &served, &headers).await)
 }
 
@@ -100,11 +100,12 @@ pub(super) async fn compare(
     let folded: Vec<_> = names.iter().map(FullName::folded).collect();
     let key = format!("charts of {} {format:?} {options:?}", folded.join(","));
     let own = Arc::clone(&app);
-    let make = || async move {
+    let gather = || async move {
         let ids = present_owners(&own.public, &names, uri.path(), &uri).await?;
-        star_document(&own, &ids, format, options).await
+        let days = days(&own, &ids).await?;
+        Ok(move || star_document(&own, &ids, &days, format, options))
     };
-    let served = app.documents.get(key, None, make).await?;
+    let served = app.documents.get(key, None, gather).await?;
     Ok(answer(&app, &served, &headers).await)
 }
 
@@ -123,15 +124,17 @@ pub(super) async fn topic(
     let version = app.reader.tracked(&topic).await?.bundle.meta.version();
     let key = format!("chart of {topic} {format:?} {options:?}");
     let own = Arc::clone(&app);
-    let make = || async move {
+    let gather = || async move {
         let days = own.public.topic_days(&topic).await?;
         let days = days.ok_or_else(|| Error::NotTracked(topic.clone()))?;
-        let chart = topic_chart(&topic, &days, options.kind);
-        let mut document = document(chart, format, options).await?;
-        cdn::tag(&own, &mut document.head, [Key::Topic(&topic)]);
-        Ok(document)
+        Ok(move || {
+            let chart = topic_chart(&topic, &days, options.kind);
+            let mut document = document(chart, format, options)?;
+            cdn::tag(&own, &mut document.head, [Key::Topic(&topic)]);
+            Ok(document)
+        })
     };
-    let served = app.documents.get(key, Some(version), make).await?;
+    let served = app.documents.get(key, Some(version), gather).await?;
     Ok(answer(&app, &served, &headers).await)
 }
 
@@ -183,18 +186,24 @@ pub(in crate::http) async fn present_owners(
     Err(Error::Moved(address))
 }
 
-async fn star_document(
-    app: &App,
-    ids: &[RepositoryId],
-    format: Format,
-    options: Options,
-) -> Result<Document, Error> {
+/// The days of each repository.
+async fn days(app: &App, ids: &[RepositoryId]) -> Result<Vec<RepositoryDays>, Error> {
     let mut all = Vec::with_capacity(ids.len());
     for id in ids {
         let days = app.public.repository_days(*id, None, None).await?;
         all.push(days.ok_or_else(|| Error::NoRepository(id.to_string()))?);
     }
-    let mut document = document(star_chart(&all, options.kind), format, options).await?;
+    Ok(all)
+}
+
+fn star_document(
+    app: &App,
+    ids: &[RepositoryId],
+    days: &[RepositoryDays],
+    format: Format,
+    options: Options,
+) -> Result<Document, Error> {
+    let mut document = document(star_chart(days, options.kind), format, options)?;
     cdn::tag(app, &mut document.head, ids.iter().copied().map(Key::Repository));
     Ok(document)
 }
@@ -236,17 +245,14 @@ pub(in crate::http) fn topic_chart(topic: &Topic, days: &[TopicDay], kind: Kind)
     Chart { measure, series: vec![Series::new(topic.to_string(), values, [])] }
 }
 
-async fn document(chart: Chart, format: Format, options: Options) -> Result<Document, Error> {
-    let write = move || {
-        let Chart { measure, mut series } = chart;
-        cut(&mut series, options.range, options.align);
-        let text = match format {
-            Format::Svg => draw(measure, &series, &options),
-            Format::Json => serde_json::to_string(&Numbers::new(measure, &series, &options))
-                .map_err(|_| Error::Internal)?,
-            Format::Csv => csv(&series),
-        };
-        Ok(format.document(text))
+fn document(chart: Chart, format: Format, options: Options) -> Result<Document, Error> {
+    let Chart { measure, mut series } = chart;
+    cut(&mut series, options.range, options.align);
+    let text = match format {
+        Format::Svg => draw(measure, &series, &options),
+        Format::Json => serde_json::to_string(&Numbers::new(measure, &series, &options))
+            .map_err(|_| Error::Internal)?,
+        Format::Csv => csv(&series),
     };
-    compute(write).await
+    Ok(format.document(text))
 }
