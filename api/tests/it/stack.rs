@@ -144,7 +144,8 @@ impl Stack {
         let newest = self.stub.world().ranked("kubernetes", "stars")[400];
         assert_ne!(first, newest);
         self.stub.world().star(newest, 9_000_000, chrono::Utc::now());
-        eventually(60, "the lists show cron's next refresh", async || {
+        // If the replica was refreshing, its lease has to expire first.
+        eventually(120, "the lists show cron's next refresh", async || {
             self.nginx.get("/api/popularity/kubernetes").await.ids()[0] == newest
         })
         .await;

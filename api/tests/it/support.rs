@@ -342,6 +342,10 @@ pub(crate) fn say_not_run(why: &str) {
     writeln!(std::io::stderr(), "{test} was NOT RUN: {why}").expect("stderr is open");
 }
 
+/// Between two looks at a condition. Without a pause the test would take the core from the program
+/// that it waits for.
+const PAUSE: Duration = Duration::from_millis(2);
+
 /// Polls a condition until it holds, and panics if it does not within `seconds`.
 pub(crate) async fn eventually(
     seconds: u64,
@@ -350,7 +354,8 @@ pub(crate) async fn eventually(
 ) {
     let polls = async {
         while !holds().await {
-            tokio::task::yield_now().await;
+            // A pause of a thread, since tokio's clock may stand.
+            tokio::task::spawn_blocking(|| std::thread::sleep(PAUSE)).await.expect("a pause");
         }
     };
     assert!(
