@@ -17,7 +17,7 @@ from stack import ROOT, Stack
 STEPS = {
     "parse": "parsing the pages",
     "write": "writing the pages, a transaction each",
-    "finish": "the last transaction: removals, ranks, star snapshot",
+    "finish": "the last transaction: removals, ranks, the topic's day",
     "read": "reading the rows of the lists",
     "build": "JSON and compression",
     "publish": "writing to Redis and to the replica's memory",

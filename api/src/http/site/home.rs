@@ -98,7 +98,8 @@ async fn home(
 ) -> Result<Response, Error> {
     Parameters::of(&uri).finish()?;
     if !request.get(header::ACCEPT).is_some_and(takes_html) {
-        let guide = Document::new("text/plain; charset=utf-8", FOR_A_MINUTE, guide().into());
+        let text = guide(app.config.on_demand_topics);
+        let guide = Document::new("text/plain; charset=utf-8", FOR_A_MINUTE, text.into());
         let document = Arc::new(guide.with(header::VARY, VARY));
         let served = Served { document, cache_status: "memory; hit" };
         return Ok(documents::answer(&app, &served, &request).await);
@@ -173,8 +174,8 @@ fn sparkline(days: &[TopicDay]) -> Option<String> {
     spark::path(&values.collect::<Vec<_>>(), SPARK_DAYS)
 }
 
-/// The routes that people start with, as plain text.
-fn guide() -> String {
+/// The routes that people start with, as plain text, and whether other topics are fetched.
+fn guide(is_open: bool) -> String {
     let mut text =
         "GitHub topic mirror: ranked lists of a GitHub topic's repositories, 500 in each, as JSON."
             .to_owned();
@@ -198,9 +199,13 @@ fn guide() -> String {
     }
     text.push_str(
         "\nTry: curl --compressed http://localhost:8081/api/popularity/kubernetes    \
-         (with this server's address)\n\
-         If a topic is not tracked, the first read of it starts to fetch it from GitHub. Until the \
-         list is\nready, the answer is 503 and says how far the fetch is.\n",
+         (with this server's address)\n",
     );
+    text.push_str(if is_open {
+        "If a topic is not tracked, the first read of it starts to fetch it from GitHub. Until the \
+         list is\nready, the answer is 503 and says how far the fetch is.\n"
+    } else {
+        "Topics that are not tracked are not fetched here.\n"
+    });
     text
 }
