@@ -16,6 +16,8 @@ use crate::support::{Mirror, TestClock, eventually};
 
 const APIS: [&str; 3] = ["fastly", "cloudflare", "bunny"];
 
+const FOR_A_MINUTE: &str = "public, max-age=60, stale-while-revalidate=600, stale-if-error=86400";
+
 const SERVER_ERROR: Fault = Fault::Status(StatusCode::INTERNAL_SERVER_ERROR);
 
 /// Two topics.
@@ -189,6 +191,49 @@ async fn purge_comes_after_a_replica_without_redis_serves_the_new_list() {
     assert_ne!(seen, old.body);
     assert_eq!(seen, mirror.get(path).await.body);
     assert_eq!(cdn.purges().len(), 2, "the replica that refreshed purges");
+}
+
+#[tokio::test]
+async fn stale_answer_after_a_purge_is_for_a_minute() {
+    let (mirror, cdn) = with_cdn("fastly").await;
+    mirror.refresh("mcp").await;
+    purged(&mirror).await;
+    let settings = cdn.settings();
+    let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, &**value)).collect();
+    let other = mirror.replica(&settings).await;
+    let list = other.get("/api/popularity/mcp").await.json();
+    let name = list[0]["full_name"].as_str().expect("text");
+    let paths = [
+        "/api/popularity/mcp",
+        "/api/popularity/mcp?per_page=2",
+        "/topics/mcp/facets",
+        "/topics/mcp/history",
+        "/exports/mcp.csv",
+        "/feeds/mcp/new.atom",
+        "/charts/topics/mcp.svg",
+        &format!("/badges/mcp/{name}.svg"),
+    ];
+    let mut old = Vec::new();
+    for path in paths {
+        let answer = other.get(path).await;
+        let cache_control = answer.header("cache-control");
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.text());
+        assert!(!cache_control.starts_with("public, max-age=60, stale"), "{path}: {cache_control}");
+        old.push(answer);
+    }
+    edit_star(&mirror, "mcp");
+    mirror.refresh("mcp").await;
+    purged(&mirror).await;
+    other.service.store.close().await;
+    for (path, old) in paths.into_iter().zip(old) {
+        let stale = other.get(path).await;
+        assert_eq!((stale.status, &stale.body), (StatusCode::OK, &old.body), "{path}");
+        let unchanged = other.get_with(path, &[("if-none-match", old.header("etag"))]).await;
+        assert_eq!(unchanged.status, StatusCode::NOT_MODIFIED, "{path}");
+        for answer in [stale, unchanged] {
+            assert_eq!(answer.header("cache-control"), FOR_A_MINUTE, "{path}");
+        }
+    }
 }
 
 /// The paths of answers that depend on a topic or a repository, their keys, and whether the CDN may

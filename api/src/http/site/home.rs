@@ -100,7 +100,7 @@ async fn home(
     if !request.get(header::ACCEPT).is_some_and(takes_html) {
         let guide = Document::new("text/plain; charset=utf-8", FOR_A_MINUTE, guide().into());
         let document = Arc::new(guide.with(header::VARY, VARY));
-        let served = Served { document, cache_status: "memory; hit" };
+        let served = Served { document, cache_status: "memory; hit", is_stale: false };
         return Ok(documents::answer(&app, &served, &request).await);
     }
     let site = Site::of(&app);
