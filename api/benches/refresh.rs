@@ -12,7 +12,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use api::cache::{Cached, MemoryCache, RedisAddress, RedisCache, Tiers};
+use api::cache::{MemoryCache, RedisAddress, RedisCache, Tiers};
 use api::clock::SystemClock;
 use api::config::Config;
 use api::github::Item;
@@ -218,5 +218,5 @@ async fn store_pages(
 /// Whether the first tier that has fresh lists has these.
 async fn has_lists(tiers: &Tiers, lists: &Bundle) -> bool {
     let found = tiers.lookup(&lists.topic).await;
-    matches!(found, Cached::Fresh(hit) if hit.bundle.meta.revision == lists.meta.revision)
+    found.is_some_and(|hit| !hit.is_stale && hit.bundle.meta.revision == lists.meta.revision)
 }

@@ -74,15 +74,8 @@ pub struct Hit {
     pub bundle: Arc<Bundle>,
     /// Cache-Status of its lists.
     pub cache_status: &'static str,
-}
-
-/// The answer of all tiers together.
-#[derive(Clone, Debug)]
-pub enum Cached {
-    Fresh(Hit),
     /// To be served only if the database does not answer.
-    Stale(Hit),
-    Miss,
+    pub is_stale: bool,
 }
 
 /// The tiers, fastest first. Cheap to clone.
@@ -90,7 +83,7 @@ pub enum Cached {
 pub struct Tiers {
     tiers: Arc<[Arc<dyn Cache>]>,
     /// However many readers ask for a topic, one of them asks the tiers below the fastest.
-    flights: Arc<SingleFlight<Topic, Cached>>,
+    flights: Arc<SingleFlight<Topic, Option<Hit>>>,
 }
 
 impl Hit {
@@ -109,9 +102,9 @@ impl Tiers {
         Self { tiers: tiers.into(), flights }
     }
 
-    /// The topic's lists from the fastest tier, for a reader that asks no other.
-    pub async fn nearest(&self, topic: &Topic) -> Cached {
-        self.look_in(0, topic).await
+    /// The topic's lists if the fastest tier has them fresh.
+    pub async fn nearest(&self, topic: &Topic) -> Option<Hit> {
+        self.look_in(0, topic).await.filter(|hit| !hit.is_stale)
     }
 
     /// The topic's lists from the fastest tier whose copy is current by the database, which then
@@ -132,7 +125,8 @@ impl Tiers {
                 for above in &self.tiers[..depth.max(1)] {
                     above.fill(&bundle).await;
                 }
-                return Some(Hit { bundle, cache_status: tier.cache_status() });
+                let cache_status = tier.cache_status();
+                return Some(Hit { bundle, cache_status, is_stale: false });
             }
             is_foreign |=
                 version.epoch != current.published.epoch || version.revision > current.newest;
@@ -145,48 +139,40 @@ impl Tiers {
 
     /// The topic's lists without the database: from the fastest tier that has them fresh, else a
     /// stale copy. A fresh copy from below fills the tiers above it.
-    pub async fn lookup(&self, topic: &Topic) -> Cached {
+    pub async fn lookup(&self, topic: &Topic) -> Option<Hit> {
         let nearest = self.look_in(0, topic).await;
-        if self.tiers.len() < 2 || matches!(nearest, Cached::Fresh(_)) {
+        if self.tiers.len() < 2 || nearest.as_ref().is_some_and(|hit| !hit.is_stale) {
             return nearest;
         }
         let (tiers, own) = (self.clone(), topic.clone());
         let look = || async move { tiers.look_below(&own).await };
-        match (self.flights.join(topic, look).await, nearest) {
-            (Some(Cached::Fresh(hit)), _) => Cached::Fresh(hit),
-            (_, Cached::Stale(hit)) => Cached::Stale(hit),
-            (Some(below), _) => below,
-            (None, nearest) => nearest,
-        }
+        let below = self.flights.join(topic, look).await.flatten();
+        below.filter(|hit| !hit.is_stale || nearest.is_none()).or(nearest)
     }
 
-    async fn look_in(&self, depth: usize, topic: &Topic) -> Cached {
-        let Some(tier) = self.tiers.get(depth) else { return Cached::Miss };
-        let Some(CachedBundle { bundle, is_stale }) = tier.get(topic).await else {
-            return Cached::Miss;
-        };
-        let hit = Hit { bundle, cache_status: tier.cache_status() };
-        if is_stale { Cached::Stale(hit) } else { Cached::Fresh(hit) }
+    async fn look_in(&self, depth: usize, topic: &Topic) -> Option<Hit> {
+        let tier = self.tiers.get(depth)?;
+        let CachedBundle { bundle, is_stale } = tier.get(topic).await?;
+        Some(Hit { bundle, cache_status: tier.cache_status(), is_stale })
     }
 
     /// Asks the tiers below the fastest. If a tier above knows that a copy is old, the tier that
     /// had it missed a refresh, and the copy is stale.
-    async fn look_below(&self, topic: &Topic) -> Cached {
-        let mut stale = Cached::Miss;
+    async fn look_below(&self, topic: &Topic) -> Option<Hit> {
+        let mut stale = None;
         for depth in 1..self.tiers.len() {
-            let found = self.look_in(depth, topic).await;
-            if let Cached::Fresh(hit) = &found {
+            let Some(mut hit) = self.look_in(depth, topic).await else { continue };
+            if !hit.is_stale {
                 let mut is_newest = true;
                 for above in &self.tiers[..depth] {
                     is_newest &= fill_unless_foreign(&**above, &hit.bundle).await;
                 }
                 if is_newest {
-                    return found;
+                    return Some(hit);
                 }
+                hit.is_stale = true;
             }
-            if let (Cached::Miss, Cached::Fresh(hit) | Cached::Stale(hit)) = (&stale, found) {
-                stale = Cached::Stale(hit);
-            }
+            stale = stale.or(Some(hit));
         }
         stale
     }

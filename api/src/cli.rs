@@ -87,6 +87,7 @@ pub async fn refresh(app: &Arc<App>, topic: Option<&Topic>) -> anyhow::Result<()
     let result = tokio::select! {
         result = app.refresher.refresh(topic, Trigger::CommandLine) => result?,
         never = show_progress(app, run.id) => never,
+        never = app.refresher.run_purger() => never,
     };
     let refresh = result.refresh;
     let is_one = refresh.topics.is_empty();
@@ -170,6 +171,7 @@ pub async fn import(app: &App, folder: &Path) -> anyhow::Result<()> {
     let imported = archive::import(&*app.store, folder, app.clock.now(), progress).await?;
     app.refresher.publish(&imported.topics).await?;
     println!("{} rows of {} topics imported", imported.rows, imported.topics.len());
+    app.refresher.purge().await;
     Ok(())
 }
 

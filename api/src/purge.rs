@@ -150,14 +150,14 @@ impl Purger {
         })))
     }
 
-    /// Notes that a refresh has ended or a topic was deleted.
+    /// Notes that lists may have changed. Changes within the wait of a purge share the next one.
     pub fn wake(&self) {
         self.0.woken.notify_one();
     }
 
     /// Purges what an earlier process left, and then after each [`wake`](Self::wake). Never
     /// returns.
-    pub async fn run(&self) {
+    pub async fn run<T>(&self) -> T {
         loop {
             self.purge().await;
             self.0.woken.notified().await;

@@ -18,7 +18,8 @@ use crate::read::{FROM_DATABASE, Served};
 
 pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
-/// Cache-Control of lists, and of documents that a refresh may change.
+/// Cache-Control of lists, of documents that a refresh may change, and of all stale answers: no
+/// purge comes for one that a CDN takes after a refresh was purged.
 pub(super) const FOR_A_MINUTE: HeaderValue = HeaderValue::from_static(
     "public, max-age=60, stale-while-revalidate=600, stale-if-error=86400",
 );
@@ -36,6 +37,9 @@ pub(super) async fn answer(app: &App, served: &Served, request: &HeaderMap) -> R
     }
     head.insert(header::ETAG, document.etag(encoding));
     head.insert(CACHE_STATUS, HeaderValue::from_static(served.cache_status));
+    if served.is_stale || document.is_provisional {
+        head.insert(header::CACHE_CONTROL, FOR_A_MINUTE);
+    }
     head.entry(header::VARY).or_insert(HeaderValue::from_static("Accept-Encoding"));
     cors::open(&mut head);
     let etags = Encoding::ALL.map(|encoding| document.etag(encoding));
@@ -53,7 +57,7 @@ pub(super) async fn json(
 ) -> Result<Response, Error> {
     let bytes = serde_json::to_vec(value).map_err(|_| Error::Internal)?;
     let document = Arc::new(Document::new("application/json", NO_CACHE, bytes));
-    let served = Served { document, cache_status: FROM_DATABASE };
+    let served = Served { document, cache_status: FROM_DATABASE, is_stale: false };
     Ok(answer(app, &served, request).await)
 }
 

@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::loader::FROM_DATABASE;
+use crate::cache::Hit;
 use crate::clock::Clock;
 use crate::error::Error;
 use crate::lists::bundle::Encoding;
@@ -67,11 +68,19 @@ pub struct Served {
     pub document: Arc<Document>,
     /// Cache-Status of the answer.
     pub cache_status: &'static str,
+    /// Whether the topic may have a newer version by now.
+    pub is_stale: bool,
 }
 
 impl Served {
-    fn kept(document: Arc<Document>) -> Self {
-        Self { document, cache_status: "memory; hit" }
+    fn kept(document: Arc<Document>, is_stale: bool) -> Self {
+        Self { document, cache_status: "memory; hit", is_stale }
+    }
+
+    /// The answer, stale if the lists are whose version it is of.
+    #[must_use]
+    pub fn of(self, lists: &Hit) -> Self {
+        Self { is_stale: self.is_stale || lists.is_stale, ..self }
     }
 }
 
@@ -120,7 +129,7 @@ impl Documents {
     {
         let kept = self.entries.get(&key).await;
         if let Some(entry) = kept.as_ref().filter(|entry| self.is_fresh(entry, version)) {
-            return Ok(Served::kept(Arc::clone(&entry.document)));
+            return Ok(Served::kept(Arc::clone(&entry.document), false));
         }
         let (entries, now) = (self.entries.clone(), self.clock.now());
         let start = || {
@@ -144,9 +153,11 @@ impl Documents {
         };
         match (made, kept) {
             (Err(Error::Database(_) | Error::NotYet { .. }), Some(entry)) => {
-                Ok(Served::kept(entry.document))
+                Ok(Served::kept(entry.document, true))
             }
-            (made, _) => Ok(Served { document: made?, cache_status: FROM_DATABASE }),
+            (made, _) => {
+                Ok(Served { document: made?, cache_status: FROM_DATABASE, is_stale: false })
+            }
         }
     }
 

@@ -124,7 +124,7 @@ impl Loader {
         };
         let bundle = Bundle::build(catalogue).await;
         self.tiers.fill(&bundle).await;
-        Loaded::Hit(Hit { bundle, cache_status: FROM_DATABASE })
+        Loaded::Hit(Hit { bundle, cache_status: FROM_DATABASE, is_stale: false })
     }
 
     /// Writes the rows of a ranking as the database has them; `None` when there is no list.

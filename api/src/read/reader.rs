@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 use super::catalogues::{Catalogues, is_of};
 use super::loader::{FROM_DATABASE, Loaded, Loader};
 use super::on_demand::OnDemand;
-use crate::cache::{Cached, Hit, Tiers};
+use crate::cache::{Hit, Tiers};
 use crate::error::Error;
 use crate::lists::catalogue::Catalogue;
 use crate::lists::json::JsonWriter;
@@ -67,7 +67,7 @@ impl Reader {
     }
 
     async fn find(&self, topic: &Topic) -> Result<Hit, Error> {
-        if let Cached::Fresh(hit) = self.tiers.nearest(topic).await {
+        if let Some(hit) = self.tiers.nearest(topic).await {
             self.loader.note_read(topic);
             return Ok(hit);
         }
@@ -85,7 +85,7 @@ impl Reader {
             }
             Loaded::Nothing => {
                 let bundle = self.on_demand.fetch(topic).await?;
-                Ok(Hit { bundle, cache_status: FROM_DATABASE })
+                Ok(Hit { bundle, cache_status: FROM_DATABASE, is_stale: false })
             }
             Loaded::Failed(error) => self.unconfirmed(topic).await.ok_or(error),
         }
@@ -96,7 +96,7 @@ impl Reader {
     /// # Errors
     /// When the topic is not tracked or has no list yet, or no part answers that could tell.
     pub async fn tracked(&self, topic: &Topic) -> Result<Hit, Error> {
-        if let Cached::Fresh(hit) = self.tiers.nearest(topic).await {
+        if let Some(hit) = self.tiers.nearest(topic).await {
             self.loader.note_read(topic);
             return Ok(hit);
         }
@@ -113,16 +113,13 @@ impl Reader {
     /// The lists of a topic that has some. The read starts no fetch, and does not keep a topic that
     /// nobody else reads.
     pub async fn published(&self, topic: &Topic) -> Option<Hit> {
-        if let Cached::Fresh(hit) = self.tiers.nearest(topic).await {
+        if let Some(hit) = self.tiers.nearest(topic).await {
             return Some(hit);
         }
         match self.loader.load(topic).await {
             Loaded::Hit(hit) => Some(hit),
             Loaded::Nothing => None,
-            Loaded::Failed(_) => match self.tiers.lookup(topic).await {
-                Cached::Fresh(hit) | Cached::Stale(hit) => Some(hit),
-                Cached::Miss => None,
-            },
+            Loaded::Failed(_) => self.tiers.lookup(topic).await,
         }
     }
 
@@ -169,14 +166,11 @@ impl Reader {
 
     /// The lists that the caches have, while the database does not answer.
     async fn unconfirmed(&self, topic: &Topic) -> Option<Hit> {
-        match self.tiers.lookup(topic).await {
-            Cached::Fresh(hit) => {
-                self.loader.note_read(topic);
-                Some(hit)
-            }
-            Cached::Stale(hit) => Some(hit),
-            Cached::Miss => None,
+        let hit = self.tiers.lookup(topic).await?;
+        if !hit.is_stale {
+            self.loader.note_read(topic);
         }
+        Some(hit)
     }
 
     /// The JSON of a ranking as the database has it, and the facts for its headers.

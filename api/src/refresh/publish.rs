@@ -73,9 +73,9 @@ impl Publisher {
         }
     }
 
-    /// Retries, without end, the lists that are not in every cache. They are built anew each time,
-    /// because the topic may have changed since.
-    pub(super) async fn retry(&self) {
+    /// Retries, without end, the lists that are not in every cache, and calls `published` after
+    /// each. They are built anew each time, because the topic may have changed since.
+    pub(super) async fn retry(&self, published: impl Fn()) {
         loop {
             tokio::time::sleep(RETRY_EVERY).await;
             let unpublished = self.change_unpublished(|unpublished| unpublished.clone());
@@ -83,9 +83,11 @@ impl Publisher {
                 continue;
             }
             for topic in unpublished {
-                if let Err(error) = self.publish(&topic).await
-                    && let Some(left_out) = left_out("the lists could not be published again")
-                {
+                let Err(error) = self.publish(&topic).await else {
+                    published();
+                    continue;
+                };
+                if let Some(left_out) = left_out("the lists could not be published again") {
                     warn!(%topic, %error, left_out, "the lists could not be published again");
                 }
             }

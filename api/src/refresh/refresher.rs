@@ -2,6 +2,7 @@
 
 mod wait;
 
+use std::future::pending;
 use std::sync::Arc;
 
 use chrono::TimeDelta;
@@ -53,9 +54,11 @@ impl Refresher {
 
     /// Spawns the task that retries lists that a cache did not take, until the service stops.
     pub fn spawn_publisher(&self) {
-        let (publisher, stopping) = (self.publisher.clone(), self.dependencies.stopping.clone());
-        let retry = async move { stopping.run_until_cancelled(publisher.retry()).await };
-        self.dependencies.tasks.spawn(retry);
+        let (refresher, stopping) = (self.clone(), self.dependencies.stopping.clone());
+        self.dependencies.tasks.spawn(async move {
+            let retry = refresher.publisher.retry(|| refresher.wake_purger());
+            stopping.run_until_cancelled(retry).await;
+        });
     }
 
     /// Spawns the task that retries refreshes that failed for a reason that passes, until the
@@ -69,16 +72,23 @@ impl Refresher {
         });
     }
 
-    /// Spawns the task that purges the CDN's answers after each refresh, until the service stops.
+    /// Spawns [`run_purger`](Self::run_purger), until the service stops.
     pub fn spawn_purger(&self) {
-        let Dependencies { purger, stopping, tasks, .. } = &*self.dependencies;
-        if let Some(purger) = purger.clone() {
-            let stopping = stopping.clone();
-            tasks.spawn(async move { stopping.run_until_cancelled(purger.run()).await });
+        let (refresher, stopping) = (self.clone(), self.dependencies.stopping.clone());
+        self.dependencies.tasks.spawn(async move {
+            stopping.run_until_cancelled(refresher.run_purger::<()>()).await;
+        });
+    }
+
+    /// Purges the CDN's answers that each run changes. Never returns.
+    pub async fn run_purger<T>(&self) -> T {
+        match &self.dependencies.purger {
+            Some(purger) => purger.run().await,
+            None => pending().await,
         }
     }
 
-    /// Purges the CDN's answers that were changed, for a process that does not serve.
+    /// Purges the CDN's answers that were changed, for a process that ends then.
     pub async fn purge(&self) {
         if let Some(purger) = &self.dependencies.purger {
             purger.purge().await;
@@ -194,10 +204,8 @@ impl Refresher {
             let refresher = refresher.clone();
             tasks.spawn(async move {
                 run.await;
-                // A run over all topics purges all that its children have changed.
-                if parent.is_none() {
-                    refresher.wake_purger();
-                }
+                // A run over all topics may last for hours, so each topic's own run wakes it.
+                refresher.wake_purger();
             });
             Ok(RunHandle { id, coalesced: false })
         };

@@ -21,9 +21,14 @@ fn world() -> World {
 
 #[tokio::test]
 async fn requests_are_refused_at_once_while_as_many_answers_are_written_as_allowed() {
-    let mirror = Mirror::refreshed(world()).await;
+    let cdn =
+        [("PURGE_URL", "http://127.0.0.1:1"), ("PURGE_DIALECT", "varnish"), ("PURGE_KEY", "key")];
+    let mirror = Mirror::start_with(world(), &cdn).await;
+    mirror.refresh("kubernetes").await;
     let [kept, new] = ["stars=1..", "stars=2.."].map(|q| format!("/api/newest/kubernetes?{q}"));
     let old = mirror.get(&kept).await;
+    let cache_control = old.header("cache-control");
+    assert!(cache_control.contains("s-maxage=3600"), "{cache_control}");
     let changed = old.ids()[0];
     mirror.stub.world().star(changed, 1_000_000, "2026-09-21T14:13:21Z".parse().expect("a date"));
     mirror.refresh("kubernetes").await;
@@ -45,7 +50,10 @@ async fn requests_are_refused_at_once_while_as_many_answers_are_written_as_allow
         (refused.status, refused.header("retry-after")),
         (StatusCode::SERVICE_UNAVAILABLE, "1")
     );
-    assert_eq!(mirror.get(&kept).await.body, old.body, "the kept answer is sent");
+    let stale = mirror.get(&kept).await;
+    assert_eq!(stale.body, old.body, "the kept answer is sent");
+    let cache_control = stale.header("cache-control");
+    assert!(!cache_control.contains("s-maxage"), "{cache_control}");
     for path in ["/health", "/ready", "/api/kubernetes"] {
         assert_eq!(mirror.get(path).await.status, StatusCode::OK, "{path}");
     }

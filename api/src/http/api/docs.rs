@@ -61,7 +61,7 @@ fn made_once(
     let document = Arc::new(LazyLock::new(|| make().map(Arc::new)));
     get(async move |State(app): State<Arc<App>>, request: HeaderMap| {
         let document = (*document).clone()?;
-        let served = Served { document, cache_status: "memory; hit" };
+        let served = Served { document, cache_status: "memory; hit", is_stale: false };
         Ok::<_, Error>(document::answer(&app, &served, &request).await)
     })
 }

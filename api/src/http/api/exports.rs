@@ -12,6 +12,7 @@ use bytes::Bytes;
 use super::list_routes::FACTS;
 use super::lists;
 use crate::app::App;
+use crate::cache::Hit;
 use crate::error::Error;
 use crate::http::conditional::{is_current, streamed_encoding};
 use crate::http::description::{Answer, Operation, Routes};
@@ -22,7 +23,7 @@ use crate::lists::bundle::Encoding;
 use crate::lists::table::Format;
 use crate::model::list::ListMeta;
 use crate::model::topic::Topic;
-use crate::read::{Chunks, FROM_DATABASE};
+use crate::read::{Chunks, FROM_DATABASE, is_of};
 
 /// The formats of exports.
 const FORMATS: [Format; 2] = [Format::Ndjson, Format::Csv];
@@ -69,13 +70,15 @@ async fn repositories(
     let format = format.ok_or_else(no_export)?;
     let topic: Topic = topic.parse()?;
     Parameters::of(&uri).finish()?;
-    let published = app.reader.tracked(&topic).await?.bundle.meta.clone();
+    let Hit { bundle, is_stale, .. } = app.reader.tracked(&topic).await?;
     let encoding = streamed_encoding(&headers);
-    let export = Export { app: &app, topic, kind: REPOSITORIES, format, encoding };
-    if let Some(unchanged) = export.unchanged(&published, &headers) {
+    let mut export = Export { app: &app, topic, kind: REPOSITORIES, format, encoding, is_stale };
+    if let Some(unchanged) = export.unchanged(&bundle.meta, &headers) {
         return Ok(unchanged);
     }
-    let catalogue = app.reader.catalogue(&export.topic, None, published.version()).await?;
+    let version = bundle.meta.version();
+    let catalogue = app.reader.catalogue(&export.topic, None, version).await?;
+    export.is_stale |= !is_of(&catalogue, version);
     let chunks = app.exports.repositories(Arc::clone(&catalogue), format, encoding)?;
     Ok(export.answer(catalogue.meta(), chunks))
 }
@@ -84,10 +87,10 @@ fn history(format: Format) -> MethodRouter<Arc<App>> {
     let answer =
         async move |State(app): State<Arc<App>>, topic: Topic, uri: Uri, headers: HeaderMap| {
             Parameters::of(&uri).finish()?;
-            let hit = app.reader.tracked(&topic).await?;
+            let Hit { bundle, is_stale, .. } = app.reader.tracked(&topic).await?;
             let encoding = streamed_encoding(&headers);
-            let export = Export { app: &app, topic, kind: HISTORY, format, encoding };
-            if let Some(unchanged) = export.unchanged(&hit.bundle.meta, &headers) {
+            let export = Export { app: &app, topic, kind: HISTORY, format, encoding, is_stale };
+            if let Some(unchanged) = export.unchanged(&bundle.meta, &headers) {
                 return Ok(unchanged);
             }
             let (meta, chunks) = app.exports.history(&export.topic, format, encoding).await?;
@@ -104,6 +107,8 @@ struct Export<'a> {
     format: Format,
     /// Gzip or identity.
     encoding: Encoding,
+    /// Whether the topic may have a newer version by now.
+    is_stale: bool,
 }
 
 impl Export<'_> {
@@ -125,12 +130,12 @@ impl Export<'_> {
     /// The headers. Data that a refresh is changing has neither an ETag nor a Last-Modified, and is
     /// not kept.
     fn head(&self, meta: &ListMeta) -> HeaderMap {
-        let Self { app, topic, kind, format, encoding } = self;
+        let Self { app, topic, kind, format, encoding, is_stale } = self;
         let mut head = lists::head(meta);
         if meta.modified_at.is_some() {
             head.insert(header::ETAG, self.etag(meta, *encoding));
             head.insert(header::CACHE_CONTROL, FOR_A_MINUTE);
-            cdn::tag_topic(app, &mut head, topic, true);
+            cdn::tag_topic(app, &mut head, topic, !is_stale);
         }
         head.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
         if let Some(name) = encoding.name() {

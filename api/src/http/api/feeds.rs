@@ -98,7 +98,7 @@ fn feed(kind: FeedKind, format: FeedFormat) -> MethodRouter<Arc<App>> {
                 detail: "the digests of past days are being made".to_owned(),
                 retry_after: RETRY_AFTER,
             })??;
-            Ok::<Response, Error>(document::answer(&app, &served, &headers).await)
+            Ok::<Response, Error>(document::answer(&app, &served.of(&hit), &headers).await)
         };
     get(answer)
 }

@@ -55,7 +55,7 @@ pub(super) fn cached(listing: Listing) -> MethodRouter<Arc<App>> {
         let parameters = ListParameters::read(listing, uri, headers, app.clock.now())?;
         let hit = app.reader.lists(&topic).await?;
         let (meta, page) = (&hit.bundle.meta, parameters.page);
-        let served = queried(&app, &topic, listing, parameters, uri, meta).await?;
+        let served = queried(&app, &topic, listing, parameters, uri, meta).await?.of(&hit);
         let mut response = document::answer(&app, &served, headers).await;
         let matched = served.document.head.get(X_MATCHED).and_then(number);
         let link = matched.and_then(|matched| page.link(uri, matched));
@@ -93,6 +93,9 @@ fn ready(app: &App, hit: &Hit, listing: Listing, request: &HeaderMap) -> Respons
     let mut response = send(head.clone(), body.bytes.clone(), current);
     let headers = response.headers_mut();
     headers.insert(CACHE_STATUS, HeaderValue::from_static(hit.cache_status));
+    if hit.is_stale {
+        headers.insert(header::CACHE_CONTROL, FOR_A_MINUTE);
+    }
     headers.insert(X_ACCEL_EXPIRES, end_of_this_second(app.clock.now()));
     response
 }
@@ -219,7 +222,8 @@ pub(super) async fn facets(
     let (filter, has_age) = filter(&mut parameters, Some(today));
     parameters.finish()?;
     let today = has_age.then_some(today);
-    let version = app.reader.tracked(&topic).await?.bundle.meta.version();
+    let hit = app.reader.tracked(&topic).await?;
+    let version = hit.bundle.meta.version();
     let key = format!("facets/{topic}?{} {today:?}", uri.query().unwrap_or_default());
     let own = Arc::clone(&app);
     let gather = || async move {
@@ -234,7 +238,7 @@ pub(super) async fn facets(
             Ok(document)
         })
     };
-    let served = app.documents.get(key, Some(version), gather).await?;
+    let served = app.documents.get(key, Some(version), gather).await?.of(&hit);
     Ok(document::answer(&app, &served, &headers).await)
 }
 

@@ -120,8 +120,8 @@ async fn history(
     headers: HeaderMap,
 ) -> Result<Response, Error> {
     Parameters::of(&uri).finish()?;
-    let version = app.reader.tracked(&topic).await?.bundle.meta.version();
-    let served = days(&app, &topic, version).await?;
+    let hit = app.reader.tracked(&topic).await?;
+    let served = days(&app, &topic, hit.bundle.meta.version()).await?.of(&hit);
     Ok(document::answer(&app, &served, &headers).await)
 }
 

@@ -75,6 +75,7 @@ async fn robots(State(app): State<Arc<App>>, request: HeaderMap) -> Response {
 }
 
 async fn answer(app: &App, document: &Arc<Document>, request: &HeaderMap) -> Response {
-    let served = Served { document: Arc::clone(document), cache_status: "memory; hit" };
+    let document = Arc::clone(document);
+    let served = Served { document, cache_status: "memory; hit", is_stale: false };
     document::answer(app, &served, request).await
 }

@@ -101,7 +101,7 @@ async fn home(
         let text = guide(app.config.on_demand_topics);
         let guide = Document::new("text/plain; charset=utf-8", FOR_A_MINUTE, text.into());
         let document = Arc::new(guide.with(header::VARY, VARY));
-        let served = Served { document, cache_status: "memory; hit" };
+        let served = Served { document, cache_status: "memory; hit", is_stale: false };
         return Ok(documents::answer(&app, &served, &request).await);
     }
     let site = Site::of(&app);

@@ -146,7 +146,8 @@ async fn cached_list_is_served_when_the_replicas_fail() {
     for (name, fault) in faults {
         let Some((replica, nginx)) = one_replica(&edits).await else { return };
         replica.set_version(1);
-        assert_eq!(nginx.get("/api/kubernetes").await.status, StatusCode::OK);
+        let fresh = nginx.get("/api/kubernetes").await;
+        assert_eq!((fresh.status, fresh.header("cache-control")), (StatusCode::OK, "max-age=60"));
         replica.set_version(2);
         fault(&replica);
         next_second().await;
@@ -158,6 +159,9 @@ async fn cached_list_is_served_when_the_replicas_fail() {
                 "nginx; hit; detail=stale-if-error",
                 "{name}"
             );
+            let for_a_minute =
+                "public, max-age=60, stale-while-revalidate=600, stale-if-error=86400";
+            assert_eq!(answer.all("cache-control"), [for_a_minute], "{name}");
         }
         replica.heal();
         // nginx leaves out a replica for two seconds after its failures.

@@ -52,7 +52,8 @@ pub(super) async fn badge(
     }
     let (topic, name): (Topic, _) = (topic.parse()?, full_name(&owner, name)?);
     let list = list(&uri)?;
-    let version = app.reader.tracked(&topic).await?.bundle.meta.version();
+    let hit = app.reader.tracked(&topic).await?;
+    let version = hit.bundle.meta.version();
     let key = format!("badge {topic} {} {format:?} {list:?}", name.folded());
     let own = Arc::clone(&app);
     let gather = || async move {
@@ -80,7 +81,7 @@ pub(super) async fn badge(
             Ok(document)
         })
     };
-    let served = app.documents.get(key, Some(version), gather).await?;
+    let served = app.documents.get(key, Some(version), gather).await?.of(&hit);
     Ok(answer(&app, &served, &headers).await)
 }
 

@@ -121,7 +121,8 @@ pub(super) async fn topic(
     let mut parameters = Parameters::of(&uri);
     let options = options::read(&mut parameters);
     parameters.finish()?;
-    let version = app.reader.tracked(&topic).await?.bundle.meta.version();
+    let hit = app.reader.tracked(&topic).await?;
+    let version = hit.bundle.meta.version();
     let key = format!("chart of {topic} {format:?} {options:?}");
     let own = Arc::clone(&app);
     let gather = || async move {
@@ -134,7 +135,7 @@ pub(super) async fn topic(
             Ok(document)
         })
     };
-    let served = app.documents.get(key, Some(version), gather).await?;
+    let served = app.documents.get(key, Some(version), gather).await?.of(&hit);
     Ok(answer(&app, &served, &headers).await)
 }
 
