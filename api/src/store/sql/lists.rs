@@ -12,7 +12,7 @@ use super::growth;
 use super::members;
 use super::text;
 use super::topics::allot;
-use crate::lists::catalogue::{Catalogue, CatalogueBuilder};
+use crate::lists::catalogue::Catalogue;
 use crate::lists::writer::ListWriter;
 use crate::model::growth::Period;
 use crate::model::list::{CurrentVersions, LIST_LENGTH, ListItem, ListMeta, Version};
@@ -77,26 +77,29 @@ impl ListStore for SqlStore {
         };
         self.note_version(topic, meta.version());
         let counted = growth::counted(&mut transaction, topic, period).await?;
-        let mut builder = CatalogueBuilder::default();
-        if let Some(day) = period.day {
-            members::past(&mut transaction, topic, day, columns, &counted, &mut builder).await?;
-        } else {
+        if period.day.is_none() {
             meta.history = growth::history_days(&mut transaction, topic, &counted).await?;
-            members::present(&mut transaction, topic, columns, &counted, &mut builder).await?;
+        }
+        let mut catalogue = Catalogue::new(topic.clone(), meta, counted.last);
+        let (connection, own) = (&mut transaction, &mut catalogue);
+        match period.day {
+            Some(day) => members::past(connection, topic, day, columns, &counted, own).await?,
+            None => members::present(connection, topic, columns, &counted, own).await?,
         }
         transaction.commit().await?;
-        Ok(Some(builder.build(topic.clone(), meta, counted.last)))
+        Ok(Some(catalogue.finish()))
     }
 
     async fn repositories(&self, topic: &Topic, ids: &[RepositoryId]) -> Result<Option<Catalogue>> {
         let mut transaction = self.read().await?;
-        let meta = meta(&mut transaction, topic).await?;
-        let mut builder = CatalogueBuilder::default();
-        if meta.is_some() {
-            members::with_ids(&mut transaction, ids, &mut builder).await?;
-        }
+        let Some(meta) = meta(&mut transaction, topic).await? else {
+            transaction.rollback().await?;
+            return Ok(None);
+        };
+        let mut catalogue = Catalogue::new(topic.clone(), meta, None);
+        members::with_ids(&mut transaction, ids, &mut catalogue).await?;
         transaction.rollback().await?;
-        Ok(meta.map(|meta| builder.build(topic.clone(), meta, None)))
+        Ok(Some(catalogue.finish()))
     }
 
     async fn current_versions(&self, topic: &Topic) -> Result<Option<CurrentVersions>> {
