@@ -79,18 +79,6 @@ impl fmt::Display for ParameterFault {
 /// How soon a client should ask again while the database is down.
 const DATABASE_RETRY: Duration = Duration::from_secs(5);
 
-/// An error as the middleware sees it, which writes the problem document.
-#[derive(Clone, Debug)]
-pub(crate) struct Detail {
-    pub(crate) text: String,
-    /// One entry a parameter that is refused.
-    pub(crate) faults: Vec<ParameterFault>,
-    /// The service works, and refuses the request for now.
-    pub(crate) is_refusal: bool,
-    /// Another replica may have in its memory what this one lacks.
-    pub(crate) is_elsewhere: bool,
-}
-
 impl Error {
     fn status(&self) -> StatusCode {
         match self {
@@ -149,15 +137,7 @@ impl IntoResponse for Error {
         if let Some((name, value)) = self.header() {
             response.headers_mut().insert(name, value);
         }
-        response.extensions_mut().insert(Detail {
-            text: self.to_string(),
-            faults: match &self {
-                Self::Parameters(faults) => faults.clone(),
-                _ => Vec::new(),
-            },
-            is_refusal: matches!(self, Self::NotYet { .. }),
-            is_elsewhere: matches!(self, Self::Database(_)),
-        });
+        response.extensions_mut().insert(self);
         response
     }
 }

@@ -1,5 +1,6 @@
 //! A client for GitHub's REST API that keeps to GitHub's limits and talks to one origin only.
 
+mod bounded;
 mod client;
 mod item;
 mod limits;

@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use std::fmt;
 
 use chrono::{DateTime, Datelike, Utc};
-use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use super::bounded::Bounded;
 use crate::model::repository::{MAX_COUNT, Repository, is_http};
 use crate::model::run::Skipped;
 
@@ -94,8 +95,7 @@ impl Fields<'_> {
         if !is_http(&html_url) {
             return Err("`html_url` is not an http or https address".to_owned());
         }
-        let Topics { names: topics, is_cut } = self.optional("topics").unwrap_or_default();
-        self.mended += usize::from(is_cut);
+        let (topics, is_cut) = self.topics();
         Ok(Repository {
             id: self.number("id")?,
             node_id: self.short("node_id"),
@@ -161,6 +161,19 @@ impl Fields<'_> {
         let read = serde_json::from_str::<Option<T>>(value.get());
         self.mended += usize::from(read.is_err());
         read.ok().flatten()
+    }
+
+    /// The first topics, and whether some are left out. `None` in answers of GitHub's older than
+    /// topics.
+    fn topics(&mut self) -> (Option<Vec<String>>, bool) {
+        let topics = self.optional::<Bounded<String, MAX_TOPICS>>("topics");
+        let Some(Bounded { first, is_cut }) = topics else { return (None, false) };
+        let count = first.len();
+        let topics = first.into_iter().filter(|topic| !is_longer(topic, MAX_NAME));
+        let topics: Vec<String> = topics.map(without_nul).collect();
+        let is_cut = is_cut || topics.len() < count;
+        self.mended += usize::from(is_cut);
+        (Some(topics), is_cut)
     }
 
     /// A text that is cut if it is too long.
@@ -233,47 +246,6 @@ struct Owner {
 #[derive(Deserialize)]
 struct License {
     spdx_id: Option<String>,
-}
-
-/// The first topics of a list that may be of any length.
-#[derive(Default)]
-struct Topics {
-    /// `None` in answers of GitHub's older than topics.
-    names: Option<Vec<String>>,
-    is_cut: bool,
-}
-
-impl<'de> Deserialize<'de> for Topics {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(TopicsVisitor)
-    }
-}
-
-struct TopicsVisitor;
-
-impl<'de> Visitor<'de> for TopicsVisitor {
-    type Value = Topics;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a list of topics")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Topics, A::Error> {
-        let (mut names, mut is_cut) = (Vec::new(), false);
-        while names.len() < MAX_TOPICS
-            && let Some(name) = list.next_element::<String>()?
-        {
-            if is_longer(&name, MAX_NAME) {
-                is_cut = true;
-            } else {
-                names.push(without_nul(name));
-            }
-        }
-        while list.next_element::<IgnoredAny>()?.is_some() {
-            is_cut = true;
-        }
-        Ok(Topics { names: Some(names), is_cut })
-    }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {

@@ -1,13 +1,13 @@
 //! Pages of `GET /search/repositories`.
 
-use std::fmt;
+use std::fmt::Display;
 
-use serde::de::{Error, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use tracing::warn;
 use url::Url;
 
+use super::bounded::Bounded;
 use super::item::Item;
 use super::link::next_page;
 use super::text::decode;
@@ -84,36 +84,6 @@ pub(super) fn endpoint(base: &Url, path: &str) -> Url {
     url
 }
 
-/// The items of a page, as JSON: at most as many as GitHub puts on one.
-struct Items<'a>(Vec<&'a RawValue>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Items<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(ItemsVisitor).map(Items)
-    }
-}
-
-struct ItemsVisitor;
-
-impl<'de> Visitor<'de> for ItemsVisitor {
-    type Value = Vec<&'de RawValue>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "at most {PER_PAGE} items")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-        let mut items = Vec::new();
-        while let Some(item) = list.next_element()? {
-            if items.len() == PER_PAGE {
-                return Err(A::Error::invalid_length(PER_PAGE + 1, &self));
-            }
-            items.push(item);
-        }
-        Ok(items)
-    }
-}
-
 /// Reads a page. An item that cannot be read is skipped and named; the others stay.
 pub(super) fn read_page<'a>(
     body: &[u8],
@@ -126,13 +96,17 @@ pub(super) fn read_page<'a>(
         #[serde(default)]
         incomplete_results: bool,
         #[serde(borrow)]
-        items: Items<'a>,
+        items: Bounded<&'a RawValue, PER_PAGE>,
     }
     let (text, mut mended) = decode(body);
-    let wire: Wire<'_> = serde_json::from_str(&text).map_err(|error| {
+    let unreadable = |error: &dyn Display| {
         warn!(%error, "a page of a search cannot be read");
         "a page that cannot be read".to_owned()
-    })?;
+    };
+    let wire: Wire<'_> = serde_json::from_str(&text).map_err(|error| unreadable(&error))?;
+    if wire.items.is_cut {
+        return Err(unreadable(&format!("it has more than {PER_PAGE} items")));
+    }
     // mutant in search: a count that no topic can have is not believed
     //     !(0..=MAX_COUNT).contains(&wire.total_count) => false
     if !(0..=MAX_COUNT).contains(&wire.total_count) {
@@ -140,7 +114,7 @@ pub(super) fn read_page<'a>(
     }
     let (mut repositories, mut skipped) = (Vec::new(), Vec::new());
     let mut order = Vec::new();
-    for item in wire.items.0 {
+    for item in wire.items.first {
         match Item::read(item.get()) {
             Ok(item) => {
                 order.push(item.repository.id);

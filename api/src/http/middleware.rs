@@ -16,7 +16,7 @@ use super::conditional::takes_html;
 use super::problem::Problem;
 use super::{api, cors, metrics, problem, security, site};
 use crate::app::App;
-use crate::error::Detail;
+use crate::error::Error;
 use crate::telemetry::left_out;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -57,9 +57,10 @@ pub(super) async fn surround(
         Poll::Pending => answer.instrument(span()).await,
     };
     let (status, took) = (response.status(), started.elapsed());
-    let detail = response.extensions().get::<Detail>();
-    let is_refusal = detail.is_some_and(|detail| detail.is_refusal);
-    let is_elsewhere = asks_others && detail.is_some_and(|detail| detail.is_elsewhere);
+    let error = response.extensions().get::<Error>();
+    let is_refusal = matches!(error, Some(Error::NotYet { .. }));
+    // Another replica may have in its memory what this one lacks.
+    let is_elsewhere = asks_others && matches!(error, Some(Error::Database(_)));
     let is_error = status.is_client_error() || status.is_server_error();
     if is_error && !problem::is_described(&response) {
         let takes_html = accept.is_some_and(|accept| takes_html(&accept));

@@ -1,11 +1,9 @@
 //! Answers in pages: the parameters `page` and `per_page`, and the header `Link` (RFC 8288).
 
-use std::num::NonZeroU32;
-
 use axum::http::{HeaderValue, Uri};
 use url::form_urlencoded;
 
-use super::parameters::{Parameter, Parameters, Shape};
+use super::parameters::{Parameters, Shape, parameters};
 
 const DEFAULT_PER_PAGE: u32 = 100;
 const MOST_PER_PAGE: u32 = 500;
@@ -14,21 +12,13 @@ const MOST_PER_PAGE: u32 = 500;
 /// headers are longer than its buffer, and nginx then takes the replica for a dead one.
 const LONGEST_LINK: usize = 12_000;
 
-pub(super) const PAGE: Parameter = Parameter {
-    name: "page",
-    accepted: "a number from 1",
-    doc: "The page; one past the end is empty.",
-    example: "2",
-    shape: Shape::Integer { minimum: 1, maximum: u32::MAX },
-};
+parameters! {
+    pub(super) PAGE = "page", Shape::Integer(1..=u32::MAX), such as "2":
+        "The page; one past the end is empty.";
 
-pub(super) const PER_PAGE: Parameter = Parameter {
-    name: "per_page",
-    accepted: "a number from 1 to 500",
-    doc: "The most entries of a page, 100 if it is absent.",
-    example: "10",
-    shape: Shape::Integer { minimum: 1, maximum: MOST_PER_PAGE },
-};
+    pub(super) PER_PAGE = "per_page", Shape::Integer(1..=MOST_PER_PAGE), such as "10":
+        "The most entries of a page, 100 if it is absent.";
+}
 
 /// A page of an answer.
 #[derive(Clone, Copy, Debug)]
@@ -50,14 +40,11 @@ impl Page {
 
     /// `None` if the request has neither parameter.
     pub(super) fn read(parameters: &mut Parameters<'_>) -> Option<Self> {
-        let number = parameters.read::<NonZeroU32>(&PAGE);
-        let size = parameters.read_by(&PER_PAGE, |text| {
-            text.parse().ok().filter(|size| (1..=MOST_PER_PAGE).contains(size))
-        });
+        let (number, size) = (parameters.read(&PAGE), parameters.read(&PER_PAGE));
         let page = Self::default();
         let is_asked = number.is_some() || size.is_some();
         is_asked.then(|| Self {
-            number: number.map_or(page.number, NonZeroU32::get),
+            number: number.unwrap_or(page.number),
             size: size.unwrap_or(page.size),
         })
     }

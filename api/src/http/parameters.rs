@@ -1,6 +1,7 @@
 //! The parameters of a query: each known one at most once, and every fault in one answer.
 
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use axum::http::Uri;
@@ -14,8 +15,6 @@ const MOST_UNKNOWN: usize = 10;
 /// A parameter of a query. Its reader, its errors and its description all take it from here.
 pub(super) struct Parameter {
     pub name: &'static str,
-    /// Completes the sentence "NAME accepts …".
-    pub accepted: &'static str,
     /// The meaning, in one sentence.
     pub doc: &'static str,
     /// A value that is accepted.
@@ -23,24 +22,76 @@ pub(super) struct Parameter {
     pub shape: Shape,
 }
 
-/// The values that a parameter accepts, for its JSON schema.
+/// The values that a parameter accepts.
 pub(super) enum Shape {
     Boolean,
     /// `2026-01-31`.
     Date,
     /// `2026-01-31` or `2026-01-31T12:00:00Z`.
     DayOrTime,
-    /// Both ends are accepted.
-    Integer {
-        minimum: u32,
-        maximum: u32,
-    },
+    Integer(RangeInclusive<u32>),
     OneOf(&'static [&'static str]),
-    /// `all`, or some of these with commas between them.
+    /// `all`, or some of these fields with commas between them.
     ListOf(&'static [&'static str]),
-    /// A regular expression for the whole value, without anchors.
-    Pattern(&'static str),
+    /// A regular expression for the whole value, without anchors, and its meaning in words.
+    Pattern(&'static str, &'static str),
     Text,
+}
+
+/// Makes a constant of each parameter: the name, the shape, an example, the meaning.
+macro_rules! parameters {
+    ($($visibility:vis $constant:ident = $name:literal, $shape:expr, such as $example:literal:
+        $doc:literal;)*) => {
+        $($visibility const $constant: $crate::http::parameters::Parameter =
+            $crate::http::parameters::Parameter {
+                name: $name,
+                doc: $doc,
+                example: $example,
+                shape: $shape,
+            };)*
+    };
+}
+pub(super) use parameters;
+
+impl Parameter {
+    /// The meaning and the accepted values.
+    pub(super) fn help(&self) -> String {
+        format!("{} Accepts {}.", self.doc, self.shape.accepted())
+    }
+}
+
+impl Shape {
+    pub(super) const TOPIC: Self = Self::Pattern(
+        "[A-Za-z0-9][A-Za-z0-9-]{0,49}",
+        "1 to 50 letters, digits and hyphens that do not start with a hyphen",
+    );
+
+    /// Completes the sentence "NAME accepts …".
+    pub(super) fn accepted(&self) -> String {
+        match self {
+            Self::Boolean => "true or false".to_owned(),
+            Self::Date => "a day such as 2026-01-31".to_owned(),
+            Self::DayOrTime => {
+                "a day, such as 2026-11-26, or a time, such as 2026-11-26T12:00:00Z".to_owned()
+            }
+            Self::Integer(numbers) => match (numbers.start(), numbers.end()) {
+                (least, &u32::MAX) => format!("a number from {least}"),
+                (least, most) => format!("a number from {least} to {most}"),
+            },
+            Self::OneOf([others @ .., last]) => format!("{} or {last}", others.join(", ")),
+            Self::ListOf(_) => "all, or names of fields with commas between them".to_owned(),
+            Self::Pattern(_, words) => (*words).to_owned(),
+            Self::OneOf([]) | Self::Text => "any text".to_owned(),
+        }
+    }
+
+    /// Whether a number is within its limits.
+    fn has(&self, text: &str) -> bool {
+        match self {
+            Self::Integer(numbers) => text.parse().is_ok_and(|number| numbers.contains(&number)),
+            _ => true,
+        }
+    }
 }
 
 /// The parameters of a request that no handler has read yet, and the faults found so far.
@@ -71,7 +122,7 @@ impl<'a> Parameters<'a> {
         parameter: &Parameter,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Option<T> {
-        let Parameter { name, accepted, .. } = *parameter;
+        let Parameter { name, shape, .. } = parameter;
         self.known.push(name);
         let (own, others) = self.values.drain(..).partition(|(key, _)| key == name);
         self.values = others;
@@ -79,9 +130,9 @@ impl<'a> Parameters<'a> {
         match own.as_slice() {
             [] => None,
             [(_, text)] => {
-                let value = parse(text);
+                let value = parse(text).filter(|_| shape.has(text));
                 if value.is_none() {
-                    self.refuse(name, format!("accepts {accepted}"));
+                    self.refuse(name, format!("accepts {}", shape.accepted()));
                 }
                 value
             }
@@ -98,9 +149,9 @@ impl<'a> Parameters<'a> {
         parameter: &Parameter,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Option<T> {
-        let Parameter { name, accepted, .. } = *parameter;
+        let Parameter { name, shape, .. } = parameter;
         if !self.values.iter().any(|(key, _)| key == name) {
-            self.refuse(name, format!("is missing; it accepts {accepted}"));
+            self.refuse(name, format!("is missing; it accepts {}", shape.accepted()));
         }
         self.read_by(parameter, parse)
     }
@@ -136,20 +187,10 @@ impl<'a> Parameters<'a> {
 mod tests {
     use super::*;
 
-    const PAGE: Parameter = Parameter {
-        name: "page",
-        accepted: "a number from 1",
-        doc: "",
-        example: "1",
-        shape: Shape::Integer { minimum: 1, maximum: u32::MAX },
-    };
-    const ARCHIVED: Parameter = Parameter {
-        name: "archived",
-        accepted: "true or false",
-        doc: "",
-        example: "true",
-        shape: Shape::Boolean,
-    };
+    parameters! {
+        PAGE = "page", Shape::Integer(1..=u32::MAX), such as "1": "The page.";
+        ARCHIVED = "archived", Shape::Boolean, such as "true": "Whether it is archived.";
+    }
 
     fn faults(query: &str) -> Vec<String> {
         let uri = Uri::try_from(format!("/list?{query}")).expect("a URI");

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::error::{Detail, ParameterFault};
+use crate::error::{Error, ParameterFault};
 
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
 
@@ -52,9 +52,12 @@ pub(super) fn describe(
 ) -> Response {
     let (mut parts, _) = response.into_parts();
     let title = parts.status.canonical_reason().unwrap_or("Error");
-    let (detail, errors) = match parts.extensions.remove::<Detail>() {
-        Some(detail) => (detail.text, detail.faults),
-        None => (default_detail(parts.status).unwrap_or(title).to_owned(), Vec::new()),
+    let error = parts.extensions.remove::<Error>();
+    let detail = error.as_ref().map(ToString::to_string);
+    let detail = detail.unwrap_or_else(|| default_detail(parts.status).unwrap_or(title).to_owned());
+    let errors = match error {
+        Some(Error::Parameters(faults)) => faults,
+        _ => Vec::new(),
     };
     let (kind, status) = ("about:blank", parts.status.as_u16());
     let mut response =

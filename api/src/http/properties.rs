@@ -28,14 +28,12 @@ fn now() -> DateTime<Utc> {
 /// A value that the description says is accepted.
 fn described(parameter: &Parameter) -> BoxedStrategy<String> {
     let date = pattern("[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])");
-    match parameter.shape {
+    match &parameter.shape {
         Shape::Boolean => select(&["true", "false"][..]).prop_map(str::to_owned).boxed(),
-        Shape::Integer { minimum, maximum } => {
-            (minimum..=maximum).prop_map(|number| number.to_string()).boxed()
-        }
-        Shape::OneOf(values) => select(values).prop_map(str::to_owned).boxed(),
-        Shape::ListOf(names) => vec(select(names), 1..9).prop_map(|names| names.join(",")).boxed(),
-        Shape::Pattern(expression) => pattern(expression).boxed(),
+        Shape::Integer(numbers) => numbers.clone().prop_map(|number| number.to_string()).boxed(),
+        Shape::OneOf(values) => select(*values).prop_map(str::to_owned).boxed(),
+        Shape::ListOf(names) => vec(select(*names), 1..9).prop_map(|names| names.join(",")).boxed(),
+        Shape::Pattern(expression, _) => pattern(expression).boxed(),
         Shape::Date | Shape::DayOrTime => date.boxed(),
         Shape::Text => text().boxed(),
     }

@@ -27,7 +27,7 @@ use crate::model::topic::Topic;
 /// The memory of an order, in bytes a row, and the number of orders that a catalogue has room for.
 const ORDER_BYTES: usize = 4 * 12;
 
-/// An immutable snapshot of a topic.
+/// A snapshot of a topic, immutable once it is finished.
 #[derive(Debug)]
 pub struct Catalogue {
     topic: Topic,
@@ -102,6 +102,81 @@ impl Text {
 }
 
 impl Catalogue {
+    /// A catalogue without rows, whose counts end on this day.
+    #[must_use]
+    pub fn new(topic: Topic, meta: ListMeta, last_day: Option<NaiveDate>) -> Self {
+        Self {
+            topic,
+            meta,
+            last_day,
+            rows: Vec::new(),
+            texts: String::new(),
+            spans: Vec::new(),
+            topic_lists: Vec::new(),
+            languages: Names::default(),
+            licenses: Names::default(),
+            owners: Names::default(),
+            topics: Names::default(),
+            search: OnceLock::new(),
+            orders: Mutex::default(),
+        }
+    }
+
+    /// Adds a row, in any order.
+    pub fn push(&mut self, entry: &Entry<'_>) {
+        let text = self.texts.len();
+        let texts = [
+            Some(entry.full_name),
+            Some(entry.name),
+            Some(entry.html_url),
+            entry.description,
+            entry.homepage,
+            entry.default_branch,
+            entry.node_id,
+        ];
+        self.texts.extend(texts.into_iter().flatten());
+        let first_span = index(self.spans.len());
+        self.spans.extend(entry.spans.iter().map(CompactSpan::from));
+        let first_topic = index(self.topic_lists.len());
+        for topic in entry.topics.into_iter().flatten() {
+            self.topic_lists.push(self.topics.index(topic));
+        }
+        self.rows.push(Row {
+            id: entry.id,
+            stars: entry.stars,
+            forks: entry.forks,
+            open_issues: entry.open_issues,
+            size: entry.size,
+            created_at: entry.created_at,
+            updated_at: entry.updated_at,
+            pushed_at: entry.pushed_at,
+            joined_at: entry.joined_at,
+            best_match: entry.best_match,
+            is_fork: entry.is_fork,
+            is_archived: entry.is_archived,
+            is_disabled: entry.is_disabled,
+            is_template: entry.is_template,
+            language: entry.language.map(|language| self.languages.index(language)),
+            license: entry.license.map(|license| self.licenses.index(license)),
+            owner: entry.owner.map(|owner| self.owners.index(owner)),
+            topics: entry.topics.map(|_| first_topic..index(self.topic_lists.len())),
+            spans: first_span..index(self.spans.len()),
+            text,
+            lengths: texts.map(|text| text.map(|text| index(text.len()))),
+        });
+    }
+
+    /// Sorts the rows and gives spare memory back, after the last row.
+    #[must_use]
+    pub fn finish(mut self) -> Self {
+        self.rows.sort_unstable_by_key(|row| row.id);
+        self.rows.shrink_to_fit();
+        self.texts.shrink_to_fit();
+        self.spans.shrink_to_fit();
+        self.topic_lists.shrink_to_fit();
+        self
+    }
+
     #[must_use]
     pub fn topic(&self) -> &Topic {
         &self.topic
@@ -220,87 +295,4 @@ pub struct Entry<'a> {
     pub is_template: bool,
     /// The spans that matter to the growth that will be asked for, by their days.
     pub spans: &'a [Span],
-}
-
-/// Builds a catalogue row by row.
-#[derive(Default)]
-pub struct CatalogueBuilder {
-    rows: Vec<Row>,
-    texts: String,
-    spans: Vec<CompactSpan>,
-    topic_lists: Vec<u32>,
-    languages: Names,
-    licenses: Names,
-    owners: Names,
-    topics: Names,
-}
-
-impl CatalogueBuilder {
-    pub fn push(&mut self, entry: &Entry<'_>) {
-        let text = self.texts.len();
-        let texts = [
-            Some(entry.full_name),
-            Some(entry.name),
-            Some(entry.html_url),
-            entry.description,
-            entry.homepage,
-            entry.default_branch,
-            entry.node_id,
-        ];
-        self.texts.extend(texts.into_iter().flatten());
-        let first_span = index(self.spans.len());
-        self.spans.extend(entry.spans.iter().map(CompactSpan::from));
-        let first_topic = index(self.topic_lists.len());
-        for topic in entry.topics.into_iter().flatten() {
-            self.topic_lists.push(self.topics.index(topic));
-        }
-        self.rows.push(Row {
-            id: entry.id,
-            stars: entry.stars,
-            forks: entry.forks,
-            open_issues: entry.open_issues,
-            size: entry.size,
-            created_at: entry.created_at,
-            updated_at: entry.updated_at,
-            pushed_at: entry.pushed_at,
-            joined_at: entry.joined_at,
-            best_match: entry.best_match,
-            is_fork: entry.is_fork,
-            is_archived: entry.is_archived,
-            is_disabled: entry.is_disabled,
-            is_template: entry.is_template,
-            language: entry.language.map(|language| self.languages.index(language)),
-            license: entry.license.map(|license| self.licenses.index(license)),
-            owner: entry.owner.map(|owner| self.owners.index(owner)),
-            topics: entry.topics.map(|_| first_topic..index(self.topic_lists.len())),
-            spans: first_span..index(self.spans.len()),
-            text,
-            lengths: texts.map(|text| text.map(|text| index(text.len()))),
-        });
-    }
-
-    /// The catalogue of the rows so far, whose counts end on this day.
-    #[must_use]
-    pub fn build(mut self, topic: Topic, meta: ListMeta, last_day: Option<NaiveDate>) -> Catalogue {
-        self.rows.sort_unstable_by_key(|row| row.id);
-        self.rows.shrink_to_fit();
-        self.texts.shrink_to_fit();
-        self.spans.shrink_to_fit();
-        self.topic_lists.shrink_to_fit();
-        Catalogue {
-            topic,
-            meta,
-            last_day,
-            rows: self.rows,
-            texts: self.texts,
-            spans: self.spans,
-            topic_lists: self.topic_lists,
-            languages: self.languages,
-            licenses: self.licenses,
-            owners: self.owners,
-            topics: self.topics,
-            search: OnceLock::new(),
-            orders: Mutex::default(),
-        }
-    }
 }

@@ -1,13 +1,15 @@
 //! The fields of a list's rows.
 
 use chrono::{DateTime, NaiveDate, Utc};
-use strum::{EnumString, IntoStaticStr, VariantNames};
+use strum::{EnumString, IntoStaticStr, VariantArray, VariantNames};
 
 use super::catalogue::{Catalogue, Row, Text};
 use crate::model::growth::Growth;
 
 /// A field, under its name in answers.
-#[derive(Clone, Copy, Debug, EnumString, Eq, IntoStaticStr, PartialEq, VariantNames)]
+#[derive(
+    Clone, Copy, Debug, EnumString, Eq, IntoStaticStr, PartialEq, VariantArray, VariantNames,
+)]
 #[strum(serialize_all = "snake_case")]
 pub enum Field {
     Id,
@@ -62,59 +64,23 @@ pub enum Value<'a> {
     Day(NaiveDate),
 }
 
+/// The number of the fields that are stored; those of growth follow them.
+const STORED: usize = Field::StarsBefore as usize;
+
 impl Field {
     /// The fields of a repository that the mirror keeps.
-    pub const STORED: &[Self] = &[
-        Self::Id,
-        Self::Name,
-        Self::FullName,
-        Self::HtmlUrl,
-        Self::Language,
-        Self::UpdatedAt,
-        Self::PushedAt,
-        Self::StargazersCount,
-        Self::Owner,
-        Self::Description,
-        Self::Homepage,
-        Self::License,
-        Self::Topics,
-        Self::DefaultBranch,
-        Self::Archived,
-        Self::Disabled,
-        Self::Fork,
-        Self::IsTemplate,
-        Self::Size,
-        Self::ForksCount,
-        Self::OpenIssuesCount,
-        Self::CreatedAt,
-        Self::NodeId,
-        Self::JoinedAt,
-    ];
+    pub const STORED: &[Self] = <Self as VariantArray>::VARIANTS.split_at(STORED).0;
 
     /// The names of all fields, those that are stored first.
     pub const NAMES: &[&str] = <Self as VariantNames>::VARIANTS;
 
-    pub const STORED_NAMES: &[&str] = Self::NAMES.split_at(Self::STORED.len()).0;
+    pub const STORED_NAMES: &[&str] = Self::NAMES.split_at(STORED).0;
 
     /// The fields of every list without parameters.
     pub const LISTED: &[Self] = Self::STORED.split_at(8).0;
 
     /// The operands of growth, and its measures.
-    pub const GROWTH: &[Self] = &[
-        Self::StarsBefore,
-        Self::DayBefore,
-        Self::Days,
-        Self::StarsAfter,
-        Self::DayAfter,
-        Self::Gained,
-        Self::Percent,
-        Self::Velocity,
-        Self::Usual,
-        Self::Acceleration,
-        Self::BestDay,
-        Self::BestDayGained,
-        Self::ForksGained,
-    ];
+    pub const GROWTH: &[Self] = <Self as VariantArray>::VARIANTS.split_at(STORED).1;
 
     #[must_use]
     pub fn name(self) -> &'static str {

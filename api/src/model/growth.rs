@@ -122,6 +122,13 @@ impl Growth {
         }
     }
 
+    /// Whether one of several days made more than half of the gain.
+    #[must_use]
+    pub fn is_burst(&self) -> bool {
+        let best = self.best_day_gained.unwrap_or_default();
+        self.days > 1 && self.gained > 0 && best.saturating_mul(2) > self.gained
+    }
+
     /// The growth within the window that ends on `last`, from all spans that matter
     /// ([`Window::first_day`]), in their order. `None` if the window has no count.
     #[must_use]

@@ -14,7 +14,6 @@ use crate::clock::Clock;
 use crate::error::Error;
 use crate::lists::bundle::Bundle;
 use crate::lists::catalogue::Catalogue;
-use crate::lists::writer::ListWriter;
 use crate::model::growth::Period;
 use crate::model::list::ListMeta;
 use crate::model::ranking::Ranking;
@@ -127,16 +126,15 @@ impl Loader {
         Loaded::Hit(Hit { bundle, cache_status: FROM_DATABASE, is_stale: false })
     }
 
-    /// Writes the rows of a ranking as the database has them; `None` when there is no list.
+    /// The JSON of a ranking as the database has it; `None` when there is no list.
     pub(super) async fn list(
         &self,
         topic: &Topic,
         ranking: Ranking,
-        writer: &mut dyn ListWriter,
-    ) -> Result<Option<ListMeta>, Error> {
-        let list = self.public.list(topic, ranking, writer);
-        let meta = self.in_time(DATABASE_TIMEOUT, topic, list).await?;
-        Ok(meta.filter(|meta| !self.has_expired(meta)))
+    ) -> Result<Option<(ListMeta, Vec<u8>)>, Error> {
+        let list = self.public.list(topic, ranking);
+        let list = self.in_time(DATABASE_TIMEOUT, topic, list).await?;
+        Ok(list.filter(|(meta, _)| !self.has_expired(meta)))
     }
 
     /// Notes in the database that the topic was read: once an hour, and not before the reader has

@@ -12,7 +12,6 @@ use super::on_demand::OnDemand;
 use crate::cache::{Hit, Tiers};
 use crate::error::Error;
 use crate::lists::catalogue::Catalogue;
-use crate::lists::json::JsonWriter;
 use crate::lists::order;
 use crate::model::list::{ListMeta, Version};
 use crate::model::ranking::Ranking;
@@ -182,24 +181,18 @@ impl Reader {
         topic: &Topic,
         ranking: Ranking,
     ) -> Result<(ListMeta, Vec<u8>), Error> {
-        let list = self.read_stored(topic, ranking).await?;
+        let list = match self.loader.list(topic, ranking).await? {
+            Some(list) => {
+                self.loader.note_read(topic);
+                list
+            }
+            None => {
+                self.on_demand.fetch(topic).await?;
+                let fetched = self.loader.list(topic, ranking).await?;
+                fetched.ok_or(Error::Database(Fault::Down))?
+            }
+        };
         count_read("database");
         Ok(list)
-    }
-
-    async fn read_stored(
-        &self,
-        topic: &Topic,
-        ranking: Ranking,
-    ) -> Result<(ListMeta, Vec<u8>), Error> {
-        let mut writer = JsonWriter::default();
-        if let Some(meta) = self.loader.list(topic, ranking, &mut writer).await? {
-            self.loader.note_read(topic);
-            return Ok((meta, writer.finish()));
-        }
-        self.on_demand.fetch(topic).await?;
-        let mut writer = JsonWriter::default();
-        let meta = self.loader.list(topic, ranking, &mut writer).await?;
-        meta.map(|meta| (meta, writer.finish())).ok_or(Error::Database(Fault::Down))
     }
 }

@@ -19,7 +19,6 @@ use super::{
     Scope,
 };
 use crate::lists::catalogue::Catalogue;
-use crate::lists::writer::ListWriter;
 use crate::model::event::LeftReason;
 use crate::model::growth::Period;
 use crate::model::list::{CurrentVersions, ListMeta};
@@ -187,14 +186,9 @@ pub enum Columns {
 /// The rows of lists. Both reads see one instant, and neither writes.
 #[async_trait]
 pub trait ListStore: Send + Sync {
-    /// Writes the first rows of a ranking, at most as many as a list has; `None` when the topic has
-    /// no list to serve.
-    async fn list(
-        &self,
-        topic: &Topic,
-        ranking: Ranking,
-        writer: &mut dyn ListWriter,
-    ) -> Result<Option<ListMeta>>;
+    /// The first rows of a ranking, at most as many as a list has, as a JSON array; `None` when the
+    /// topic has no list to serve.
+    async fn list(&self, topic: &Topic, ranking: Ranking) -> Result<Option<(ListMeta, Vec<u8>)>>;
 
     /// Every repository of the topic, with the counts that growth within the period and shorter
     /// windows needs; `None` when the topic has no list to serve. As of a past day, the topic has

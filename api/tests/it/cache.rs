@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use api::cache::{Cache, MemoryCache, RedisAddress, RedisCache};
 use api::lists::bundle::Bundle;
-use api::lists::catalogue::{CatalogueBuilder, Entry};
+use api::lists::catalogue::{Catalogue, Entry};
 use api::model::list::{ListMeta, Version};
 use api::model::topic::Topic;
 use chrono::{DateTime, TimeDelta};
@@ -30,17 +30,6 @@ async fn lists(revision: i64) -> Arc<Bundle> {
 
 async fn lists_of(Version { epoch, revision }: Version) -> Arc<Bundle> {
     let time = DateTime::from_timestamp(crate::support::START, 0).expect("a date");
-    let mut catalogue = CatalogueBuilder::default();
-    catalogue.push(&Entry {
-        id: revision,
-        name: "name",
-        full_name: "owner/name",
-        html_url: "https://github.com/owner/name",
-        updated_at: Some(time),
-        stars: 1,
-        best_match: Some(0),
-        ..Entry::default()
-    });
     let meta = ListMeta {
         epoch,
         revision,
@@ -51,7 +40,18 @@ async fn lists_of(Version { epoch, revision }: Version) -> Arc<Bundle> {
         valid_until: None,
         history: None,
     };
-    Bundle::build(catalogue.build(topic(), meta, None)).await
+    let mut catalogue = Catalogue::new(topic(), meta, None);
+    catalogue.push(&Entry {
+        id: revision,
+        name: "name",
+        full_name: "owner/name",
+        html_url: "https://github.com/owner/name",
+        updated_at: Some(time),
+        stars: 1,
+        best_match: Some(0),
+        ..Entry::default()
+    });
+    Bundle::build(catalogue.finish()).await
 }
 
 /// The cached revision, unless it is stale.

@@ -8,7 +8,6 @@ use std::time::Duration;
 use api::app::App;
 use api::clock::Clock;
 use api::config::Config;
-use api::lists::json::JsonWriter;
 use api::model::list::ListMeta;
 use api::model::ranking::Ranking;
 use api::model::topic::Topic;
@@ -230,9 +229,7 @@ pub(crate) async fn stored_list(
     topic: &Topic,
     ranking: Ranking,
 ) -> Option<(ListMeta, Vec<u8>)> {
-    let mut writer = JsonWriter::default();
-    let meta = store.list(topic, ranking, &mut writer).await.expect("a database")?;
-    Some((meta, writer.finish()))
+    store.list(topic, ranking).await.expect("a database")
 }
 
 /// Every list of a topic as the database has them, in the order of [`Ranking::ALL`].

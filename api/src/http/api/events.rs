@@ -16,29 +16,24 @@ use crate::error::Error;
 use crate::http::description::{Answer, Operation, Routes};
 use crate::http::document;
 use crate::http::pages::{PAGE, PER_PAGE, Page};
-use crate::http::parameters::{Parameter, Parameters, Shape};
+use crate::http::parameters::{Parameters, Shape, parameters};
 use crate::model::event::{Event, EventKind, EventQuery, LeftReason};
 use crate::model::repository::RepositoryId;
 use crate::model::time::{parse_day, seconds};
 use crate::model::topic::Topic;
 
-const KIND: Parameter = Parameter {
-    name: "kind",
-    accepted: "one or more of joined, left, renamed, archived, unarchived, with commas",
-    doc: "The kinds of events, all if it is absent.",
-    example: "joined,left",
-    shape: Shape::Pattern(
-        "(joined|left|renamed|archived|unarchived)(,(joined|left|renamed|archived|unarchived))*",
-    ),
-};
+const KINDS: Shape = Shape::Pattern(
+    "(joined|left|renamed|archived|unarchived)(,(joined|left|renamed|archived|unarchived))*",
+    "one or more of joined, left, renamed, archived, unarchived, with commas",
+);
 
-const SINCE: Parameter = Parameter {
-    name: "since",
-    accepted: "a day, such as 2026-11-26, or a time, such as 2026-11-26T12:00:00Z",
-    doc: "The earliest time of an event; a day stands for its beginning in UTC.",
-    example: "2026-11-26",
-    shape: Shape::DayOrTime,
-};
+parameters! {
+    KIND = "kind", KINDS, such as "joined,left":
+        "The kinds of events, all if it is absent.";
+
+    SINCE = "since", Shape::DayOrTime, such as "2026-11-26":
+        "The earliest time of an event; a day stands for its beginning in UTC.";
+}
 
 /// An event of a topic.
 #[derive(Serialize, ToSchema)]

@@ -17,7 +17,7 @@ use crate::http::cdn;
 use crate::http::description::{Answer, Operation, Routes};
 use crate::http::document;
 use crate::http::list_parameters::{DATED_FILTERS, filter, filter_text};
-use crate::http::parameters::{Parameter, Parameters, Shape};
+use crate::http::parameters::{Parameters, Shape, parameters};
 use crate::lists::document::Document;
 use crate::model::list::ListMeta;
 use crate::model::topic::Topic;
@@ -27,13 +27,10 @@ use crate::read::Served;
 const CACHE_CONTROL: HeaderValue =
     HeaderValue::from_static("public, max-age=300, stale-if-error=86400");
 
-const DIGEST: Parameter = Parameter {
-    name: "digest",
-    accepted: "daily or weekly",
-    doc: "One entry for each finished UTC day or ISO week; the trending feed is daily without it.",
-    example: "weekly",
-    shape: Shape::OneOf(&["daily", "weekly"]),
-};
+parameters! {
+    DIGEST = "digest", Shape::OneOf(&["daily", "weekly"]), such as "weekly":
+        "One entry for each finished UTC day or ISO week; the trending feed is daily without it.";
+}
 
 /// The longest wait for a feed. The digests of a large topic's past days take a second each when
 /// they are made for the first time, and nginx waits no longer than five.

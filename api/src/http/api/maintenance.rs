@@ -18,7 +18,7 @@ use utoipa::ToSchema;
 use crate::app::App;
 use crate::error::Error;
 use crate::http::description::{Answer, Operation, Routes};
-use crate::http::parameters::{Parameter, Parameters, Shape};
+use crate::http::parameters::{Parameters, Shape, parameters};
 use crate::model::run::{RunState, Trigger};
 use crate::model::topic::{Origin, Topic, TopicState};
 use crate::refresh::RunResult;
@@ -27,21 +27,13 @@ use crate::task::join;
 pub(super) const BOOTSTRAP_DB: &str = "/bootstrap_db";
 pub(super) const UPDATE_CACHE: &str = "/update_cache";
 
-const TOPIC: Parameter = Parameter {
-    name: "topic",
-    accepted: "1 to 50 letters, digits and hyphens that do not start with a hyphen",
-    doc: "The topic to refresh, every tracked one if it is absent.",
-    example: "kubernetes",
-    shape: Shape::Pattern("[A-Za-z0-9][A-Za-z0-9-]{0,49}"),
-};
+parameters! {
+    TOPIC = "topic", Shape::TOPIC, such as "kubernetes":
+        "The topic to refresh, every tracked one if it is absent.";
 
-const HISTORY: Parameter = Parameter {
-    name: "history",
-    accepted: "true or false",
-    doc: "Whether the topic's history is deleted with it, false if it is absent.",
-    example: "true",
-    shape: Shape::Boolean,
-};
+    HISTORY = "history", Shape::Boolean, such as "true":
+        "Whether the topic's history is deleted with it, false if it is absent.";
+}
 
 pub(super) fn routes() -> Routes {
     let bootstrap = "Makes the database's schema, or finds it there";

@@ -17,7 +17,7 @@ use crate::http::address::path_of;
 use crate::http::cdn;
 use crate::http::description::{Answer, Operation, Routes};
 use crate::http::document::{FOR_A_MINUTE, answer};
-use crate::http::parameters::{Parameter, Parameters, Shape};
+use crate::http::parameters::{Parameters, Shape, parameters};
 use crate::lists::document::Document;
 use crate::model::counts::{RepositoryDays, Span};
 use crate::model::growth::{Growth, Window};
@@ -26,21 +26,13 @@ use crate::model::time::parse_day;
 use crate::purge::Key;
 use crate::store::SharedStore;
 
-const FROM: Parameter = Parameter {
-    name: "from",
-    accepted: "a day such as 2026-01-31",
-    doc: "The first day.",
-    example: "2026-01-31",
-    shape: Shape::Date,
-};
+parameters! {
+    FROM = "from", Shape::Date, such as "2026-01-31":
+        "The first day.";
 
-const TO: Parameter = Parameter {
-    name: "to",
-    accepted: "a day such as 2026-01-31",
-    doc: "The last day.",
-    example: "2026-12-31",
-    shape: Shape::Date,
-};
+    TO = "to", Shape::Date, such as "2026-12-31":
+        "The last day.";
+}
 
 pub(super) fn routes() -> Routes {
     let moved = || Answer::default().with(&["Location"]);

@@ -140,16 +140,16 @@ impl Operation {
 }
 
 fn described(parameter: &Parameter, place: ParameterIn) -> DescribedParameter {
-    let Parameter { name, accepted, doc, example, shape } = parameter;
+    let Parameter { name, example, shape, .. } = parameter;
     let example = match shape {
-        Shape::Integer { .. } | Shape::Boolean => serde_json::from_str(example).ok(),
+        Shape::Integer(_) | Shape::Boolean => serde_json::from_str(example).ok(),
         _ => Some(json!(example)),
     };
     ParameterBuilder::new()
         .name(*name)
         .parameter_in(place)
         .required(Required::False)
-        .description(Some(format!("{doc} Accepts {accepted}.")))
+        .description(Some(parameter.help()))
         .schema(Some(schemas::of(shape)))
         .example(example.filter(|example: &Value| !example.is_null()))
         .build()

@@ -23,17 +23,17 @@ pub(super) fn of(shape: &Shape) -> Schema {
             let either = AnyOfBuilder::new().item(format(KnownFormat::Date));
             return either.item(format(KnownFormat::DateTime)).into();
         }
-        Shape::Integer { minimum, maximum } => ObjectBuilder::new()
+        Shape::Integer(numbers) => ObjectBuilder::new()
             .schema_type(Type::Integer)
             .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
-            .minimum(Some(*minimum))
-            .maximum(Some(*maximum)),
+            .minimum(Some(*numbers.start()))
+            .maximum(Some(*numbers.end())),
         Shape::ListOf(values) => {
             let one = values.join("|");
             text().pattern(Some(format!("^(?:all|(?:{one})(?:,(?:{one}))*)$")))
         }
         Shape::OneOf(values) => text().enum_values(Some(values.iter().copied())),
-        Shape::Pattern(pattern) => text().pattern(Some(format!("^(?:{pattern})$"))),
+        Shape::Pattern(pattern, _) => text().pattern(Some(format!("^(?:{pattern})$"))),
         Shape::Text => text().min_length(Some(1)),
     };
     object.into()

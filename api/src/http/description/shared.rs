@@ -9,7 +9,7 @@ use utoipa::openapi::tag::{Tag, TagBuilder};
 
 use super::answer::{Answer, reason};
 use super::schemas;
-use crate::http::parameters::{Parameter, Shape};
+use crate::http::parameters::{Parameter, Shape, parameters};
 use crate::http::problem::Problem;
 
 /// The name of the only security scheme.
@@ -23,116 +23,81 @@ pub(super) const INTRODUCTION: &str = "\
     names in its errors what it accepts. A server behind a proxy may answer 429 to a client that \
     asks too often.";
 
-/// The parameters of paths.
-const PATH_PARAMETERS: [Parameter; 5] = [
-    Parameter {
-        name: "topic",
-        accepted: "1 to 50 letters, digits and hyphens that do not start with a hyphen",
-        doc: "The topic, in any case.",
-        example: "kubernetes",
-        shape: Shape::Pattern("[A-Za-z0-9][A-Za-z0-9-]{0,49}"),
-    },
-    Parameter {
-        name: "owner",
-        accepted: "a login of GitHub's",
-        doc: "The repository's owner, in any case.",
-        example: "istio",
-        shape: Shape::Pattern("[A-Za-z0-9_.-]{1,100}"),
-    },
-    Parameter {
-        name: "repo",
-        accepted: "a name of GitHub's",
-        doc: "The repository's name, in any case.",
-        example: "istio",
-        shape: Shape::Pattern("[A-Za-z0-9_.-]{1,100}"),
-    },
-    Parameter {
-        name: "id",
-        accepted: "a whole number",
-        doc: "The id.",
-        example: "1",
-        shape: Shape::Integer { minimum: 1, maximum: u32::MAX },
-    },
-    Parameter {
-        name: "file",
-        accepted: "a name with .svg, .json or .csv",
-        doc: "The repository's name and the form of the answer.",
-        example: "istio.svg",
-        shape: Shape::Pattern(r"[A-Za-z0-9_.-]{1,100}\.(svg|json|csv)"),
-    },
-];
+parameters! {
+    TOPIC = "topic", Shape::TOPIC, such as "kubernetes":
+        "The topic, in any case.";
+    OWNER = "owner", Shape::Pattern("[A-Za-z0-9_.-]{1,100}", "a login of GitHub's"),
+        such as "istio":
+        "The repository's owner, in any case.";
+    REPO = "repo", Shape::Pattern("[A-Za-z0-9_.-]{1,100}", "a name of GitHub's"), such as "istio":
+        "The repository's name, in any case.";
+    ID = "id", Shape::Integer(1..=u32::MAX), such as "1":
+        "The id.";
+    PICTURE = "file", Shape::Pattern(
+        r"[A-Za-z0-9_.-]{1,100}\.(svg|json|csv)", "a name with .svg, .json or .csv"
+    ), such as "istio.svg":
+        "The repository's name and the form of the answer.";
+    EXPORT = "file", Shape::Pattern(
+        r"[A-Za-z0-9][A-Za-z0-9-]{0,49}\.(ndjson|csv)", "a topic with .ndjson or .csv"
+    ), such as "kubernetes.ndjson":
+        "The topic and the form of the answer.";
+    COMPARISON = "file", Shape::OneOf(&["compare.svg", "compare.json", "compare.csv"]),
+        such as "compare.svg":
+        "The form of the answer.";
+    TOPIC_CHART = "file", Shape::Pattern(
+        r"[A-Za-z0-9][A-Za-z0-9-]{0,49}\.(svg|json|csv)", "a topic with .svg, .json or .csv"
+    ), such as "kubernetes.svg":
+        "The topic and the form of the answer.";
+}
+
+macro_rules! headers {
+    ($($name:literal, $shape:expr, such as $example:literal: $doc:literal;)*) => {
+        &[$(($name, $doc, $example, $shape)),*]
+    };
+}
+
+const DAYS: Shape =
+    Shape::Pattern(r"\d{4}-\d{2}-\d{2}/\d{4}-\d{2}-\d{2}", "two days with a slash between them");
 
 /// The headers of answers: name, meaning, example, shape.
-const HEADERS: [(&str, &str, &str, Shape); 18] = [
-    ("Allow", "The methods that the route answers.", "GET,HEAD", Shape::Text),
-    ("Cache-Control", "How long clients may keep the answer.", "public, max-age=60", Shape::Text),
-    ("Cache-Status", "The cache that answered (RFC 9211).", "memory; hit", Shape::Text),
-    (
-        "Content-Disposition",
-        "The name of the file to save.",
-        "attachment; filename=\"kubernetes.csv\"",
-        Shape::Text,
-    ),
-    ("ETag", "The version of these bytes, for If-None-Match.", "\"0f8b.gzip\"", Shape::Text),
-    (
-        "Last-Modified",
-        "When a refresh last changed the list, for If-Modified-Since.",
-        "Mon, 21 Sep 2026 14:13:20 GMT",
-        Shape::Text,
-    ),
-    (
-        "Link",
-        "The first, previous, next and last page (RFC 8288).",
-        "</topics/kubernetes/events?page=1&per_page=100>; rel=\"first\"",
-        Shape::Text,
-    ),
-    ("Location", "The address to ask instead.", "/refreshes/1", Shape::Text),
-    ("Preference-Applied", "The preference that was honoured.", "respond-async", Shape::Text),
-    (
-        "Retry-After",
-        "The seconds after which to ask again.",
-        "5",
-        Shape::Integer { minimum: 1, maximum: u32::MAX },
-    ),
-    ("WWW-Authenticate", "The scheme of authentication.", "Bearer", Shape::Text),
-    (
-        "X-Complete",
-        "Whether the last refresh was complete.",
-        "true",
-        Shape::OneOf(&["true", "false"]),
-    ),
-    ("X-History-Since", "The first day with counts.", "2026-06-24", Shape::Date),
-    (
-        "X-Matched",
-        "The number of entries on all pages.",
-        "123",
-        Shape::Integer { minimum: 0, maximum: u32::MAX },
-    ),
-    (
-        "X-Refreshed-At",
-        "The time of the last complete refresh.",
-        "2026-09-21T14:13:20Z",
-        Shape::DayOrTime,
-    ),
-    (
-        "X-Request-Id",
-        "The id of the request in the server's log; a client may send its own.",
-        "0123456789abcdef",
-        Shape::Text,
-    ),
-    (
-        "X-Total-Count",
-        "GitHub's own count of the topic's repositories.",
-        "35123",
-        Shape::Integer { minimum: 0, maximum: u32::MAX },
-    ),
-    (
-        "X-Window",
-        "The first and the last day of the window.",
-        "2026-09-14/2026-09-21",
-        Shape::Pattern(r"\d{4}-\d{2}-\d{2}/\d{4}-\d{2}-\d{2}"),
-    ),
-];
+const HEADERS: &[(&str, &str, &str, Shape)] = headers! {
+    "Allow", Shape::Text, such as "GET,HEAD":
+        "The methods that the route answers.";
+    "Cache-Control", Shape::Text, such as "public, max-age=60":
+        "How long clients may keep the answer.";
+    "Cache-Status", Shape::Text, such as "memory; hit":
+        "The cache that answered (RFC 9211).";
+    "Content-Disposition", Shape::Text, such as "attachment; filename=\"kubernetes.csv\"":
+        "The name of the file to save.";
+    "ETag", Shape::Text, such as "\"0f8b.gzip\"":
+        "The version of these bytes, for If-None-Match.";
+    "Last-Modified", Shape::Text, such as "Mon, 21 Sep 2026 14:13:20 GMT":
+        "When a refresh last changed the list, for If-Modified-Since.";
+    "Link", Shape::Text, such as "</topics/kubernetes/events?page=1&per_page=100>; rel=\"first\"":
+        "The first, previous, next and last page (RFC 8288).";
+    "Location", Shape::Text, such as "/refreshes/1":
+        "The address to ask instead.";
+    "Preference-Applied", Shape::Text, such as "respond-async":
+        "The preference that was honoured.";
+    "Retry-After", Shape::Integer(1..=u32::MAX), such as "5":
+        "The seconds after which to ask again.";
+    "WWW-Authenticate", Shape::Text, such as "Bearer":
+        "The scheme of authentication.";
+    "X-Complete", Shape::OneOf(&["true", "false"]), such as "true":
+        "Whether the last refresh was complete.";
+    "X-History-Since", Shape::Date, such as "2026-06-24":
+        "The first day with counts.";
+    "X-Matched", Shape::Integer(0..=u32::MAX), such as "123":
+        "The number of entries on all pages.";
+    "X-Refreshed-At", Shape::DayOrTime, such as "2026-09-21T14:13:20Z":
+        "The time of the last complete refresh.";
+    "X-Request-Id", Shape::Text, such as "0123456789abcdef":
+        "The id of the request in the server's log; a client may send its own.";
+    "X-Total-Count", Shape::Integer(0..=u32::MAX), such as "35123":
+        "GitHub's own count of the topic's repositories.";
+    "X-Window", DAYS, such as "2026-09-14/2026-09-21":
+        "The first and the last day of the window.";
+};
 
 const PROBLEM_JSON: &str = "application/problem+json";
 
@@ -162,25 +127,19 @@ fn example(status: u16) -> Value {
     example
 }
 
+/// The parameter of a path.
 pub(super) fn path_parameter(path: &str, name: &str) -> Option<Parameter> {
-    let mut parameter = PATH_PARAMETERS.into_iter().find(|parameter| parameter.name == name)?;
-    if path == "/exports/{file}" {
-        parameter.accepted = "a topic with .ndjson or .csv";
-        parameter.doc = "The topic and the form of the answer.";
-        parameter.example = "kubernetes.ndjson";
-        parameter.shape = Shape::Pattern(r"[A-Za-z0-9][A-Za-z0-9-]{0,49}\.(ndjson|csv)");
-    } else if path == "/charts/{file}" {
-        parameter.accepted = "compare.svg, compare.json or compare.csv";
-        parameter.doc = "The form of the answer.";
-        parameter.example = "compare.svg";
-        parameter.shape = Shape::OneOf(&["compare.svg", "compare.json", "compare.csv"]);
-    } else if path == "/charts/topics/{file}" {
-        parameter.accepted = "a topic with .svg, .json or .csv";
-        parameter.doc = "The topic and the form of the answer.";
-        parameter.example = "kubernetes.svg";
-        parameter.shape = Shape::Pattern(r"[A-Za-z0-9][A-Za-z0-9-]{0,49}\.(svg|json|csv)");
+    match (name, path) {
+        ("topic", _) => Some(TOPIC),
+        ("owner", _) => Some(OWNER),
+        ("repo", _) => Some(REPO),
+        ("id", _) => Some(ID),
+        ("file", "/exports/{file}") => Some(EXPORT),
+        ("file", "/charts/{file}") => Some(COMPARISON),
+        ("file", "/charts/topics/{file}") => Some(TOPIC_CHART),
+        ("file", _) => Some(PICTURE),
+        _ => None,
     }
-    Some(parameter)
 }
 
 /// The name of the response among the components.
@@ -195,9 +154,9 @@ pub(super) fn tag(name: &str, doc: &str) -> Tag {
 /// Adds what the operations refer to by name.
 pub(super) fn add(components: &mut Components) {
     for (name, doc, example, shape) in HEADERS {
-        let header = HeaderBuilder::new().description(Some(doc));
-        let header = header.example(Some(example.into())).schema(Some(schemas::of(&shape)));
-        components.headers.insert(name.to_owned(), header.build().into());
+        let header = HeaderBuilder::new().description(Some(*doc));
+        let header = header.example(Some((*example).into())).schema(Some(schemas::of(shape)));
+        components.headers.insert((*name).to_owned(), header.build().into());
     }
     let mut problem = Answer::default().or_json::<Problem<'_>>(PROBLEM_JSON);
     components.schemas.extend(std::mem::take(&mut problem.schemas));

@@ -1,6 +1,6 @@
 //! The parameters of lists: one table from which they are read, refused and described.
 
-use crate::http::parameters::{Parameter, Shape};
+use crate::http::parameters::{Parameter, Shape, parameters};
 use crate::lists::field::Field;
 use crate::lists::table::Format;
 
@@ -14,12 +14,23 @@ macro_rules! name {
     };
 }
 
-const NAMES: Shape = Shape::Pattern(concat!(name!(), "(,", name!(), "){0,49}"));
+const NAMES: &str = concat!(name!(), "(,", name!(), "){0,49}");
 
-const TOPICS: Shape =
-    Shape::Pattern("-?[A-Za-z0-9][A-Za-z0-9-]{0,49}(,-?[A-Za-z0-9][A-Za-z0-9-]{0,49}){0,49}");
+const TOPICS: &str = "-?[A-Za-z0-9][A-Za-z0-9-]{0,49}(,-?[A-Za-z0-9][A-Za-z0-9-]{0,49}){0,49}";
 
-const NUMBERS: Shape = Shape::Pattern(r"[0-9]{1,15}(\.\.([0-9]{1,15}|\*)?)?|\*?\.\.[0-9]{1,15}");
+const NUMBERS: Shape = Shape::Pattern(
+    r"[0-9]{1,15}(\.\.([0-9]{1,15}|\*)?)?|\*?\.\.[0-9]{1,15}",
+    "a number, or a range such as 100..500, 100.. or ..500",
+);
+
+const WORDS: Shape = Shape::Pattern(
+    concat!(
+        r"[\s\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f]+",
+        r"([\s\u0000-\u001f\u007f-\u009f]+[^\s\u0000-\u001f\u007f-\u009f]+){0,9}",
+        r"[\s\u0000-\u001f\u007f-\u009f]*"
+    ),
+    "1 to 10 words with spaces between them",
+);
 
 macro_rules! date {
     () => {
@@ -40,170 +51,98 @@ macro_rules! day {
 
 macro_rules! range {
     ($day:expr) => {
-        Shape::Pattern(concat!("(", $day, r")(\.\.(", $day, r"|\*)?)?|\*?\.\.(", $day, ")"))
+        concat!("(", $day, r")(\.\.(", $day, r"|\*)?)?|\*?\.\.(", $day, ")")
     };
 }
 
-const DAYS: Shape = range!(day!());
-const DATES: Shape = range!(date!());
+const DAYS: Shape = Shape::Pattern(
+    range!(day!()),
+    "a day such as 2026-01-31 or 30d, which is 30 days ago, or a range such as 90d.. or ..90d",
+);
 
-const A_RANGE_OF_NUMBERS: &str = "a number, or a range such as 100..500, 100.. or ..500";
-const A_RANGE_OF_DATES: &str =
-    "a day such as 2026-01-31, or a range such as 2026-01-31.. or ..2026-01-31";
-const A_RANGE_OF_DAYS: &str =
-    "a day such as 2026-01-31 or 30d, which is 30 days ago, or a range such as 90d.. or ..90d";
+const DATES: Shape = Shape::Pattern(
+    range!(date!()),
+    "a day such as 2026-01-31, or a range such as 2026-01-31.. or ..2026-01-31",
+);
 
-pub(super) const LANGUAGE: Parameter = Parameter {
-    name: "language",
-    accepted: "up to 50 languages with commas between them, -NAME to leave one out, or none",
-    doc: "Repositories in one of these languages, compared without case.",
-    example: "Go,Rust",
-    shape: NAMES,
-};
+parameters! {
+    pub(super) LANGUAGE = "language", Shape::Pattern(
+        NAMES, "up to 50 languages with commas between them, -NAME to leave one out, or none"
+    ), such as "Go,Rust":
+        "Repositories in one of these languages, compared without case.";
 
-pub(super) const LICENSE: Parameter = Parameter {
-    name: "license",
-    accepted: "up to 50 SPDX ids with commas between them, -ID to leave one out, or none",
-    doc: "Repositories under one of these licenses, compared without case.",
-    example: "-GPL-3.0,-none",
-    shape: NAMES,
-};
+    pub(super) LICENSE = "license", Shape::Pattern(
+        NAMES, "up to 50 SPDX ids with commas between them, -ID to leave one out, or none"
+    ), such as "-GPL-3.0,-none":
+        "Repositories under one of these licenses, compared without case.";
 
-pub(super) const OWNER: Parameter = Parameter {
-    name: "owner",
-    accepted: "up to 50 logins with commas between them, -LOGIN to leave one out, or none",
-    doc: "Repositories of one of these owners, compared without case.",
-    example: "kubernetes,-kubernetes-sigs",
-    shape: NAMES,
-};
+    pub(super) OWNER = "owner", Shape::Pattern(
+        NAMES, "up to 50 logins with commas between them, -LOGIN to leave one out, or none"
+    ), such as "kubernetes,-kubernetes-sigs":
+        "Repositories of one of these owners, compared without case.";
 
-pub(super) const TOPIC: Parameter = Parameter {
-    name: "topic",
-    accepted: "up to 50 topics with commas between them, -TOPIC to leave one out",
-    doc: "Repositories that have all of these topics besides the list's own.",
-    example: "docker,-tutorial",
-    shape: TOPICS,
-};
+    pub(super) TOPIC = "topic", Shape::Pattern(
+        TOPICS, "up to 50 topics with commas between them, -TOPIC to leave one out"
+    ), such as "docker,-tutorial":
+        "Repositories that have all of these topics besides the list's own.";
 
-pub(super) const STARS: Parameter = Parameter {
-    name: "stars",
-    accepted: A_RANGE_OF_NUMBERS,
-    doc: "Repositories with so many stars, both ends included.",
-    example: "100..500",
-    shape: NUMBERS,
-};
+    pub(super) STARS = "stars", NUMBERS, such as "100..500":
+        "Repositories with so many stars, both ends included.";
 
-pub(super) const FORKS: Parameter = Parameter {
-    name: "forks",
-    accepted: A_RANGE_OF_NUMBERS,
-    doc: "Repositories with so many forks, both ends included.",
-    example: "10..",
-    shape: NUMBERS,
-};
+    pub(super) FORKS = "forks", NUMBERS, such as "10..":
+        "Repositories with so many forks, both ends included.";
 
-pub(super) const CREATED: Parameter = Parameter {
-    name: "created",
-    accepted: A_RANGE_OF_DAYS,
-    doc: "Repositories created on these UTC days, both ends included.",
-    example: "2015-01-01..2016-12-31",
-    shape: DAYS,
-};
+    pub(super) CREATED = "created", DAYS, such as "2015-01-01..2016-12-31":
+        "Repositories created on these UTC days, both ends included.";
 
-pub(super) const PUSHED: Parameter = Parameter {
-    name: "pushed",
-    accepted: A_RANGE_OF_DAYS,
-    doc: "Repositories last pushed to on these UTC days, both ends included.",
-    example: "365d..",
-    shape: DAYS,
-};
+    pub(super) PUSHED = "pushed", DAYS, such as "365d..":
+        "Repositories last pushed to on these UTC days, both ends included.";
 
-pub(super) const UPDATED: Parameter = Parameter {
-    name: "updated",
-    accepted: A_RANGE_OF_DAYS,
-    doc: "Repositories last updated on these UTC days, both ends included.",
-    example: "..30d",
-    shape: DAYS,
-};
+    pub(super) UPDATED = "updated", DAYS, such as "..30d":
+        "Repositories last updated on these UTC days, both ends included.";
+}
 
 pub(super) const CREATED_ON: Parameter =
-    Parameter { accepted: A_RANGE_OF_DATES, example: "2015-01-01..", shape: DATES, ..CREATED };
+    Parameter { example: "2015-01-01..", shape: DATES, ..CREATED };
 
 pub(super) const PUSHED_ON: Parameter =
-    Parameter { accepted: A_RANGE_OF_DATES, example: "2015-01-01..", shape: DATES, ..PUSHED };
+    Parameter { example: "2015-01-01..", shape: DATES, ..PUSHED };
 
 pub(super) const UPDATED_ON: Parameter =
-    Parameter { accepted: A_RANGE_OF_DATES, example: "2015-01-01..", shape: DATES, ..UPDATED };
+    Parameter { example: "2015-01-01..", shape: DATES, ..UPDATED };
 
-pub(super) const ARCHIVED: Parameter = Parameter {
-    name: "archived",
-    accepted: "true or false",
-    doc: "Only archived repositories, or none of them.",
-    example: "false",
-    shape: Shape::Boolean,
-};
+parameters! {
+    pub(super) ARCHIVED = "archived", Shape::Boolean, such as "false":
+        "Only archived repositories, or none of them.";
 
-pub(super) const TEMPLATE: Parameter = Parameter {
-    name: "template",
-    accepted: "true or false",
-    doc: "Only template repositories, or none of them.",
-    example: "false",
-    shape: Shape::Boolean,
-};
+    pub(super) TEMPLATE = "template", Shape::Boolean, such as "false":
+        "Only template repositories, or none of them.";
 
-pub(super) const Q: Parameter = Parameter {
-    name: "q",
-    accepted: "1 to 10 words with spaces between them",
-    doc: "Repositories with each word in their name, description or topics, without case.",
-    example: "service mesh",
-    shape: Shape::Pattern(concat!(
-        r"[\s\u0000-\u001f\u007f-\u009f]*[^\s\u0000-\u001f\u007f-\u009f]+",
-        r"([\s\u0000-\u001f\u007f-\u009f]+[^\s\u0000-\u001f\u007f-\u009f]+){0,9}",
-        r"[\s\u0000-\u001f\u007f-\u009f]*"
-    )),
-};
+    pub(super) Q = "q", WORDS, such as "service mesh":
+        "Repositories with each word in their name, description or topics, without case.";
 
-pub(super) const FIELDS: Parameter = Parameter {
-    name: "fields",
-    accepted: "all, or names of fields with commas between them",
-    doc: "The fields of each row, in this order; those of a list without parameters if absent.",
-    example: "full_name,description,topics",
-    shape: Shape::ListOf(Field::STORED_NAMES),
-};
+    pub(super) FIELDS = "fields", Shape::ListOf(Field::STORED_NAMES),
+        such as "full_name,description,topics":
+        "The fields of each row, in this order; those of a list without parameters if absent.";
+}
 
 pub(super) const TREND_FIELDS: Parameter =
     Parameter { shape: Shape::ListOf(Field::NAMES), ..FIELDS };
 
-pub(super) const FORMAT: Parameter = Parameter {
-    name: "format",
-    accepted: "json, ndjson or csv",
-    doc: "The format of the answer; if it is absent, the header Accept chooses.",
-    example: "csv",
-    shape: Shape::OneOf(Format::NAMES),
-};
+parameters! {
+    pub(super) FORMAT = "format", Shape::OneOf(Format::NAMES), such as "csv":
+        "The format of the answer; if it is absent, the header Accept chooses.";
 
-pub(in crate::http) const WINDOW: Parameter = Parameter {
-    name: "window",
-    accepted: "1d, 7d, 30d or 90d",
-    doc: "The days within which growth is counted, 7d if it is absent.",
-    example: "30d",
-    shape: Shape::OneOf(&["1d", "7d", "30d", "90d"]),
-};
+    pub(in crate::http) WINDOW = "window", Shape::OneOf(&["1d", "7d", "30d", "90d"]), such as "30d":
+        "The days within which growth is counted, 7d if it is absent.";
 
-pub(super) const BY: Parameter = Parameter {
-    name: "by",
-    accepted: "gained, percent, velocity or acceleration",
-    doc: "The number by which repositories are ranked, gained if it is absent.",
-    example: "velocity",
-    shape: Shape::OneOf(&["gained", "percent", "velocity", "acceleration"]),
-};
+    pub(super) BY = "by", Shape::OneOf(&["gained", "percent", "velocity", "acceleration"]),
+        such as "velocity":
+        "The number by which repositories are ranked, gained if it is absent.";
 
-pub(super) const DAY: Parameter = Parameter {
-    name: "day",
-    accepted: "a day such as 2026-01-31",
-    doc: "The last day of the window, the topic's last day with counts if it is absent.",
-    example: "2026-09-21",
-    shape: Shape::Date,
-};
+    pub(super) DAY = "day", Shape::Date, such as "2026-09-21":
+        "The last day of the window, the topic's last day with counts if it is absent.";
+}
 
 /// The parameters of filters.
 pub(in crate::http) const FILTERS: [&Parameter; 12] = [
@@ -244,7 +183,8 @@ mod tests {
         for parameter in
             FILTERS.into_iter().chain(growth).chain([&FIELDS, &FORMAT, &PAGE, &PER_PAGE])
         {
-            let Parameter { name, accepted, doc, example, .. } = parameter;
+            let Parameter { name, doc, example, shape } = parameter;
+            let accepted = shape.accepted();
             writeln!(table, "| `{name}` | {accepted} | {doc} | `{example}` |").expect("a string");
         }
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/api.md");

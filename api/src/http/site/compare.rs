@@ -276,13 +276,13 @@ struct Named {
 }
 
 fn field(parameter: &Parameter, default: &str, value: &str, fault: Option<String>) -> Field {
-    let Parameter { name, accepted, doc, example, shape } = parameter;
+    let Parameter { name, example, shape, .. } = parameter;
     Field {
         name,
         label: (*name).to_owned(),
         value: value.to_owned(),
         placeholder: example,
-        help: format!("{doc} Accepts {accepted}."),
+        help: parameter.help(),
         fault,
         options: match shape {
             Shape::OneOf(choices) => choice(choices, default, value),

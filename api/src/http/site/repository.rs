@@ -262,9 +262,8 @@ fn facts<'a>(repository: &'a Repository, growth: &GrowthByWindow, now: DateTime<
 /// The share of the week's gain that its best day made, if it is more than half.
 fn burst(week: &Growth) -> Option<String> {
     let best = week.best_day_gained?;
-    let is_burst = week.days > 1 && week.gained > 0 && best.saturating_mul(2) > week.gained;
     // Falls on other days can make the best day more than the whole gain.
     let percent = best.saturating_mul(100) / week.gained.max(1);
-    (is_burst && percent <= 100)
+    (week.is_burst() && percent <= 100)
         .then(|| format!("One day made {percent}\u{202f}% of the gain of 7 days."))
 }

@@ -31,7 +31,7 @@ use crate::http::conditional::takes_html;
 use crate::http::description::{Answer, Operation, Routes};
 use crate::http::document::{self as documents, FOR_A_MINUTE};
 use crate::http::list_parameters::{ListParameters, page_parameters};
-use crate::http::parameters::{Parameter, Parameters, Shape};
+use crate::http::parameters::{Parameters, Shape, parameters};
 use crate::lists::document::Document;
 use crate::model::ranking::Listing;
 use crate::model::topic::Topic;
@@ -40,13 +40,10 @@ use crate::purge::Key;
 /// The headers of a page that tell how fresh and how complete its list is.
 const FACTS: &[&str] = &["X-Complete", "X-Refreshed-At", "X-Total-Count"];
 
-const TOPIC: Parameter = Parameter {
-    name: "topic",
-    accepted: "1 to 50 letters, digits and hyphens that do not start with a hyphen",
-    doc: "The topic whose page to open.",
-    example: "kubernetes",
-    shape: Shape::Pattern("[A-Za-z0-9][A-Za-z0-9-]{0,49}"),
-};
+parameters! {
+    TOPIC = "topic", Shape::TOPIC, such as "kubernetes":
+        "The topic whose page to open.";
+}
 
 #[derive(Template)]
 #[template(path = "topic.html")]

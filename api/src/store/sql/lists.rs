@@ -12,8 +12,7 @@ use super::growth;
 use super::members;
 use super::text;
 use super::topics::allot;
-use crate::lists::catalogue::{Catalogue, CatalogueBuilder};
-use crate::lists::writer::ListWriter;
+use crate::lists::catalogue::Catalogue;
 use crate::model::growth::Period;
 use crate::model::list::{CurrentVersions, LIST_LENGTH, ListItem, ListMeta, Version};
 use crate::model::on_demand::{UNKNOWN_TIME, is_unknown_to_github};
@@ -37,14 +36,12 @@ static META: LazyLock<String> = LazyLock::new(|| {
 const ITEM: &str =
     "id, name, full_name, html_url, language, updated_at, pushed_at, stargazers_count";
 
+/// Room for a repository's JSON, which has 270 bytes on average.
+const ITEM_BYTES: usize = 320;
+
 #[async_trait]
 impl ListStore for SqlStore {
-    async fn list(
-        &self,
-        topic: &Topic,
-        ranking: Ranking,
-        writer: &mut dyn ListWriter,
-    ) -> Result<Option<ListMeta>> {
+    async fn list(&self, topic: &Topic, ranking: Ranking) -> Result<Option<(ListMeta, Vec<u8>)>> {
         let mut transaction = self.read_behind(Some(topic)).await?;
         let Some(meta) = meta(&mut transaction, topic).await? else {
             transaction.rollback().await?;
@@ -56,12 +53,15 @@ impl ListStore for SqlStore {
              WHERE topic = $1{condition} ORDER BY {order}, id LIMIT {LIST_LENGTH}"
         );
         let mut rows = query!(select, topic.as_str()).fetch(&mut transaction);
+        let mut json = Vec::with_capacity(2 + LIST_LENGTH * ITEM_BYTES);
+        json.push(b'[');
         while let Some(row) = rows.try_next().await? {
-            writer.write(&item(&row)?);
+            append(&mut json, &item(&row)?);
         }
+        json.push(b']');
         drop(rows);
         transaction.commit().await?;
-        Ok(Some(meta))
+        Ok(Some((meta, json)))
     }
 
     async fn catalogue(
@@ -77,26 +77,29 @@ impl ListStore for SqlStore {
         };
         self.note_version(topic, meta.version());
         let counted = growth::counted(&mut transaction, topic, period).await?;
-        let mut builder = CatalogueBuilder::default();
-        if let Some(day) = period.day {
-            members::past(&mut transaction, topic, day, columns, &counted, &mut builder).await?;
-        } else {
+        if period.day.is_none() {
             meta.history = growth::history_days(&mut transaction, topic, &counted).await?;
-            members::present(&mut transaction, topic, columns, &counted, &mut builder).await?;
+        }
+        let mut catalogue = Catalogue::new(topic.clone(), meta, counted.last);
+        let (connection, own) = (&mut transaction, &mut catalogue);
+        match period.day {
+            Some(day) => members::past(connection, topic, day, columns, &counted, own).await?,
+            None => members::present(connection, topic, columns, &counted, own).await?,
         }
         transaction.commit().await?;
-        Ok(Some(builder.build(topic.clone(), meta, counted.last)))
+        Ok(Some(catalogue.finish()))
     }
 
     async fn repositories(&self, topic: &Topic, ids: &[RepositoryId]) -> Result<Option<Catalogue>> {
         let mut transaction = self.read().await?;
-        let meta = meta(&mut transaction, topic).await?;
-        let mut builder = CatalogueBuilder::default();
-        if meta.is_some() {
-            members::with_ids(&mut transaction, ids, &mut builder).await?;
-        }
+        let Some(meta) = meta(&mut transaction, topic).await? else {
+            transaction.rollback().await?;
+            return Ok(None);
+        };
+        let mut catalogue = Catalogue::new(topic.clone(), meta, None);
+        members::with_ids(&mut transaction, ids, &mut catalogue).await?;
         transaction.rollback().await?;
-        Ok(meta.map(|meta| builder.build(topic.clone(), meta, None)))
+        Ok(Some(catalogue.finish()))
     }
 
     async fn current_versions(&self, topic: &Topic) -> Result<Option<CurrentVersions>> {
@@ -165,6 +168,15 @@ pub(super) async fn meta(
         valid_until: refreshed_at.filter(|_| is_unknown).map(|at| at + UNKNOWN_TIME),
         history: None,
     }))
+}
+
+/// Adds an object to an array that has begun.
+#[expect(clippy::expect_used, reason = "plain data is always JSON, and memory takes it")]
+fn append(json: &mut Vec<u8>, item: &ListItem<'_>) {
+    if json.len() > 1 {
+        json.push(b',');
+    }
+    serde_json::to_writer(json, item).expect("plain data");
 }
 
 fn item(row: &Row) -> sqlx::Result<ListItem<'_>> {

@@ -7,7 +7,7 @@ use sqlx::types::Json;
 
 use super::dialect::{Connection, EACH_ID, Row};
 use super::growth::{Counted, MEMBERS_ON};
-use crate::lists::catalogue::{CatalogueBuilder, Entry};
+use crate::lists::catalogue::{Catalogue, Entry};
 use crate::model::repository::{RepositoryId, address_under};
 use crate::model::topic::Topic;
 use crate::store::Columns;
@@ -40,7 +40,7 @@ pub(super) async fn present(
     topic: &Topic,
     columns: Columns,
     counted: &Counted,
-    builder: &mut CatalogueBuilder,
+    catalogue: &mut Catalogue,
 ) -> sqlx::Result<()> {
     let select = format!(
         "SELECT {}, updated_at, pushed_at, rank, joined_at
@@ -57,7 +57,7 @@ pub(super) async fn present(
         entry.pushed_at = row.try_get(width + 1)?;
         entry.best_match = row.try_get(width + 2)?;
         entry.joined_at = row.try_get(width + 3)?;
-        builder.push(&entry);
+        catalogue.push(&entry);
     }
     Ok(())
 }
@@ -66,7 +66,7 @@ pub(super) async fn present(
 pub(super) async fn with_ids(
     connection: &mut Connection,
     ids: &[RepositoryId],
-    builder: &mut CatalogueBuilder,
+    catalogue: &mut Catalogue,
 ) -> sqlx::Result<()> {
     let select = format!(
         "SELECT {}, updated_at, pushed_at FROM repositories
@@ -80,7 +80,7 @@ pub(super) async fn with_ids(
         let mut entry = entry(&row, Columns::Stored, topics.as_deref())?;
         entry.updated_at = row.try_get(width)?;
         entry.pushed_at = row.try_get(width + 1)?;
-        builder.push(&entry);
+        catalogue.push(&entry);
     }
     Ok(())
 }
@@ -93,7 +93,7 @@ pub(super) async fn past(
     day: NaiveDate,
     columns: Columns,
     counted: &Counted,
-    builder: &mut CatalogueBuilder,
+    catalogue: &mut Catalogue,
 ) -> sqlx::Result<()> {
     let select = format!(
         "SELECT {},
@@ -116,7 +116,7 @@ pub(super) async fn past(
         entry.full_name = former.unwrap_or(entry.full_name);
         entry.name = entry.full_name.split_once('/').map_or(entry.full_name, |(_, name)| name);
         let html_url = address_under(entry.full_name, entry.html_url);
-        builder.push(&Entry { html_url: &html_url, ..entry });
+        catalogue.push(&Entry { html_url: &html_url, ..entry });
     }
     Ok(())
 }

@@ -8,7 +8,6 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 
 use api::lists::catalogue::Catalogue;
-use api::lists::writer::ListWriter;
 use api::model::counts::{RepositoryDays, Span};
 use api::model::event::{EventPage, EventQuery, LeftReason, RepositoryEvent};
 use api::model::growth::Period;
@@ -242,8 +241,7 @@ delegate! { ArchiveStore {
 } }
 
 delegate! { ListStore {
-    list(topic: &Topic, ranking: Ranking, writer: &mut dyn ListWriter)
-        -> Result<Option<ListMeta>>;
+    list(topic: &Topic, ranking: Ranking) -> Result<Option<(ListMeta, Vec<u8>)>>;
     catalogue(topic: &Topic, period: Period, columns: Columns) -> Result<Option<Catalogue>>;
     repositories(topic: &Topic, ids: &[RepositoryId]) -> Result<Option<Catalogue>>;
     current_versions(topic: &Topic) -> Result<Option<CurrentVersions>>;

@@ -14,7 +14,7 @@ use crate::http::api::repositories::present_owner;
 use crate::http::cdn;
 use crate::http::document::answer;
 use crate::http::list_parameters::WINDOW;
-use crate::http::parameters::{Parameter, Parameters, Shape};
+use crate::http::parameters::{Parameters, Shape, parameters};
 use crate::lists::order::place;
 use crate::model::growth::{Measure, Window};
 use crate::model::ranking::{Order, Ranking};
@@ -23,13 +23,10 @@ use crate::pictures::badge::{Badge, PlaceIn};
 use crate::purge::Key;
 use crate::read::is_of;
 
-pub(super) const BY: Parameter = Parameter {
-    name: "by",
-    accepted: "popularity or trending",
-    doc: "The list of the place, popularity if it is absent.",
-    example: "trending",
-    shape: Shape::OneOf(&["popularity", "trending"]),
-};
+parameters! {
+    pub(super) BY = "by", Shape::OneOf(&["popularity", "trending"]), such as "trending":
+        "The list of the place, popularity if it is absent.";
+}
 
 #[derive(Clone, Copy, Default, EnumString)]
 #[strum(serialize_all = "lowercase")]

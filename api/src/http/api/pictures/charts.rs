@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::http::api::repositories::present_owner;
 use crate::http::cdn;
 use crate::http::document::answer;
-use crate::http::parameters::{Parameter, Parameters, Shape};
+use crate::http::parameters::{Parameters, Shape, parameters};
 use crate::lists::document::Document;
 use crate::model::counts::{RepositoryDays, Span};
 use crate::model::repository::{FullName, NameOwner, RepositoryId};
@@ -28,13 +28,15 @@ use crate::pictures::series::{Series, cut};
 use crate::purge::Key;
 use crate::store::SharedStore;
 
-pub(in crate::http) const REPOS: Parameter = Parameter {
-    name: "repos",
-    accepted: "from 2 to 8 different repositories with commas, such as a/b,c/d",
-    doc: "The repositories, by owner and name.",
-    example: "kubernetes/kubernetes,istio/istio",
-    shape: Shape::Pattern("[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+(,[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+){1,7}"),
-};
+const NAMES: Shape = Shape::Pattern(
+    "[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+(,[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+){1,7}",
+    "from 2 to 8 different repositories with commas, such as a/b,c/d",
+);
+
+parameters! {
+    pub(in crate::http) REPOS = "repos", NAMES, such as "kubernetes/kubernetes,istio/istio":
+        "The repositories, by owner and name.";
+}
 
 /// The number of repositories that a chart compares.
 const COMPARED: std::ops::RangeInclusive<usize> = 2..=8;

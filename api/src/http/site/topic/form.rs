@@ -55,7 +55,7 @@ impl Form {
 }
 
 fn field(parameter: &Parameter, link: &Link, fault: Option<String>, facets: &[FacetView]) -> Field {
-    let Parameter { name, accepted, doc, example, shape } = parameter;
+    let Parameter { name, example, shape, .. } = parameter;
     let value = link.get(name).unwrap_or_default().to_owned();
     let options = match (*name, shape) {
         ("window", Shape::OneOf(choices)) => choice(choices, "7d", &value),
@@ -68,7 +68,7 @@ fn field(parameter: &Parameter, link: &Link, fault: Option<String>, facets: &[Fa
         name,
         label: label(name).to_owned(),
         placeholder: example,
-        help: format!("{doc} Accepts {accepted}."),
+        help: parameter.help(),
         fault,
         options,
         proposals: facet.map(FacetView::values).unwrap_or_default(),

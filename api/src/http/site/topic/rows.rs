@@ -113,16 +113,12 @@ fn moved(place: usize, before: Option<Option<usize>>) -> Moved {
 
 /// The first of the things that a reader should know of.
 fn caution(row: &Row, growth: Option<&Growth>, now: DateTime<Utc>) -> Option<&'static str> {
-    let of_one_day = |growth: &Growth| {
-        let best = growth.best_day_gained.unwrap_or_default();
-        growth.days > 1 && growth.gained > 0 && best.saturating_mul(2) > growth.gained
-    };
     if row.is_archived {
         Some("archived")
     } else if row.pushed_at.is_some_and(|pushed| now - pushed > UNPUSHED) {
         Some("no push in 2 years")
     } else {
-        growth.filter(|growth| of_one_day(growth)).map(|_| "one day made it")
+        growth.filter(|growth| growth.is_burst()).map(|_| "one day made it")
     }
 }
 
