@@ -57,7 +57,7 @@ pub struct Documents {
     entries: Moka<String, Entry>,
     /// Compressed documents by their ETag.
     compressed: Moka<HeaderValue, Bytes>,
-    makings: Arc<SingleFlight<String, Result<Arc<Document>, Error>>>,
+    makings: Arc<SingleFlight<String, Result<Entry, Error>>>,
     turns: Arc<Semaphore>,
     clock: Arc<dyn Clock>,
 }
@@ -140,9 +140,9 @@ impl Documents {
                 let turn = turn.map_err(|_| overloaded())?;
                 let document = Arc::new(compute(write).await?);
                 drop(turn);
-                let entry = Entry { document: Arc::clone(&document), version, made_at: now };
-                entries.insert(key, entry).await;
-                Ok(document)
+                let entry = Entry { document, version, made_at: now };
+                entries.insert(key, entry.clone()).await;
+                Ok(entry)
             }
         };
         let making = self.makings.join(&key, start);
@@ -156,7 +156,10 @@ impl Documents {
                 Ok(Served::kept(entry.document, true))
             }
             (made, _) => {
-                Ok(Served { document: made?, cache_status: FROM_DATABASE, is_stale: false })
+                let Entry { document, version: made_of, .. } = made?;
+                // The making may have begun for a reader who knew an older version.
+                let is_stale = made_of != version;
+                Ok(Served { document, cache_status: FROM_DATABASE, is_stale })
             }
         }
     }

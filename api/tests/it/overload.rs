@@ -4,9 +4,12 @@ use std::sync::mpsc;
 
 use api::error::Error;
 use api::lists::document::Document;
+use api::model::list::Version;
 use futures_util::future::join_all;
 use github_stub::World;
 use reqwest::StatusCode;
+use reqwest::header::HeaderValue;
+use tokio::sync::oneshot;
 
 use crate::support::Mirror;
 
@@ -72,6 +75,27 @@ async fn answers_that_wait_for_data_keep_no_other_from_being_written() {
     }
     let answer = mirror.get("/api/newest/kubernetes?stars=1..").await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+}
+
+#[tokio::test]
+async fn answer_that_was_begun_for_an_older_version_is_stale() {
+    let mirror = Mirror::refreshed(world()).await;
+    let [old, new] = [1, 2].map(|revision| Some(Version { epoch: 1, revision }));
+    let (opener, opened) = oneshot::channel();
+    let gather = || async move {
+        opened.await.expect("it is opened");
+        let no_store = HeaderValue::from_static("no-store");
+        Ok(|| Ok(Document::new("text/plain", no_store, Vec::new())))
+    };
+    let never = || std::future::pending::<Result<fn() -> Written, Error>>();
+    let documents = &mirror.service.documents;
+    let (first, second, ()) = tokio::join!(
+        documents.get("one".to_owned(), old, gather),
+        documents.get("one".to_owned(), new, never),
+        async { opener.send(()).expect("it waits") },
+    );
+    let is_stale = [first, second].map(|served| served.expect("an answer").is_stale);
+    assert_eq!(is_stale, [false, true]);
 }
 
 #[tokio::test]
