@@ -7,12 +7,12 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, spawn_blocking};
 
-/// The threads that write and compress answers at a time. With one for each request, the thread
-/// that serves connections would get a small share of the CPU.
+/// The threads that write and compress answers at a time: half of the cores, as the other half
+/// serves. With more, the threads that serve connections would get a small share of the CPU.
 static THREADS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(threads())));
 
 fn threads() -> usize {
-    available_parallelism().map_or(1, usize::from).max(2)
+    available_parallelism().map_or(1, usize::from).div_ceil(2)
 }
 
 /// The runtime whose thread waits for the answers of the database and of Redis.

@@ -41,7 +41,7 @@ const ENTRY_BYTES: usize = 3_000;
 /// Documents that are being written at a time, and how long the next one waits for its turn: a page
 /// may show many pictures at once, but nobody is to wait long behind others.
 const WRITINGS: usize = 32;
-const LONGEST_TURN: Duration = Duration::from_millis(50);
+const LONGEST_TURN: Duration = Duration::from_millis(20);
 
 /// How soon to ask again while so many are written.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -113,7 +113,8 @@ impl Documents {
     /// are being written, the last one is served however old it is.
     ///
     /// `gather` waits for the data, also for other documents, and returns the work that writes the
-    /// document of them. That takes CPU time, and is done in turn on a thread of its own.
+    /// document of them. That takes CPU time, and is done in turn on a thread of its own. A reader
+    /// waits for a turn before `gather` as well, so that a refusal costs nothing.
     ///
     /// # Errors
     /// Those of `gather` and of its work, and if too many others are being written.
@@ -135,9 +136,10 @@ impl Documents {
         let start = || {
             let (data, turns, key) = (gather(), Arc::clone(&self.turns), key.clone());
             async move {
-                let write = data.await?;
                 let turn = timeout(LONGEST_TURN, turns.acquire()).await;
-                let turn = turn.map_err(|_| overloaded())?;
+                drop(turn.map_err(|_| overloaded())?);
+                let write = data.await?;
+                let turn = turns.acquire().await;
                 let document = Arc::new(compute(write).await?);
                 drop(turn);
                 let entry = Entry { document, version, made_at: now };
