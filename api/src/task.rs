@@ -24,8 +24,8 @@ fn input_runtime() -> Runtime {
 }
 
 /// The runtime to open connections to other services in. A task that its thread wakes does not
-/// queue behind all requests: tokio takes up tasks from other threads every few turns. Else a read
-/// of several statements would wait once for each, and hold its connection meanwhile.
+/// queue behind all requests: tokio takes up tasks from other threads every few turns. Without it,
+/// each statement of a read would wait behind all requests while it holds a connection.
 pub(crate) fn input() -> &'static Runtime {
     &INPUT
 }

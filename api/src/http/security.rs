@@ -13,8 +13,8 @@ const SAME_ORIGIN: HeaderValue = HeaderValue::from_static("same-origin");
 const DATA_POLICY: HeaderValue =
     HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'");
 
-/// The content type counts as given, the address of a page is told to nobody, and no page frames
-/// an answer. X-Frame-Options says so to browsers that do not know the policy.
+/// Browsers must not guess the content type, send a Referer, or frame an answer. X-Frame-Options
+/// says the last to browsers that do not know the policy.
 const ALWAYS: [(HeaderName, HeaderValue); 3] = [
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),

@@ -30,8 +30,8 @@ pub enum Trigger {
     CommandLine,
 }
 
-/// The searches that follow best match, with which every plan begins: a new topic has a list as
-/// soon as possible then, and best match's count tells how large the rest is.
+/// The searches that follow best match. Every plan begins with that: it gives a new topic its first
+/// list, and tells how large the topic is.
 #[derive(
     Clone, Copy, Debug, Deserialize, EnumString, IntoStaticStr, PartialEq, Eq, Serialize, ToSchema,
 )]

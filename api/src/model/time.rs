@@ -7,8 +7,8 @@ use serde::Serializer;
 /// stored before the clock was set back.
 pub const CLOCK_SKEW: TimeDelta = TimeDelta::seconds(30);
 
-/// Whether a stored time is less than `limit` ago. A time before the clock was set back is not:
-/// nobody knows how long ago it was.
+/// Whether a stored time is less than `limit` ago. A time in the future is not: it was stored
+/// before the clock was set back, so its age is unknown.
 #[must_use]
 pub fn is_recent(time: DateTime<Utc>, limit: TimeDelta, now: DateTime<Utc>) -> bool {
     // mutant in clocks: a time before the clock was set back is not recent

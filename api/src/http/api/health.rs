@@ -19,7 +19,7 @@ pub(super) fn routes() -> Routes {
         )
 }
 
-/// The smoke test of the Flask service that this one ports.
+/// A fixed text for smoke tests.
 async fn test() -> &'static str {
     "Oh, Hello World"
 }
