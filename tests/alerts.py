@@ -3,8 +3,8 @@
 
 The stack of the fault tests runs as processes, beside a Prometheus that scrapes both replicas and
 has the rules. Every duration of the rules is divided by FACTOR, and nothing else of them is changed.
-A node_exporter watches a disk of a few megabytes, which the test fills. Where nobody may mount one
-in a namespace, that alert is left out, or the test fails if REQUIRE_ALL_BACKENDS is set.
+A node_exporter watches a disk of a few megabytes, which the test fills. If the machine forbids to
+mount one in a namespace, that alert is left out, or the test fails if REQUIRE_ALL_BACKENDS is set.
 
 Exits 1 if an alert does not fire while its cause holds, fires without it, or does not end.
 """
