@@ -8,6 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
+use tokio::sync::watch;
 
 mod backfill;
 mod egress;
@@ -38,7 +39,8 @@ pub(crate) async fn output(mut command: Command) -> (i32, String, String) {
 pub(crate) struct ApiProcess {
     child: Child,
     pub(crate) url: String,
-    log: tokio::task::JoinHandle<String>,
+    /// What was logged so far; closed at the end of the log.
+    log: watch::Receiver<String>,
 }
 
 impl ApiProcess {
@@ -57,13 +59,13 @@ impl ApiProcess {
             let entry: Value = serde_json::from_str(&line).unwrap_or_default();
             if let Some(address) = entry["address"].as_str() {
                 let url = format!("http://{address}");
-                let rest = tokio::spawn(async move {
+                let (sender, log) = watch::channel(log);
+                tokio::spawn(async move {
                     while let Ok(Some(line)) = lines.next_line().await {
-                        log.extend([line.as_str(), "\n"]);
+                        sender.send_modify(|log| log.extend([line.as_str(), "\n"]));
                     }
-                    log
                 });
-                return Self { child, url, log: rest };
+                return Self { child, url, log };
             }
         }
     }
@@ -90,9 +92,17 @@ impl ApiProcess {
         self.child.wait().await.expect("the program ends");
     }
 
+    /// Waits until the log has these words.
+    pub(crate) async fn has_logged(&mut self, words: &str) {
+        self.log.wait_for(|log| log.contains(words)).await.expect("the program still runs");
+    }
+
     /// Waits for the end. Returns the exit status and the whole log.
     pub(crate) async fn ended(mut self) -> (ExitStatus, String) {
-        (self.child.wait().await.expect("the program ends"), self.log.await.expect("a log"))
+        let status = self.child.wait().await.expect("the program ends");
+        while self.log.changed().await.is_ok() {}
+        let log = self.log.borrow().clone();
+        (status, log)
     }
 }
 
