@@ -10,6 +10,8 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
+use crate::support::eventually;
+
 mod backfill;
 mod egress;
 mod floods;
@@ -93,8 +95,8 @@ impl ApiProcess {
     }
 
     /// Waits until the log has these words.
-    pub(crate) async fn has_logged(&mut self, words: &str) {
-        self.log.wait_for(|log| log.contains(words)).await.expect("the program still runs");
+    pub(crate) async fn has_logged(&self, words: &str) {
+        eventually(30, words, async || self.log.borrow().contains(words)).await;
     }
 
     /// Waits for the end. Returns the exit status and the whole log.

@@ -305,7 +305,7 @@ async fn tls_leads_to_the_server_whose_certificate_is_trusted_and_has_its_name()
             ("SSL_CERT_FILE", ca),
         ];
         let settings = if ca.is_empty() { &settings[..3] } else { &settings };
-        let mut service = ApiProcess::start(api(&folder, settings)).await;
+        let service = ApiProcess::start(api(&folder, settings)).await;
         if fault == "up" {
             let (status, answer) = service.get("/bootstrap_db").await;
             assert_eq!(status, StatusCode::OK, "{url}: {answer}");
