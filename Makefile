@@ -165,7 +165,7 @@ overload: | bench-prerequisites
 	cargo build --locked --profile dist -p api -p github-stub
 	python3 tests/overload.py $(if $(ONLY),--only "$(ONLY)")
 
-## simulation: a week of 1,000 topics on one token, for docs/scale.md; a quarter of an hour
+## simulation: a week of 1,000 topics on one token, for docs/scale.md; about an hour
 .PHONY: simulation
 simulation: | prerequisites
 	cargo test --locked --release -p api --test it -- --ignored --nocapture simulation::week

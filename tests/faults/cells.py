@@ -151,9 +151,11 @@ END $$"""
 
 
 async def database_full(stack):
-    await stack.sql(FULL_DISK)
+    # Each takes a lock of every table, and may meet a deadlock with a replica's statement.
+    await stack.until(lambda: stack.sql(f"{FULL_DISK}; SELECT 1"), "the disk is full")
     yield
-    await stack.sql("DROP FUNCTION disk_full CASCADE")
+    drop = "DROP FUNCTION disk_full CASCADE; SELECT 1"
+    await stack.until(lambda: stack.sql(drop), "the disk has space again")
 
 
 async def database_read_only(stack):

@@ -41,7 +41,7 @@ pub(crate) async fn output(mut command: Command) -> (i32, String, String) {
 pub(crate) struct ApiProcess {
     child: Child,
     pub(crate) url: String,
-    /// What was logged so far; closed at the end of the log.
+    /// The text that was logged so far. The channel closes at the end of the log.
     log: watch::Receiver<String>,
 }
 
