@@ -1,19 +1,10 @@
 //! Work in a task of its own, which goes on when the caller is dropped, and the threads for it.
 
 use std::sync::{Arc, LazyLock};
-use std::thread::available_parallelism;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, spawn_blocking};
-
-/// The threads that write and compress answers at a time: half of the cores, as the other half
-/// serves. With more, the threads that serve connections would get a small share of the CPU.
-static THREADS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(threads())));
-
-fn threads() -> usize {
-    available_parallelism().map_or(1, usize::from).div_ceil(2)
-}
 
 /// The runtime whose thread waits for the answers of the database and of Redis.
 static INPUT: LazyLock<Runtime> = LazyLock::new(input_runtime);
@@ -30,15 +21,31 @@ pub(crate) fn input() -> &'static Runtime {
     &INPUT
 }
 
-/// Runs work that takes CPU time on a thread of its own, when one is free.
-pub(crate) async fn compute<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    // The semaphore is never closed.
-    let permit = Arc::clone(&THREADS).acquire_owned().await;
-    join(spawn_blocking(move || {
-        let _permit = permit;
-        work()
-    }))
-    .await
+/// Threads for work that takes CPU time. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Threads {
+    free: Arc<Semaphore>,
+}
+
+impl Threads {
+    #[must_use]
+    pub(crate) fn new(count: usize) -> Self {
+        Self { free: Arc::new(Semaphore::new(count)) }
+    }
+
+    /// Runs work on a thread, when one is free.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> T {
+        // The semaphore is never closed.
+        let permit = Arc::clone(&self.free).acquire_owned().await;
+        join(spawn_blocking(move || {
+            let _permit = permit;
+            work()
+        }))
+        .await
+    }
 }
 
 /// Awaits a task and resumes its panic in the caller.
@@ -53,29 +60,35 @@ pub(crate) async fn join<T>(task: JoinHandle<T>) -> T {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
+    use futures_util::poll;
     use tokio::sync::mpsc;
 
     use super::*;
 
     #[tokio::test]
     async fn work_waits_while_every_thread_is_in_use() {
+        let threads = Threads::new(2);
         let (started, mut starts) = mpsc::unbounded_channel();
         let mut gates = Vec::new();
-        for _ in 0..threads() {
+        for _ in 0..2 {
             let (gate, opened) = std::sync::mpsc::channel::<()>();
-            let started = started.clone();
             gates.push(gate);
-            tokio::spawn(compute(move || {
+            let (threads, started) = (threads.clone(), started.clone());
+            let work = move || {
                 started.send(()).expect("a receiver");
                 let _ = opened.recv();
-            }));
+            };
+            tokio::spawn(async move { threads.run(work).await });
         }
-        for _ in 0..threads() {
+        for _ in 0..2 {
             starts.recv().await.expect("a start");
         }
-        assert_eq!(THREADS.available_permits(), 0);
-        let work = tokio::spawn(compute(|| 7));
+        let mut work = pin!(threads.run(|| 7));
+        assert!(poll!(&mut work).is_pending());
+        assert_eq!(threads.free.available_permits(), 0);
         drop(gates);
-        assert_eq!(work.await.expect("no panic"), 7);
+        assert_eq!(work.await, 7);
     }
 }

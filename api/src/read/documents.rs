@@ -1,11 +1,15 @@
 //! Documents that are made when they are asked for, and kept in memory for those who ask next.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use axum::http::HeaderValue;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::poll;
 use moka::future::Cache as Moka;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -20,7 +24,7 @@ use crate::lists::document::Document;
 use crate::model::list::Version;
 use crate::single_flight::SingleFlight;
 use crate::store::Fault;
-use crate::task::compute;
+use crate::task::Threads;
 
 /// How long a document of no version is served before it is made again.
 const FRESH: TimeDelta = TimeDelta::seconds(60);
@@ -38,12 +42,14 @@ const COMPRESSED_BYTES: u64 = 8 << 20;
 /// own entry.
 const ENTRY_BYTES: usize = 3_000;
 
-/// Documents that are being written at a time, and how long the next one waits for its turn: a page
-/// may show many pictures at once, but nobody is to wait long behind others.
-const WRITINGS: usize = 32;
-const LONGEST_TURN: Duration = Duration::from_millis(20);
+/// Turns for each thread that writes documents: one is written while the next one gets ready.
+const TURNS: usize = 2;
 
-/// How soon to ask again while so many are written.
+/// How long a document waits for its turn: a page may show many pictures at once, but nobody is to
+/// wait long behind others.
+const LONGEST_WAIT_FOR_TURN: Duration = Duration::from_millis(40);
+
+/// How soon to ask again if that was too short.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// How long a reader waits for a document to be made: less if there is an older one to serve. Its
@@ -58,6 +64,7 @@ pub struct Documents {
     /// Compressed documents by their ETag.
     compressed: Moka<HeaderValue, Bytes>,
     makings: Arc<SingleFlight<String, Result<Entry, Error>>>,
+    threads: Threads,
     turns: Arc<Semaphore>,
     clock: Arc<dyn Clock>,
 }
@@ -92,7 +99,9 @@ struct Entry {
 }
 
 impl Documents {
-    /// Documents are made by tasks of `tasks`.
+    /// Documents are made by tasks of `tasks`, and written by as many threads as half of the cores,
+    /// as the other half serves. With more, the threads that serve would get a small share of the
+    /// CPU.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, tasks: TaskTracker) -> Self {
         let size = |key: &String, entry: &Entry| {
@@ -103,8 +112,9 @@ impl Documents {
         let size = |_: &HeaderValue, bytes: &Bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let compressed = Moka::builder().max_capacity(COMPRESSED_BYTES).weigher(size).build();
         let makings = Arc::new(SingleFlight::new(tasks));
-        let turns = Arc::new(Semaphore::new(WRITINGS));
-        Self { entries, compressed, makings, turns, clock }
+        let threads = available_parallelism().map_or(1, usize::from).div_ceil(2);
+        let turns = Arc::new(Semaphore::new(TURNS * threads));
+        Self { entries, compressed, makings, threads: Threads::new(threads), turns, clock }
     }
 
     /// The document of this key, made once however many readers ask. A document of a version of a
@@ -114,7 +124,8 @@ impl Documents {
     ///
     /// `gather` waits for the data, also for other documents, and returns the work that writes the
     /// document of them. That takes CPU time, and is done in turn on a thread of its own. A reader
-    /// waits for a turn before `gather` as well, so that a refusal costs nothing.
+    /// waits for a turn before `gather`, so that a refusal costs nothing, and gives it back for as
+    /// long as the data are not at hand.
     ///
     /// # Errors
     /// Those of `gather` and of its work, and if too many others are being written.
@@ -134,13 +145,22 @@ impl Documents {
         }
         let (entries, now) = (self.entries.clone(), self.clock.now());
         let start = || {
-            let (data, turns, key) = (gather(), Arc::clone(&self.turns), key.clone());
+            let (data, key) = (gather(), key.clone());
+            let (threads, turns) = (self.threads.clone(), Arc::clone(&self.turns));
             async move {
-                let turn = timeout(LONGEST_TURN, turns.acquire()).await;
-                drop(turn.map_err(|_| overloaded())?);
-                let write = data.await?;
-                let turn = turns.acquire().await;
-                let document = Arc::new(compute(write).await?);
+                let turn = timeout(LONGEST_WAIT_FOR_TURN, turns.acquire()).await;
+                let mut turn = turn.map_err(|_| overloaded())?;
+                let mut data = pin!(data);
+                let write = match poll!(&mut data) {
+                    Poll::Ready(write) => write?,
+                    Poll::Pending => {
+                        drop(turn);
+                        let write = data.await?;
+                        turn = turns.acquire().await;
+                        write
+                    }
+                };
+                let document = Arc::new(threads.run(write).await?);
                 drop(turn);
                 let entry = Entry { document, version, made_at: now };
                 entries.insert(key, entry.clone()).await;
@@ -172,8 +192,16 @@ impl Documents {
             return document.bytes.clone();
         }
         let own = Arc::clone(document);
-        let bytes = compute(move || own.encoded(encoding));
+        let bytes = self.compute(move || own.encoded(encoding));
         self.compressed.get_with(document.etag(encoding), bytes).await
+    }
+
+    /// Runs other work that takes CPU time, on the threads that write documents.
+    pub(crate) async fn compute<T>(&self, work: impl FnOnce() -> T + Send + 'static) -> T
+    where
+        T: Send + 'static,
+    {
+        self.threads.run(work).await
     }
 
     fn is_fresh(&self, entry: &Entry, version: Option<Version>) -> bool {

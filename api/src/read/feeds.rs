@@ -25,7 +25,6 @@ use crate::model::list::{HistoryDays, ListMeta, Version};
 use crate::model::ranking::Order;
 use crate::model::repository::RepositoryId;
 use crate::store::{Columns, SharedStore};
-use crate::task::compute;
 
 /// The most events that the digests of a feed count, and among which a filter looks.
 const MOST_EVENTS: usize = 50_000;
@@ -132,7 +131,7 @@ impl FeedReader {
         let catalogue = catalogue.ok_or_else(|| Error::NotTracked(query.topic.clone()))?;
         let filter = query.filter.clone();
         let ids = move || matching(&catalogue, &filter).map(|row| row.id).collect();
-        let ids: HashSet<RepositoryId> = compute(ids).await;
+        let ids: HashSet<RepositoryId> = self.documents.compute(ids).await;
         events.retain(|event| ids.contains(&event.repository));
         Ok(())
     }

@@ -192,7 +192,8 @@ impl Asked {
     async fn example(&self, app: &App) -> Option<(String, String)> {
         for state in app.public.topics().await.ok()? {
             let Some(hit) = app.reader.published(&state.topic).await else { continue };
-            let rows: Vec<Named> = first_rows(hit, Ranking::Popularity.into(), 2).await;
+            let rows: Vec<Named> =
+                first_rows(&app.documents, hit, Ranking::Popularity.into(), 2).await;
             if let [one, two] = rows.as_slice() {
                 let [one, two] = [&one.full_name, &two.full_name];
                 let link = Link::new(self.path()).with(REPOS.name, format!("{one},{two}"));

@@ -127,7 +127,10 @@ async fn topics(app: &App, now: DateTime<Utc>) -> Result<Vec<TopicView>, Error> 
         let days = app.public.topic_days(&state.topic).await?.unwrap_or_default();
         let lists = timeout_at(deadline, app.reader.published(&state.topic)).await;
         let movers = match lists.ok().flatten() {
-            Some(hit) => first_rows(hit, Listing::Trend(Trend::Trending), MOVERS).await,
+            Some(hit) => {
+                let trending = Listing::Trend(Trend::Trending);
+                first_rows(&app.documents, hit, trending, MOVERS).await
+            }
             None => Vec::new(),
         };
         topics.push(view(state, &days, movers, now));

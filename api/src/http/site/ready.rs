@@ -5,11 +5,12 @@ use serde::de::DeserializeOwned;
 use crate::cache::Hit;
 use crate::lists::bundle::Encoding;
 use crate::model::ranking::Listing;
-use crate::task::compute;
+use crate::read::Documents;
 
 /// At most so many first rows of a topic's list, parsed on a thread for blocking work: a list has
 /// 250 KB. There are none if the rows do not have the fields.
 pub(super) async fn first_rows<T: DeserializeOwned + Send + 'static>(
+    documents: &Documents,
     hit: Hit,
     listing: Listing,
     most: usize,
@@ -20,5 +21,5 @@ pub(super) async fn first_rows<T: DeserializeOwned + Send + 'static>(
         rows.truncate(most);
         rows
     };
-    compute(parse).await
+    documents.compute(parse).await
 }
