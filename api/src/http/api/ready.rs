@@ -17,6 +17,7 @@ use crate::app::App;
 use crate::http::description::{Answer, Operation, Routes};
 use crate::model::topic::Topic;
 use crate::store::{FailingWrites, Fault, StoreError};
+use crate::task::{input, join};
 use crate::telemetry::left_out;
 
 /// A slower database counts as down.
@@ -83,7 +84,8 @@ fn fault_or_up<S: Serializer>(fault: &Option<Fault>, serializer: S) -> Result<S:
 }
 
 async fn ready(State(app): State<Arc<App>>) -> Response {
-    let readiness = readiness(&app).await;
+    // Not among the requests: each answer that it waits for would wait behind all of them.
+    let readiness = join(input().spawn(async move { readiness(&app).await })).await;
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(readiness)).into_response()
 }
