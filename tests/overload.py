@@ -27,7 +27,7 @@ from capacity import STEPS  # noqa: E402
 from mix import mix, repositories, script  # noqa: E402
 from parts import BUILT, TOPIC, Parts  # noqa: E402
 from targets import TARGETS, Targets  # noqa: E402
-from trials import TIMES, flooded, overload, ratio  # noqa: E402
+from trials import BURST, TIMES, flooded, overload, ratio  # noqa: E402
 
 # More than the connections of all floods at once, of this process and of each part.
 FILES = 8_192
@@ -57,7 +57,7 @@ async def run(folder, disk, programs, chosen):
 
 
 OVERLOAD = [
-    "service", "capacity", "accepted", "refused", "p99 of accepted", "p99 of refusals",
+    "service", "burst", "capacity", "accepted", "refused", "p99 of accepted", "p99 of refusals",
     "/health", "/ready", "recovery", "exceeded bounds",
 ]
 FLOOD = [
@@ -69,6 +69,7 @@ def overload_row(result):
     capacity, loaded = result.knee, result.run
     return [
         result.title,
+        f"{result.burst} of {BURST}",
         f"{capacity.accepted_rate:.0f}/s, {capacity.connections} connections, "
         f"p99 {capacity.p99 * 1e3:.0f} ms",
         f"{loaded.accepted_rate / capacity.accepted_rate:.2f}",

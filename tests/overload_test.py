@@ -13,13 +13,13 @@ from client import Answer  # noqa: E402
 from capacity import Run  # noqa: E402
 from probe import Answered, accepted, fault_of, percentile, refused  # noqa: E402
 from slopes import slopes  # noqa: E402
-from trials import Overload, missed  # noqa: E402
+from trials import BURST, Overload, missed  # noqa: E402
 
 
 class Bounds(unittest.TestCase):
     run_at_capacity = Run(10_000, 0, 0, 10.0, p50=0.01, p99=0.1, connections=8)
     good = Overload(
-        "service", run_at_capacity, run_at_capacity, 0.1, 0.05, 0.05, 1.0, broken=[]
+        "service", run_at_capacity, BURST, run_at_capacity, 0.1, 0.05, 0.05, 1.0, broken=[]
     )
 
     def test_figures_within_their_bounds_are_accepted(self):
@@ -30,7 +30,7 @@ class Bounds(unittest.TestCase):
         cut = dataclasses.replace(self.run_at_capacity, broken=1)
         for changed in [
             {"run": slow}, {"run": cut}, {"refusals": 0.6}, {"health": 0.11}, {"ready": 0.11},
-            {"recovery": 5.1},
+            {"recovery": 5.1}, {"burst": BURST - 1},
         ]:
             result = dataclasses.replace(self.good, **changed)
             self.assertEqual(len(missed(result)), 1, changed)

@@ -10,6 +10,9 @@ from parts import program
 STEPS = [4, 8, 16, 32, 64]
 NEARLY = 0.95
 STEP_SECONDS = 3
+# The runs of each step, of which the one with the highest rate counts: other programs of the machine
+# can only lower it.
+STEP_RUNS = 2
 
 
 @dataclasses.dataclass
@@ -51,6 +54,11 @@ async def wrk(url, script, connections, seconds):
 async def knee(url, script):
     """The run at the knee, after one that fills the caches."""
     await wrk(url, script, STEPS[-1], STEP_SECONDS)
-    runs = [await wrk(url, script, connections, STEP_SECONDS) for connections in STEPS]
+    runs = [await best(url, script, connections) for connections in STEPS]
     most = max(run.accepted_rate for run in runs)
     return next(run for run in runs if run.accepted_rate >= NEARLY * most)
+
+
+async def best(url, script, connections):
+    runs = [await wrk(url, script, connections, STEP_SECONDS) for _ in range(STEP_RUNS)]
+    return max(runs, key=lambda run: run.accepted_rate)

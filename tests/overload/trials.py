@@ -1,17 +1,24 @@
-"""The trials of one service: ten times the load of its capacity, and floods of connections."""
+"""The trials of one service: a burst of pages, ten times the load of its capacity, and floods of
+connections."""
 
 import asyncio
 import dataclasses
+import itertools
 import os
 import re
 import time
 from pathlib import Path
 
+from client import Client
 from floods import Flooding
 from capacity import knee, wrk
-from parts import descendants
-from probe import Probe, accepted, faults, percentile, refused
+from mix import Ask
+from parts import TOPIC, descendants
+from probe import PATIENCE, Probe, accepted, faults, percentile, refused
 
+# Pages that a calm service is asked for at once, each for the first time.
+BURST = 32
+STARS = itertools.count()
 # The load beyond capacity, as a multiple of the connections at the knee.
 TIMES = 10
 LOAD_SECONDS = 8
@@ -37,6 +44,7 @@ class Overload:
 
     title: str
     knee: object
+    burst: int
     run: object
     refusals: float
     health: float
@@ -66,13 +74,30 @@ def ratio(value, base):
     return max(value, NOISE) / max(base, NOISE)
 
 
+async def burst(port):
+    """The number of pages that are answered when BURST new ones are asked for at once."""
+    clients = [Client(port) for _ in range(BURST)]
+    paths = [f"/t/{TOPIC}?stars={next(STARS)}.." for _ in clients]
+    asked = [
+        client.get(path, Ask("pages", path, accept="text/html").headers, PATIENCE)
+        for client, path in zip(clients, paths)
+    ]
+    answers = await asyncio.gather(*asked)
+    for client in clients:
+        client.close()
+    return sum(answer.status == 200 for answer in answers)
+
+
 async def overload(stack, target, script, mix):
     """Loads a service beyond its capacity, with clients beside the load and after it."""
     url = stack.url(target.name)
+    answered = await burst(stack.ports[target.name])
     if target.like:
         stack.capacities[target.name] = stack.capacities[target.like]
     else:
-        stack.capacities[target.name] = await knee(url, script)
+        # The same clients as beside the load, since they take a share of the CPU.
+        async with beside(stack, target, mix):
+            stack.capacities[target.name] = await knee(url, script)
     capacity = stack.capacities[target.name]
     async with beside(stack, target, mix) as probe:
         await asyncio.sleep(CALM_SECONDS)
@@ -85,6 +110,7 @@ async def overload(stack, target, script, mix):
     result = Overload(
         target.title,
         capacity,
+        answered,
         run,
         percentile(refused(during), LATE_PERCENT),
         percentile(probe.within(began, ended, "/health"), LATE_PERCENT),
@@ -100,6 +126,7 @@ def missed(result):
     """The bounds that the figures exceed."""
     p99 = ratio(result.run.p99, result.knee.p99)
     bounds = {
+        f"{BURST - result.burst} of {BURST} pages were refused at once": result.burst < BURST,
         f"p99 of accepted requests is {p99:.1f} times that at capacity": p99 > ACCEPTED_P99,
         f"{result.run.broken} connections or answers broke": result.run.broken > 0,
         f"refusals took {result.refusals:.2f} s": result.refusals > REFUSAL_SECONDS,
