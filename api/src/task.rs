@@ -14,9 +14,10 @@ fn input_runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a thread")
 }
 
-/// The runtime to open connections to other services in. A task that its thread wakes does not
-/// queue behind all requests: tokio takes up tasks from other threads every few turns. Without it,
-/// each statement of a read would wait behind all requests while it holds a connection.
+/// The runtime to open connections to other services in, and for reads that follow each other. A
+/// task that its thread wakes does not queue behind all requests: tokio takes up tasks from other
+/// threads every second turn. Without it, each statement of a read would wait behind all requests
+/// while it holds a connection.
 pub(crate) fn input() -> &'static Runtime {
     &INPUT
 }
