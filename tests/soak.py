@@ -4,9 +4,9 @@
     soak.py --minutes 60    writes docs/reliability.md
 
 nginx, two replicas, PostgreSQL, Redis and GitHub's stand-in run as processes. A client asks for 100
-checked answers a second from every kind of route. Memory, descriptors, connections and tables are
-sampled; after a warm-up, each has a slope an hour. Exits 1 if a slope exceeds its bound or if an
-answer broke a promise.
+checked answers a second from every kind of route, after the capacity was measured. Memory,
+descriptors, connections and tables are sampled; after a warm-up, each has a slope an hour. Exits 1
+if a slope exceeds its bound or if an answer broke a promise.
 """
 
 import argparse
@@ -19,11 +19,13 @@ import time
 from pathlib import Path
 
 sys.dont_write_bytecode = True
-for folder in "faults", "soak":
+for folder in "faults", "overload", "soak":
     sys.path.insert(0, str(Path(__file__).resolve().parent / folder))
+from capacity import knee  # noqa: E402
 from cells import Cell  # noqa: E402
 from client import Client  # noqa: E402
 from document import write  # noqa: E402
+from mix import repositories, script  # noqa: E402
 from parts import BUILT, TOPIC, Parts, WiredStack  # noqa: E402
 from rings import PERIOD, Rings  # noqa: E402
 from routes import routes  # noqa: E402
@@ -51,6 +53,14 @@ async def fill(stack, replica):
     client.close()
 
 
+async def capacity(stack, folder):
+    """That of nginx by the mix of `make overload`, in requests a second."""
+    status, _, body = await stack.request("nginx", f"/api/popularity/{TOPIC}")
+    assert status == 200, body
+    most = await knee(stack.url("nginx"), script(Path(folder), repositories(body)))
+    return most.accepted_rate
+
+
 async def run(folder, disk, minutes):
     # A stop ends the processes too.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, asyncio.current_task().cancel)
@@ -60,6 +70,7 @@ async def run(folder, disk, minutes):
         await stack.begin()
         for replica in REPLICAS:
             await fill(stack, replica)
+        most = await capacity(stack, folder)
         (identity, *_) = await stack.stub(f"ranked/{TOPIC}/stars")
         (name,) = await stack.sql(f"SELECT full_name FROM repositories WHERE id = {identity}")
         calm = Cell()
@@ -73,7 +84,7 @@ async def run(folder, disk, minutes):
                 if ringing.done():
                     ringing.result()
         ringing.cancel()
-        return samples, traffic.tally, rings
+        return most, samples, traffic.tally, rings
 
 
 def progress(samples, seconds):
@@ -89,14 +100,15 @@ def row(slope):
     return f"| {' | '.join(cells)} |\n"
 
 
-def report(minutes, tally, rings, found):
+def report(minutes, most, tally, rings, found):
     """The text for docs/reliability.md. Of tables, those that stay the same are left out."""
     always = ("memory, MB", "descriptors", "connections")
     told = [slope for slope in found if slope.hourly or slope.kind in always]
     return (
         f"`make soak MINUTES={minutes:.0f}`: {tally.requests} requests, {tally.faults.total()} of "
-        f"which broke a promise, and {rings.sent} refreshes. The slopes are those after the first "
-        f"{WARM_UP} minutes.\n\n"
+        f"which broke a promise, and {rings.sent} refreshes. The load was "
+        f"{REQUESTS_A_SECOND / most:.1%} of the capacity, {most:.0f} requests a second. The slopes "
+        f"are those after the first {WARM_UP} minutes.\n\n"
         "| figure | of | then | at the end | an hour | bound |\n"
         "| --- | --- | ---: | ---: | ---: | ---: |\n" + "".join(map(row, told))
     )
@@ -121,9 +133,9 @@ def main():
     ):
         for path in folder, disk:
             os.chmod(path, 0o755)
-        samples, tally, rings = asyncio.run(run(folder, disk, minutes))
+        most, samples, tally, rings = asyncio.run(run(folder, disk, minutes))
     found = list(slopes(samples.values, 60 * WARM_UP, HOUR / PERIOD))
-    text = report(minutes, tally, rings, found)
+    text = report(minutes, most, tally, rings, found)
     write("soak", text)
     print(text)
     for fault, count in [*tally.faults.most_common(), *((fault, 1) for fault in rings.faults)]:

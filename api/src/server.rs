@@ -30,8 +30,9 @@ const RESERVED_FILES: u64 = 128;
 /// A pause after a connection could not be accepted, mostly because the system has no more files.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// A thread takes every second task from those that other threads woke: requests whose data have
-/// come, or whose answer is written. So they end before many others begin.
+/// A thread takes every second task from the queue where other threads put the tasks that they
+/// wake: requests whose data have come, or whose answer is written. So they end before many others
+/// begin.
 const GLOBAL_QUEUE_INTERVAL: u32 = 2;
 
 /// How often recorded durations are put into the buckets of their histogram.

@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::{JoinError, spawn_blocking};
 
 /// The runtime whose thread waits for the answers of the database and of Redis.
 static INPUT: LazyLock<Runtime> = LazyLock::new(input_runtime);
@@ -50,7 +50,7 @@ impl Threads {
 }
 
 /// Awaits a task and resumes its panic in the caller.
-pub(crate) async fn join<T>(task: JoinHandle<T>) -> T {
+pub(crate) async fn join<T>(task: impl Future<Output = Result<T, JoinError>>) -> T {
     match task.await {
         Ok(result) => result,
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),

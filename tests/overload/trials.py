@@ -14,7 +14,7 @@ from floods import Flooding
 from capacity import knee, wrk
 from mix import Ask
 from parts import TOPIC, descendants
-from probe import PATIENCE, Probe, accepted, faults, percentile, refused
+from probe import Probe, accepted, faults, percentile, refused
 
 # Pages that a calm service is asked for at once, each for the first time.
 BURST = 32
@@ -75,30 +75,34 @@ def ratio(value, base):
 
 
 async def burst(port):
-    """The number of pages that are answered when BURST new ones are asked for at once."""
+    """The answers to BURST new pages that are asked for at once."""
     clients = [Client(port) for _ in range(BURST)]
-    paths = [f"/t/{TOPIC}?stars={next(STARS)}.." for _ in clients]
-    asked = [
-        client.get(path, Ask("pages", path, accept="text/html").headers, PATIENCE)
-        for client, path in zip(clients, paths)
-    ]
+    asks = [Ask("pages", f"/t/{TOPIC}?stars={next(STARS)}..", "text/html") for _ in clients]
+    began = time.monotonic()
+    asked = [Probe.ask(client, ask, began) for client, ask in zip(clients, asks)]
     answers = await asyncio.gather(*asked)
     for client in clients:
         client.close()
-    return sum(answer.status == 200 for answer in answers)
+    return answers
+
+
+async def capacity_beside(stack, target, script, mix):
+    """The knee, and the broken promises to clients beside it as beside the load: they take a share
+    of the CPU."""
+    async with beside(stack, target, mix) as probe:
+        most = await knee(stack.url(target.name), script)
+    return most, faults(probe.answers)
 
 
 async def overload(stack, target, script, mix):
     """Loads a service beyond its capacity, with clients beside the load and after it."""
     url = stack.url(target.name)
-    answered = await burst(stack.ports[target.name])
+    at_once, broken = await burst(stack.ports[target.name]), []
     if target.like:
-        stack.capacities[target.name] = stack.capacities[target.like]
+        capacity = stack.capacities[target.like]
     else:
-        # The same clients as beside the load, since they take a share of the CPU.
-        async with beside(stack, target, mix):
-            stack.capacities[target.name] = await knee(url, script)
-    capacity = stack.capacities[target.name]
+        capacity, broken = await capacity_beside(stack, target, script, mix)
+    stack.capacities[target.name] = capacity
     async with beside(stack, target, mix) as probe:
         await asyncio.sleep(CALM_SECONDS)
         began = time.monotonic()
@@ -110,13 +114,13 @@ async def overload(stack, target, script, mix):
     result = Overload(
         target.title,
         capacity,
-        answered,
+        len(accepted(at_once)),
         run,
         percentile(refused(during), LATE_PERCENT),
         percentile(probe.within(began, ended, "/health"), LATE_PERCENT),
         percentile(probe.within(began, ended, "/ready"), LATE_PERCENT),
         max((one.at + one.seconds - ended for one in bad), default=0.0),
-        faults(during) + faults(after),
+        faults(at_once) + broken + faults(during) + faults(after),
     )
     result.broken += missed(result)
     return result
@@ -126,7 +130,7 @@ def missed(result):
     """The bounds that the figures exceed."""
     p99 = ratio(result.run.p99, result.knee.p99)
     bounds = {
-        f"{BURST - result.burst} of {BURST} pages were refused at once": result.burst < BURST,
+        f"{BURST - result.burst} of {BURST} pages of a burst were not answered": result.burst < BURST,
         f"p99 of accepted requests is {p99:.1f} times that at capacity": p99 > ACCEPTED_P99,
         f"{result.run.broken} connections or answers broke": result.run.broken > 0,
         f"refusals took {result.refusals:.2f} s": result.refusals > REFUSAL_SECONDS,

@@ -1,6 +1,9 @@
 //! More requests than the service can answer in time.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
+use std::thread::available_parallelism;
+use std::time::Duration;
 
 use api::clock::SystemClock;
 use api::error::Error;
@@ -12,6 +15,8 @@ use github_stub::World;
 use reqwest::StatusCode;
 use reqwest::header::HeaderValue;
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio::time::advance;
 use tokio_util::task::TaskTracker;
 
 use crate::support::Mirror;
@@ -99,6 +104,44 @@ async fn answer_that_was_begun_for_an_older_version_is_stale() {
     );
     let is_stale = [first, second].map(|served| served.expect("an answer").is_stale);
     assert_eq!(is_stale, [false, true]);
+}
+
+/// Paused time passes here when the test says so.
+#[tokio::test(start_paused = true)]
+async fn documents_that_get_no_turn_in_time_are_refused_before_their_data_are_read() {
+    let documents = Documents::new(Arc::new(SystemClock), TaskTracker::new());
+    let reads = Arc::new(AtomicUsize::new(0));
+    let (mut gates, mut makings) = (Vec::new(), JoinSet::new());
+    for number in 0..MANY {
+        let (gate, opened) = mpsc::channel::<()>();
+        gates.push(gate);
+        let (documents, reads) = (documents.clone(), Arc::clone(&reads));
+        let gather = move || async move {
+            reads.fetch_add(1, Ordering::Relaxed);
+            Ok(move || -> Written {
+                let _ = opened.recv();
+                Err(Error::Internal)
+            })
+        };
+        makings.spawn(async move { documents.get(format!("slow {number}"), None, gather).await });
+    }
+    // Tokio runs some of the others each time.
+    for _ in 0..MANY {
+        tokio::task::yield_now().await;
+    }
+    let begun = reads.load(Ordering::Relaxed);
+    let cores = available_parallelism().map_or(1, usize::from);
+    assert!((1..=cores + 1).contains(&begun), "{begun} on {cores} cores");
+    advance(Duration::from_millis(39)).await;
+    assert!(makings.try_join_next().is_none(), "one was refused too soon");
+    advance(Duration::from_millis(2)).await;
+    for _ in begun..MANY {
+        let refused = makings.join_next().await.expect("a making").expect("no panic");
+        assert!(matches!(refused, Err(Error::NotYet { .. })), "{refused:?}");
+    }
+    drop(gates);
+    assert_eq!(makings.join_all().await.len(), begun);
+    assert_eq!(reads.load(Ordering::Relaxed), begun);
 }
 
 /// Paused time does not pass while a document is written. `make overload` asks real replicas for a

@@ -9,6 +9,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::{Serialize, Serializer};
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::warn;
 use utoipa::ToSchema;
 
@@ -84,19 +86,24 @@ fn fault_or_up<S: Serializer>(fault: &Option<Fault>, serializer: S) -> Result<S:
 }
 
 async fn ready(State(app): State<Arc<App>>) -> Response {
-    // Not among the requests: each answer that it waits for would wait behind all of them.
-    let readiness = join(input().spawn(async move { readiness(&app).await })).await;
+    let readiness = readiness(&app).await;
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(readiness)).into_response()
 }
 
 /// The state of each part of this replica.
-pub(in crate::http) async fn readiness(app: &App) -> Readiness {
-    let topics = match tokio::time::timeout(DATABASE_TIMEOUT, topics(app)).await {
-        Ok(topics) => topics,
+pub(in crate::http) async fn readiness(app: &Arc<App>) -> Readiness {
+    let own = Arc::clone(app);
+    let asking =
+        async move { (timeout(DATABASE_TIMEOUT, topics(&own)).await, own.tiers.status().await) };
+    // Not among the requests: each answer that it waits for would wait behind all of them.
+    let (topics, tiers) = join(AbortOnDropHandle::new(input().spawn(asking))).await;
+    let topics = match topics {
+        Ok(Ok(topics)) => topics.ok_or(Fault::OldSchema),
+        Ok(Err(error)) => Err(failed(&error)),
         Err(_) => Err(Fault::Down),
     };
-    let tiers = app.tiers.status().await.into_iter();
+    let tiers = tiers.into_iter();
     let cache: Vec<_> = tiers.map(|(tier, can_answer)| CacheState { tier, can_answer }).collect();
     let ready = match &topics {
         Ok(_) => true,
@@ -124,24 +131,21 @@ fn writes_fail(failing: &FailingWrites) -> String {
     format!("the last {failures} writes failed, for {seconds} s; the log says why")
 }
 
-/// The topics' states if the database is up, else its fault.
-async fn topics(app: &App) -> Result<Vec<TopicReadiness>, Fault> {
-    let topics = async {
-        if app.store.has_schema().await? {
-            return topics_of(app).await.map(Some);
-        }
-        // A replica of a new release may start before the schema is brought up to date.
-        app.store.topics().await.map(|_| None)
-    };
-    match topics.await {
-        Ok(topics) => topics.ok_or(Fault::OldSchema),
-        Err(error) => {
-            if let Some(left_out) = left_out(&format!("not ready: {error}")) {
-                warn!(%error, left_out, "not ready: the database failed");
-            }
-            Err(error.fault())
-        }
+/// The fault of the database, which is logged.
+fn failed(error: &StoreError) -> Fault {
+    if let Some(left_out) = left_out(&format!("not ready: {error}")) {
+        warn!(%error, left_out, "not ready: the database failed");
     }
+    error.fault()
+}
+
+/// The topics' states; `None` if the schema is of an earlier release.
+async fn topics(app: &App) -> Result<Option<Vec<TopicReadiness>>, StoreError> {
+    if app.store.has_schema().await? {
+        return topics_of(app).await.map(Some);
+    }
+    // A replica of a new release may start before the schema is brought up to date.
+    app.store.topics().await.map(|_| None)
 }
 
 async fn topics_of(app: &App) -> Result<Vec<TopicReadiness>, StoreError> {
