@@ -125,23 +125,32 @@ async fn documents_that_get_no_turn_in_time_are_refused_before_their_data_are_re
         };
         makings.spawn(async move { documents.get(format!("slow {number}"), None, gather).await });
     }
-    // Tokio runs some of the others each time.
-    for _ in 0..MANY {
-        tokio::task::yield_now().await;
-    }
+    // Tokio runs some of the other tasks each time.
+    let settle = async || {
+        for _ in 0..MANY {
+            tokio::task::yield_now().await;
+        }
+    };
+    settle().await;
     let begun = reads.load(Ordering::Relaxed);
     let cores = available_parallelism().map_or(1, usize::from);
     assert!((1..=cores + 1).contains(&begun), "{begun} on {cores} cores");
+    drop(gates.remove(0));
+    let ended = makings.join_next().await.expect("a making").expect("no panic");
+    assert!(matches!(ended, Err(Error::Internal)), "{ended:?}");
+    settle().await;
+    assert_eq!(reads.load(Ordering::Relaxed), begun + 1, "one more has a turn");
     advance(Duration::from_millis(39)).await;
+    settle().await;
     assert!(makings.try_join_next().is_none(), "one was refused too soon");
     advance(Duration::from_millis(2)).await;
-    for _ in begun..MANY {
+    for _ in begun + 1..MANY {
         let refused = makings.join_next().await.expect("a making").expect("no panic");
         assert!(matches!(refused, Err(Error::NotYet { .. })), "{refused:?}");
     }
     drop(gates);
     assert_eq!(makings.join_all().await.len(), begun);
-    assert_eq!(reads.load(Ordering::Relaxed), begun);
+    assert_eq!(reads.load(Ordering::Relaxed), begun + 1);
 }
 
 /// Paused time does not pass while a document is written. `make overload` asks real replicas for a
