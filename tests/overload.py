@@ -74,7 +74,7 @@ def overload_row(result):
         f"p99 {capacity.p99 * 1e3:.0f} ms",
         f"{loaded.accepted_rate / capacity.accepted_rate:.2f}",
         f"{loaded.refused / loaded.requests:.1%}",
-        f"{ratio(loaded.p99, capacity.p99):.1f}, {loaded.p99 * 1e3:.0f} ms",
+        f"{ratio(loaded.p99, capacity.p99):.1f}",
         *(f"{value * 1e3:.0f} ms" for value in (result.refusals, result.health, result.ready)),
         f"{result.recovery:.1f} s",
         "; ".join(result.broken) or "none",

@@ -160,7 +160,12 @@ async def database_full(stack):
 
 async def database_read_only(stack):
     await stack.sql("ALTER SYSTEM SET default_transaction_read_only = on")
+    (before,) = await stack.sql("SELECT clock_timestamp()")
     await stack.sql("SELECT pg_reload_conf()")
+    # A replica that wrote before the server has read its settings would know nothing of them. The
+    # server tells the sessions that exist, and then begins others.
+    is_read = f"SELECT 1 WHERE pg_conf_load_time() > '{before}'"
+    await stack.until(lambda: stack.sql(is_read), "PostgreSQL is read-only")
     yield
     await stack.sql("ALTER SYSTEM RESET default_transaction_read_only")
     await stack.sql("SELECT pg_reload_conf()")
