@@ -1,28 +1,20 @@
 //! More requests than the service can answer in time.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
-use std::thread::available_parallelism;
-use std::time::Duration;
+use std::sync::mpsc;
 
-use api::clock::SystemClock;
 use api::error::Error;
 use api::lists::document::Document;
 use api::model::list::Version;
-use api::read::Documents;
 use futures_util::future::join_all;
 use github_stub::World;
 use reqwest::StatusCode;
 use reqwest::header::HeaderValue;
 use tokio::sync::oneshot;
-use tokio::task::JoinSet;
-use tokio::time::advance;
-use tokio_util::task::TaskTracker;
 
 use crate::support::Mirror;
 
-/// More documents than are written at a time on a machine with many cores.
-const MANY: usize = 500;
+/// The answers that are written at a time.
+const WRITINGS: usize = 32;
 
 type Written = Result<Document, Error>;
 
@@ -31,7 +23,7 @@ fn world() -> World {
 }
 
 #[tokio::test]
-async fn requests_are_refused_soon_while_as_many_answers_are_written_as_allowed() {
+async fn requests_are_refused_at_once_while_as_many_answers_are_written_as_allowed() {
     let cdn =
         [("PURGE_URL", "http://127.0.0.1:1"), ("PURGE_DIALECT", "varnish"), ("PURGE_KEY", "key")];
     let mirror = Mirror::start_with(world(), &cdn).await;
@@ -45,7 +37,7 @@ async fn requests_are_refused_soon_while_as_many_answers_are_written_as_allowed(
     mirror.refresh("kubernetes").await;
 
     let mut gates = Vec::new();
-    for number in 0..MANY {
+    for number in 0..WRITINGS {
         let (gate, opened) = mpsc::channel::<()>();
         gates.push(gate);
         let write = move || -> Written {
@@ -106,64 +98,11 @@ async fn answer_that_was_begun_for_an_older_version_is_stale() {
     assert_eq!(is_stale, [false, true]);
 }
 
-/// Paused time passes here when the test says so.
-#[tokio::test(start_paused = true)]
-async fn documents_that_get_no_turn_in_time_are_refused_before_their_data_are_read() {
-    let documents = Documents::new(Arc::new(SystemClock), TaskTracker::new());
-    let reads = Arc::new(AtomicUsize::new(0));
-    let (mut gates, mut makings) = (Vec::new(), JoinSet::new());
-    for number in 0..MANY {
-        let (gate, opened) = mpsc::channel::<()>();
-        gates.push(gate);
-        let (documents, reads) = (documents.clone(), Arc::clone(&reads));
-        let gather = move || async move {
-            reads.fetch_add(1, Ordering::Relaxed);
-            Ok(move || -> Written {
-                let _ = opened.recv();
-                Err(Error::Internal)
-            })
-        };
-        makings.spawn(async move { documents.get(format!("slow {number}"), None, gather).await });
-    }
-    // Tokio runs some of the other tasks each time.
-    let settle = async || {
-        for _ in 0..MANY {
-            tokio::task::yield_now().await;
-        }
-    };
-    settle().await;
-    let begun = reads.load(Ordering::Relaxed);
-    let cores = available_parallelism().map_or(1, usize::from);
-    assert!((1..=cores + 1).contains(&begun), "{begun} on {cores} cores");
-    drop(gates.remove(0));
-    let ended = makings.join_next().await.expect("a making").expect("no panic");
-    assert!(matches!(ended, Err(Error::Internal)), "{ended:?}");
-    settle().await;
-    assert_eq!(reads.load(Ordering::Relaxed), begun + 1, "one more has a turn");
-    advance(Duration::from_millis(39)).await;
-    settle().await;
-    assert!(makings.try_join_next().is_none(), "one was refused too soon");
-    advance(Duration::from_millis(2)).await;
-    for _ in begun + 1..MANY {
-        let refused = makings.join_next().await.expect("a making").expect("no panic");
-        assert!(matches!(refused, Err(Error::NotYet { .. })), "{refused:?}");
-    }
-    drop(gates);
-    assert_eq!(makings.join_all().await.len(), begun);
-    assert_eq!(reads.load(Ordering::Relaxed), begun + 1);
-}
-
-/// Paused time does not pass while a document is written. `make overload` asks real replicas for a
-/// burst of pages.
-#[tokio::test(start_paused = true)]
-async fn many_documents_are_written_in_turn_if_each_takes_no_time() {
-    let documents = Documents::new(Arc::new(SystemClock), TaskTracker::new());
-    let get = async |number: usize| {
-        let no_store = HeaderValue::from_static("no-store");
-        let write = || Ok(Document::new("text/plain", no_store, Vec::new()));
-        documents.get(format!("document {number}"), None, || async { Ok(write) }).await
-    };
-    for served in join_all((0..MANY).map(get)).await {
-        served.expect("an answer");
+#[tokio::test]
+async fn cold_replica_answers_as_many_pages_at_once_as_it_writes() {
+    let cold = Mirror::refreshed(world()).await.replica(&[]).await;
+    let pages = (0..WRITINGS).map(|stars| format!("/t/kubernetes?stars={stars}.."));
+    for answer in join_all(pages.map(async |path| cold.get(&path).await)).await {
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
     }
 }
