@@ -7,6 +7,7 @@ mod feeds;
 mod loader;
 mod on_demand;
 mod reader;
+mod turns;
 
 pub(crate) use catalogues::is_of;
 pub use documents::{Documents, Served};

@@ -1,18 +1,21 @@
 //! Documents that are made when they are asked for, and kept in memory for those who ask next.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
 use axum::http::HeaderValue;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::poll;
 use moka::future::Cache as Moka;
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::loader::FROM_DATABASE;
+use super::turns::Turns;
 use crate::cache::Hit;
 use crate::clock::Clock;
 use crate::error::Error;
@@ -39,12 +42,7 @@ const COMPRESSED_BYTES: u64 = 8 << 20;
 /// own entry.
 const ENTRY_BYTES: usize = 3_000;
 
-/// Documents that are being written at a time, and how long the next one waits for its turn: a page
-/// may show many pictures at once, but nobody is to wait long behind others.
-const WRITINGS: usize = 32;
-const LONGEST_TURN: Duration = Duration::from_millis(20);
-
-/// How soon to ask again while so many are written.
+/// How soon to ask again while too many others wait for their turn.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// How long a reader waits for a document to be made: less if there is an older one to serve. Its
@@ -60,7 +58,7 @@ pub struct Documents {
     compressed: Moka<HeaderValue, Bytes>,
     makings: Arc<SingleFlight<String, Result<Entry, Error>>>,
     threads: Threads,
-    turns: Arc<Semaphore>,
+    turns: Arc<Turns>,
     clock: Arc<dyn Clock>,
 }
 
@@ -107,8 +105,8 @@ impl Documents {
         let size = |_: &HeaderValue, bytes: &Bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let compressed = Moka::builder().max_capacity(COMPRESSED_BYTES).weigher(size).build();
         let makings = Arc::new(SingleFlight::new(tasks));
-        let threads = Threads::new(available_parallelism().map_or(1, usize::from).div_ceil(2));
-        let turns = Arc::new(Semaphore::new(WRITINGS));
+        let threads = available_parallelism().map_or(1, usize::from).div_ceil(2);
+        let (threads, turns) = (Threads::new(threads), Arc::new(Turns::new(threads)));
         Self { entries, compressed, makings, threads, turns, clock }
     }
 
@@ -119,7 +117,8 @@ impl Documents {
     ///
     /// `gather` waits for the data, also for other documents, and returns the work that writes the
     /// document of them. That takes CPU time, and is done in turn on a thread of its own. A reader
-    /// waits for a turn before `gather` as well, so that a refusal costs nothing.
+    /// waits for a turn before `gather`, so that a refusal costs nothing, and gives it back for as
+    /// long as the data are not at hand.
     ///
     /// # Errors
     /// Those of `gather` and of its work, and if too many others are being written.
@@ -142,10 +141,15 @@ impl Documents {
             let (data, key) = (gather(), key.clone());
             let (threads, turns) = (self.threads.clone(), Arc::clone(&self.turns));
             async move {
-                let turn = timeout(LONGEST_TURN, turns.acquire()).await;
-                drop(turn.map_err(|_| overloaded())?);
-                let write = data.await?;
-                let turn = turns.acquire().await;
+                let turn = turns.take().await.ok_or_else(overloaded)?;
+                let mut data = pin!(data);
+                let (write, turn) = match poll!(&mut data) {
+                    Poll::Ready(write) => (write?, Some(turn)),
+                    Poll::Pending => {
+                        drop(turn);
+                        (data.await?, turns.take_again().await)
+                    }
+                };
                 let document = Arc::new(threads.run(write).await?);
                 drop(turn);
                 let entry = Entry { document, version, made_at: now };
