@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use api::config::Config;
 use api::store::DatabaseUrl;
+use sqlx::Connection;
 use tempfile::TempDir;
 
 use crate::support::say_not_run;
@@ -65,8 +66,11 @@ impl Database {
                 sqlx::query_scalar(sql).fetch_all(&pool).await.expect("a valid query")
             }
             Self::Postgres(url) => {
-                let pool = sqlx::PgPool::connect(url).await.expect("a connection");
-                sqlx::query_scalar(sql).fetch_all(&pool).await.expect("a valid query")
+                let mut connection = sqlx::PgConnection::connect(url).await.expect("a connection");
+                let rows = sqlx::query_scalar(sql).fetch_all(&mut connection).await;
+                // A poll asks often, and the server has only so many connections.
+                connection.close().await.expect("an end");
+                rows.expect("a valid query")
             }
         }
     }
