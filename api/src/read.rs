@@ -7,7 +7,7 @@ mod feeds;
 mod loader;
 mod on_demand;
 mod reader;
-mod turns;
+mod slots;
 
 pub(crate) use catalogues::is_of;
 pub use documents::{Documents, Served};

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::loader::FROM_DATABASE;
-use super::turns::Turns;
+use super::slots::Slots;
 use crate::cache::Hit;
 use crate::clock::Clock;
 use crate::error::Error;
@@ -42,7 +42,7 @@ const COMPRESSED_BYTES: u64 = 8 << 20;
 /// own entry.
 const ENTRY_BYTES: usize = 3_000;
 
-/// How soon to ask again while too many others wait for their turn.
+/// How soon to ask again after a refusal.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// How long a reader waits for a document to be made: less if there is an older one to serve. Its
@@ -58,7 +58,7 @@ pub struct Documents {
     compressed: Moka<HeaderValue, Bytes>,
     makings: Arc<SingleFlight<String, Result<Entry, Error>>>,
     threads: Threads,
-    turns: Arc<Turns>,
+    slots: Arc<Slots>,
     clock: Arc<dyn Clock>,
 }
 
@@ -106,22 +106,22 @@ impl Documents {
         let compressed = Moka::builder().max_capacity(COMPRESSED_BYTES).weigher(size).build();
         let makings = Arc::new(SingleFlight::new(tasks));
         let threads = available_parallelism().map_or(1, usize::from).div_ceil(2);
-        let (threads, turns) = (Threads::new(threads), Arc::new(Turns::new(threads)));
-        Self { entries, compressed, makings, threads, turns, clock }
+        let (threads, slots) = (Threads::new(threads), Arc::new(Slots::new(threads)));
+        Self { entries, compressed, makings, threads, slots, clock }
     }
 
     /// The document of this key, made once however many readers ask. A document of a version of a
     /// topic's lists is served as long as that is the version asked for; any other one, and a
     /// provisional one, for a minute. If the database does not answer in time, or too many others
-    /// are being written, the last one is served however old it is.
+    /// wait to be written, the last one is served however old it is.
     ///
     /// `gather` waits for the data, also for other documents, and returns the work that writes the
     /// document of them. That takes CPU time, and is done in turn on a thread of its own. A reader
-    /// waits for a turn before `gather`, so that a refusal costs nothing, and gives it back for as
-    /// long as the data are not at hand.
+    /// waits for a slot before `gather`, so that its refusal costs nothing. The slot is free for
+    /// others for as long as the data are not at hand.
     ///
     /// # Errors
-    /// Those of `gather` and of its work, and if too many others are being written.
+    /// Those of `gather` and of its work, and if too many others wait to be written.
     pub async fn get<F, W>(
         &self,
         key: String,
@@ -139,19 +139,19 @@ impl Documents {
         let (entries, now) = (self.entries.clone(), self.clock.now());
         let start = || {
             let (data, key) = (gather(), key.clone());
-            let (threads, turns) = (self.threads.clone(), Arc::clone(&self.turns));
+            let (threads, slots) = (self.threads.clone(), Arc::clone(&self.slots));
             async move {
-                let turn = turns.take().await.ok_or_else(overloaded)?;
+                let slot = slots.acquire().await.ok_or_else(overloaded)?;
                 let mut data = pin!(data);
-                let (write, turn) = match poll!(&mut data) {
-                    Poll::Ready(write) => (write?, Some(turn)),
+                let (write, slot) = match poll!(&mut data) {
+                    Poll::Ready(write) => (write?, Some(slot)),
                     Poll::Pending => {
-                        drop(turn);
-                        (data.await?, turns.take_again().await)
+                        drop(slot);
+                        (data.await?, slots.reacquire().await)
                     }
                 };
                 let document = Arc::new(threads.run(write).await?);
-                drop(turn);
+                drop(slot);
                 let entry = Entry { document, version, made_at: now };
                 entries.insert(key, entry.clone()).await;
                 Ok(entry)
